@@ -1,0 +1,306 @@
+"""The network: a small graph of frozen nodes, from shapes alone to the scheduled integer form.
+
+One graph type serves every stage. A Dense node without weights is a shape (what a search prices), a
+floating-point weight is what training left (in units of the integer code), an integer weight is
+what hardware computes, and a `lowering` says how. `stage` names which of these a graph is.
+
+Nodes are ordered: each reads the one it names in `src`. For now a graph is one chain
+``input -> (dense -> population)+ -> readout``.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from ..hdl import neurons, sng
+from .errors import GraphError, RunError, unknown
+from .files import write_atomic
+
+FORMAT = 1
+ENCODERS = ("rate", "stream", "spikes")
+READOUTS = ("spike_count", "membrane")
+MAX_DELAY = 8
+MAX_STEPS = 1024
+MAX_FEATURES = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """Pixels (8 bits each) and how they become spikes: `stream` also names its generator."""
+
+    name: str
+    shape: tuple[int, ...]
+    encoder: str
+    sng: str | None = None
+
+    op = "input"
+    src = None
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """Fully connected synapses: weight [out, in], bias [out] (added once per timestep).
+
+    weight_bits w is a sign and a code in 0..2**(w-1)-1; bitstream_length L = 2**B clocks.
+    """
+
+    name: str
+    src: str
+    in_features: int
+    out_features: int
+    weight_bits: int
+    bitstream_length: int
+    sng: str
+    delay: int = 0
+    lowering: str | None = None
+    weight: np.ndarray | None = field(default=None, repr=False, compare=False)
+    bias: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    op = "dense"
+
+    @property
+    def size(self) -> int:
+        return self.out_features
+
+    @property
+    def bits(self) -> int:
+        """B, the width of the layer's generators: log2(bitstream_length)."""
+        return self.bitstream_length.bit_length() - 1
+
+    @property
+    def max_code(self) -> int:
+        return (1 << (self.weight_bits - 1)) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Neurons of one kind; v_bits [size] is each membrane's two's complement width once proven."""
+
+    name: str
+    src: str
+    size: int
+    neuron: object
+    v_bits: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    op = "population"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """Scores per class: `spike_count`, or the last layer's `membrane`; argmax, ties to lowest."""
+
+    name: str
+    src: str
+    size: int
+    kind: str
+
+    op = "readout"
+
+
+NODES = {cls.op: cls for cls in (Input, Dense, Population, Readout)}
+TENSORS = {"dense": ("weight", "bias"), "population": ("v_bits",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A network and the number of timesteps of one inference."""
+
+    num_steps: int
+    nodes: tuple
+
+    @property
+    def input(self) -> Input:
+        return self.nodes[0]
+
+    @property
+    def readout(self) -> Readout:
+        return self.nodes[-1]
+
+    @property
+    def layers(self) -> tuple[tuple[Dense, Population], ...]:
+        """The (dense, population) pairs in order."""
+        return tuple(zip(self.nodes[1:-1:2], self.nodes[2:-1:2]))
+
+    @property
+    def stage(self) -> str:
+        """`shape`, `float`, `integer` or `scheduled`."""
+        dense = [d for d, _ in self.layers]
+        if any(d.weight is None for d in dense):
+            return "shape"
+        if any(d.weight.dtype.kind == "f" for d in dense):
+            return "float"
+        return "scheduled" if all(d.lowering for d in dense) else "integer"
+
+    def replace(self, **changes) -> "Graph":
+        """This graph with some nodes replaced, by name: ``g.replace(fc1={"lowering": ...})``."""
+        nodes = tuple(dataclasses.replace(n, **changes.pop(n.name, {})) for n in self.nodes)
+        if changes:
+            raise GraphError(unknown("node", next(iter(changes)), [n.name for n in self.nodes]))
+        return dataclasses.replace(self, nodes=nodes)
+
+    def text(self) -> str:
+        """The canonical form: one line a node, tensors by type, shape and digest."""
+        lines = [f"graph num_steps={self.num_steps}"]
+        for node in self.nodes:
+            words = [node.op, node.name]
+            if node.src:
+                words += ["<-", node.src]
+            for key, value in _attributes(node).items():
+                words.append(f"{key}={_plain(value)}")
+            for key in TENSORS.get(node.op, ()):
+                array = getattr(node, key)
+                if array is not None:
+                    digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+                    shape = ",".join(map(str, array.shape))
+                    words.append(f"{key}={array.dtype.str[1:]}[{shape}]:{digest[:16]}")
+            lines.append(" ".join(words))
+        return "\n".join(lines) + "\n"
+
+    def digest(self) -> str:
+        """Content hash, 64 hexadecimal digits: equal graphs, and only those, have equal ones."""
+        h = hashlib.sha256(self.text().encode())
+        for key, array in sorted(_tensors(self).items()):
+            h.update(key.encode())
+            h.update(np.ascontiguousarray(array).tobytes())
+        return h.hexdigest()
+
+    def verify(self) -> "Graph":
+        """Check every rule of the IR; returns the graph, raises GraphError with the rule broken."""
+        from .verify import verify
+
+        verify(self)
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file whose header carries the structure as JSON."""
+        write_atomic(path, to_bytes(self))
+
+
+def _attributes(node) -> dict:
+    skip = {"name", "src", *TENSORS.get(node.op, ())}
+    out = {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.name not in skip}
+    return {k: v for k, v in out.items() if v is not None}
+
+
+def _plain(value) -> str:
+    if dataclasses.is_dataclass(value):
+        inner = ",".join(f"{k}={_plain(v)}" for k, v in dataclasses.asdict(value).items())
+        return f"{value.kind}({inner})"
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _tensors(graph: Graph) -> dict[str, np.ndarray]:
+    return {
+        f"{node.name}.{key}": np.ascontiguousarray(getattr(node, key))
+        for node in graph.nodes for key in TENSORS.get(node.op, ())
+        if getattr(node, key) is not None
+    }
+
+
+def to_bytes(graph: Graph) -> bytes:
+    """The file form of a graph: safetensors with a JSON header, the same bytes every time."""
+    nodes = []
+    for node in graph.nodes:
+        item = {"op": node.op, "name": node.name}
+        if node.src:
+            item["src"] = node.src
+        for key, value in _attributes(node).items():
+            if dataclasses.is_dataclass(value):
+                value = {"kind": value.kind, **dataclasses.asdict(value)}
+            item[key] = value
+        nodes.append(item)
+    header = {"format": FORMAT, "num_steps": graph.num_steps, "nodes": nodes}
+    return save(_tensors(graph), metadata={"spikeloom": json.dumps(header, sort_keys=True)})
+
+
+def _node(item: dict, tensors: dict[str, np.ndarray]):
+    item = dict(item)
+    op = item.pop("op")
+    if op not in NODES:
+        raise GraphError(unknown("node kind", op, NODES))
+    if "shape" in item:
+        item["shape"] = tuple(item["shape"])
+    if "neuron" in item:
+        item["neuron"] = neuron_from(item["neuron"])
+    for key in TENSORS.get(op, ()):
+        item[key] = tensors.get(f"{item['name']}.{key}")
+    return NODES[op](**item)
+
+
+def neuron_from(item: dict):
+    """Neuron parameters from ``{"kind": ..., parameter: value}``."""
+    item = dict(item)
+    kind = item.pop("kind", None)
+    if kind not in neurons.KINDS:
+        raise GraphError(unknown("neuron", kind, neurons.KINDS))
+    cls = neurons.KINDS[kind]
+    known = [f.name for f in dataclasses.fields(cls)]
+    for key in item:
+        if key not in known:
+            raise GraphError(f"{kind}: " + unknown("parameter", key, known))
+    return cls(**item)
+
+
+def load_graph(path: Path) -> Graph:
+    """Read a graph written by `Graph.save`, and verify it.
+
+    Raises RunError for a file that is missing, damaged or of another format version.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); 'spikeloom train' or "
+                       "'spikeloom search' writes it") from error
+    try:
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + size])["__metadata__"]["spikeloom"]
+        header = json.loads(header)
+        version = header["format"]
+        if version == FORMAT:
+            tensors = load(data)
+            graph = Graph(num_steps=header["num_steps"],
+                          nodes=tuple(_node(item, tensors) for item in header["nodes"]))
+    except GraphError:
+        raise
+    except Exception as error:
+        raise RunError(f"{path}: is damaged or no spikeloom graph "
+                       f"({type(error).__name__}); train or search again") from error
+    if version != FORMAT:
+        raise RunError(f"{path}: has format {version}, this version reads format {FORMAT}; "
+                       "train or search again")
+    return graph.verify()
+
+
+def chain(*, shape, encoder, layers, readout, num_steps, input_sng=None) -> Graph:
+    """Build the graph ``input -> (dense -> population)+ -> readout``.
+
+    layers: a sequence of dicts with `out_features`, `weight_bits`, `bitstream_length`, `sng`,
+    `neuron` and, where known, `delay`, `weight`, `bias`.
+    """
+    nodes = [Input(name="input", shape=tuple(shape), encoder=encoder, sng=input_sng)]
+    size = nodes[0].size
+    for index, layer in enumerate(layers, 1):
+        layer = dict(layer)
+        neuron = layer.pop("neuron")
+        nodes.append(Dense(name=f"fc{index}", src=nodes[-1].name, in_features=size, **layer))
+        size = layer["out_features"]
+        nodes.append(Population(name=f"pop{index}", src=f"fc{index}", size=size, neuron=neuron))
+    nodes.append(Readout(name="readout", src=nodes[-1].name, size=size, kind=readout))
+    return Graph(num_steps=num_steps, nodes=tuple(nodes))
+
+
+def check_sng(name: str | None, where: str) -> None:
+    if name not in sng.KINDS:
+        raise GraphError(f"{where}: " + unknown("number generator", name, sng.KINDS))

@@ -1,0 +1,36 @@
+"""What a command prints: results on stdout, everything else on stderr."""
+
+import json
+import sys
+
+from rich.console import Console
+
+
+class Output:
+    """Results as text or as one JSON object on stdout; progress and warnings on stderr."""
+
+    def __init__(self, *, as_json: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.verbose = verbose
+        self.progress = Console(stderr=True, highlight=False)
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line of progress, on stderr."""
+        self.progress.print(text, markup=False)
+
+    def result(self, data: dict, *renderables) -> None:
+        """Print `data` as JSON if asked for, else each renderable (text or rich object)."""
+        if self.as_json:
+            json.dump(data, sys.stdout, indent=None, default=_plain)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        else:
+            for item in renderables:
+                self.console.print(item, markup=False)
+
+
+def _plain(value):
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

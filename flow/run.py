@@ -1,0 +1,97 @@
+"""A run directory: every artefact of one experiment, each a file that a person can open.
+
+    run.json             format and the version that made it
+    experiment.toml      what was asked for
+    graph.safetensors    the trained integer network
+    samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
+    build/BOARD/         top.bin, report.json and the logs of one board
+"""
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from . import ir
+from .errors import RunError
+from .files import write_atomic
+
+FORMAT = 1
+
+
+class Run:
+    """An opened run directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path) -> "Run":
+        """Make the directory, or open it if it is a run directory of this version already."""
+        run = cls(path)
+        if run.manifest.exists():
+            return cls.open(path)
+        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            raise RunError(f"{run.path}: exists and is not a run directory; choose another --run")
+        manifest = {"format": FORMAT, "spikeloom": metadata.version("spikeloom")}
+        write_atomic(run.manifest, json.dumps(manifest, indent=1) + "\n")
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Open a run directory; RunError if there is none, or one of another format."""
+        run = cls(path)
+        try:
+            found = json.loads(run.manifest.read_text())["format"]
+        except FileNotFoundError as error:
+            raise RunError(f"{run.path}: is not a run directory (no run.json); 'spikeloom search' "
+                           "or 'spikeloom train' makes one") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{run.manifest}: is damaged; make the run again with another --run"
+                           ) from error
+        if found != FORMAT:
+            raise RunError(f"{run.path}: has run format {found}, this version reads {FORMAT}; "
+                           "make the run again with this version")
+        return run
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def experiment(self) -> Path:
+        return self.path / "experiment.toml"
+
+    @property
+    def graph_file(self) -> Path:
+        return self.path / "graph.safetensors"
+
+    @property
+    def samples_file(self) -> Path:
+        return self.path / "samples.safetensors"
+
+    def build_dir(self, board: str) -> Path:
+        return self.path / "build" / board
+
+    def graph(self) -> ir.Graph:
+        """The trained network; RunError if it is missing or damaged."""
+        return ir.load_graph(self.graph_file)
+
+    def save_samples(self, p8: np.ndarray, labels: np.ndarray) -> None:
+        tensors = {"p8": np.ascontiguousarray(p8, np.uint8),
+                   "labels": np.ascontiguousarray(labels, np.int64)}
+        write_atomic(self.samples_file, save(tensors))
+
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Test images p8 uint8 [n, pixels] and labels int64 [n]."""
+        try:
+            data = load(self.samples_file.read_bytes())
+            p8, labels = data["p8"], data["labels"]
+        except FileNotFoundError as error:
+            raise RunError(f"{self.samples_file}: is missing; train or search again") from error
+        except Exception as error:
+            raise RunError(f"{self.samples_file}: is damaged ({type(error).__name__}); train or "
+                           "search again") from error
+        return p8.reshape(len(p8), -1), labels

@@ -1,0 +1,89 @@
+"""Contract files: worked examples of the arithmetic, as networks, inputs and what they give."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..flow import ir
+from ..flow.errors import ConfigError, GraphError
+
+
+@dataclass(frozen=True)
+class Case:
+    """One worked example: an integer graph, inputs [1, ...] and the expected arrays by name."""
+
+    name: str
+    graph: ir.Graph
+    inputs: np.ndarray
+    expect: dict
+
+
+def graph_of(case: dict) -> ir.Graph:
+    """The integer graph of one case, verified."""
+    layers = [
+        {
+            "out_features": len(layer["codes"]), "weight_bits": layer["weight_bits"],
+            "bitstream_length": layer["L"], "sng": layer["sng"], "delay": layer["delay"],
+            "weight": np.array(layer["codes"], np.int16), "bias": np.array(layer["bias"], np.int32),
+            "neuron": ir.neuron_from(layer["neuron"]),
+        } for layer in case["layers"]
+    ]
+    source = case["input"]
+    n = len(source["p8"] if "p8" in source else source["spikes"][0])
+    return ir.chain(shape=(n,), encoder=source["encoder"], input_sng=source.get("sng"),
+                    layers=layers, readout=case["readout"], num_steps=case["num_steps"]).verify()
+
+
+def load_cases(path: Path) -> tuple[list[Case], dict[str, str]]:
+    """Read a contract file: the cases, and by name why a case is not supported."""
+    try:
+        items = json.loads(Path(path).read_text())["cases"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: must be a contract file with a list 'cases' ({error})") from error
+    cases, refused = [], {}
+    for item in items:
+        try:
+            source = item["input"]
+            inputs = np.array(source["p8"] if "p8" in source else source["spikes"])[None]
+            cases.append(Case(item["name"], graph_of(item), inputs, item["expect"]))
+        except GraphError as error:
+            refused[item["name"]] = str(error)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path}: case {item.get('name', '?')!r} is malformed "
+                              f"({type(error).__name__}: {error})") from error
+    return cases, refused
+
+
+def first_difference(expect: dict, got: dict) -> dict | None:
+    """The first place where two results differ, or None.
+
+    Both hold `current`, `v`, `spikes` as [layer][timestep][neuron], `scores` and `class`.
+    """
+    for key in ("current", "v", "spikes"):
+        for layer, (a, b) in enumerate(zip(expect[key], got[key], strict=True)):
+            a, b = np.asarray(a), np.asarray(b)
+            if a.shape != b.shape:
+                return {"what": key, "layer": layer, "timestep": None, "neuron": None,
+                        "expected": list(a.shape), "got": list(b.shape)}
+            wrong = np.argwhere(a != b)
+            if len(wrong):
+                t, j = wrong[0].tolist()
+                return {"what": key, "layer": layer, "timestep": t, "neuron": j,
+                        "expected": int(a[t, j]), "got": int(b[t, j])}
+    for key in ("scores", "class"):
+        if np.any(np.asarray(expect[key]) != np.asarray(got[key])):
+            return {"what": key, "layer": None, "timestep": None, "neuron": None,
+                    "expected": np.asarray(expect[key]).tolist(),
+                    "got": np.asarray(got[key]).tolist()}
+    return None
+
+
+def image_of(trace, index: int) -> dict:
+    """One image of a reference `Trace` in the form that `first_difference` compares."""
+    return {
+        "current": [a[:, index] for a in trace.current], "v": [a[:, index] for a in trace.v],
+        "spikes": [a[:, index] for a in trace.spikes],
+        "scores": trace.scores[index], "class": int(trace.classes[index]),
+    }
