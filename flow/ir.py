@@ -263,6 +263,11 @@ def load_graph(path: Path) -> Graph:
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror}); 'spikeloom train' or "
                        "'spikeloom search' writes it") from error
+    return from_bytes(data, str(path))
+
+
+def from_bytes(data: bytes, where: str) -> Graph:
+    """Read back `to_bytes`, and verify; RunError, naming `where` it came from, as `load_graph`."""
     try:
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8:8 + size])["__metadata__"]["spikeloom"]
@@ -275,10 +280,10 @@ def load_graph(path: Path) -> Graph:
     except GraphError:
         raise
     except Exception as error:
-        raise RunError(f"{path}: is damaged or no spikeloom graph "
+        raise RunError(f"{where}: is damaged or no spikeloom graph "
                        f"({type(error).__name__}); train or search again") from error
     if version != FORMAT:
-        raise RunError(f"{path}: has format {version}, this version reads format {FORMAT}; "
+        raise RunError(f"{where}: has format {version}, this version reads format {FORMAT}; "
                        "train or search again")
     return graph.verify()
 

@@ -1,0 +1,28 @@
+"""Search strategies, one a file: a module here with a class `Strategy` is one, by its name.
+
+A strategy asks and is told, and knows nothing of training or of stores::
+
+    strategy = Strategy(space, objectives=2, constraints=1, population=32, seed=1, excess=...)
+    genomes = strategy.ask()      # the next generation, none twice; empty when it has no more
+    strategy.tell(F, G)           # float [n, objectives], [n, constraints]; less is better, G <= 0
+
+`excess(genome)` is the closed-form price above what is allowed; nothing with an excess is asked
+for. The same arguments and the same answers give the same questions.
+"""
+
+import pkgutil
+from importlib import import_module
+
+from ...flow.errors import ConfigError, unknown
+
+
+def names() -> list[str]:
+    """Every strategy."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str, source: str = "experiment") -> type:
+    """The class of the strategy `name`; ConfigError if there is none."""
+    if name not in names():
+        raise ConfigError(f"{source}: search.strategy: " + unknown("strategy", name, names()))
+    return import_module(f"{__name__}.{name}").Strategy

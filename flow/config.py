@@ -1,0 +1,255 @@
+"""An experiment: `experiment.toml` as frozen, checked structures.
+
+Every section and key has a default; an empty file is the search on scikit-learn's digits. A key
+that is unknown, of the wrong type or out of range raises ConfigError: file, key, rule and value.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_origin
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import fields
+
+from . import ir
+from .errors import ConfigError, unknown
+
+#: What the rules of a section yield: key, whether it holds, and what the value must be.
+Rule = tuple[str, bool, str]
+
+
+def _within(values, lo: int, hi: int) -> bool:
+    return all(lo <= value <= hi for value in values)
+
+
+def _choice(values) -> bool:
+    """A list that a gene can choose from: not empty, nothing twice."""
+    return len(values) > 0 and len(set(values)) == len(values)
+
+
+class Data(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which data set; its splits are pinned by the data set itself."""
+
+    name: str = "digits"
+
+    def rules(self) -> Iterator[Rule]:
+        yield "name", bool(self.name), "the name of a data set"
+
+
+class Space(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a candidate may be. `layers` counts Dense layers, the last has one output per class.
+
+    Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits
+    and bitstream_length are chosen per layer, the others per network. leak_shift 0 is no leak.
+    """
+
+    layers: tuple[int, ...] = (1, 2, 3)
+    min_width: int = 8
+    max_width: int = 256
+    weight_bits: tuple[int, ...] = (2, 3, 4, 5, 6)
+    bitstream_lengths: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
+    num_steps: tuple[int, ...] = (2, 4, 6, 8, 12, 16)
+    leak_shifts: tuple[int, ...] = (0, 1, 2, 3, 4)
+    encoders: tuple[str, ...] = ("rate", "stream")
+    sng: tuple[str, ...] = ("sobol1",)
+    input_sng: tuple[str, ...] = ("ramp",)
+    readouts: tuple[str, ...] = ("membrane",)
+    resets: tuple[str, ...] = ("subtract",)
+
+    def rules(self) -> Iterator[Rule]:
+        for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
+                    "encoders", "sng", "input_sng", "readouts", "resets"):
+            yield key, _choice(getattr(self, key)), "a list of different values, at least one"
+        yield "layers", _within(self.layers, 1, 8), "in 1..8"
+        yield "min_width", 1 <= self.min_width <= 4096, "in 1..4096"
+        yield ("max_width", self.min_width <= self.max_width <= 4096,
+               f"in min_width = {self.min_width}..4096")
+        yield "weight_bits", _within(self.weight_bits, 2, 10), "in 2..10"
+        lengths = self.bitstream_lengths
+        powers = _within(lengths, 8, 512) and not any(n & n - 1 for n in lengths)
+        yield "bitstream_lengths", powers, "powers of two in 8..512"
+        longest, most = max(lengths, default=8), min(self.weight_bits, default=2)
+        yield ("weight_bits", most <= longest.bit_length(),
+               f"at most {longest.bit_length()} somewhere (bitstream_lengths up to {longest} carry "
+               "that many)")
+        yield "num_steps", _within(self.num_steps, 1, ir.MAX_STEPS), f"in 1..{ir.MAX_STEPS}"
+        yield "leak_shifts", _within(self.leak_shifts, 0, 15), "in 1..15, or 0 for no leak"
+
+    def names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Keys whose values are names, as (key, kind, known names)."""
+        from ..hdl import sng
+
+        yield "encoders", "encoder", ("rate", "stream")
+        yield "sng", "number generator", sng.KINDS
+        yield "input_sng", "number generator", sng.KINDS
+        yield "readouts", "readout", ir.READOUTS
+        yield "resets", "reset", ("subtract", "zero")
+
+
+class Search(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to look: population * generations candidates are trained, `routed` placed and routed.
+
+    objectives: columns to optimise, each in its own direction. constraints: a bound per column, the
+    largest value of a column that is minimised, the least of one that is maximised. The device's
+    capacity (times max_utilization) is always one. choose: a column, whose best finalist becomes
+    the run's network, or the id of a candidate.
+    """
+
+    strategy: str = "nsga2"
+    population: int = 32
+    generations: int = 8
+    seed: int = 1
+    objectives: tuple[str, ...] = ("accuracy", "lc")
+    constraints: dict[str, float] = field(default_factory=dict)
+    max_utilization: float = 1.0
+    routed: int = 8
+    final_epochs: int = 60
+    choose: str = "accuracy"
+
+    def rules(self) -> Iterator[Rule]:
+        yield "population", 2 <= self.population <= 4096, "in 2..4096"
+        yield "generations", 1 <= self.generations <= 100_000, "in 1..100000"
+        yield "seed", 0 <= self.seed < 1 << 31, "in 0..2**31-1"
+        yield ("objectives", _choice(self.objectives), "a list of different columns, at least one")
+        finite = all(map(math.isfinite, self.constraints.values()))
+        yield "constraints", finite, "a table of finite numbers"
+        yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
+        yield "routed", 0 <= self.routed <= 4096, "in 0..4096"
+        yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
+
+
+class Target(Struct, frozen=True, forbid_unknown_fields=True):
+    """The board to build for, and the seed of place and route."""
+
+    board: str = "icebreaker"
+    seed: int = 1
+
+    def rules(self) -> Iterator[Rule]:
+        yield "seed", 0 <= self.seed < 1 << 31, "in 0..2**31-1"
+
+
+class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
+    """All sections. `train` holds keys of nas.train.TrainSettings, checked where that is known."""
+
+    data: Data = field(default_factory=Data)
+    space: Space = field(default_factory=Space)
+    search: Search = field(default_factory=Search)
+    train: dict[str, int | float | str | bool] = field(default_factory=dict)
+    target: Target = field(default_factory=Target)
+
+
+def load_experiment(path: Path | None, changes: tuple[str, ...] = ()) -> Experiment:
+    """Read an experiment; `changes` are ``section.key=value`` texts (TOML values) laid over it.
+
+    Without a path it is the default one. Raises ConfigError.
+    """
+    source, data = "experiment", {}
+    if path is not None:
+        source = str(path)
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{source}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source}: is not TOML: {error}") from error
+    for text in changes:
+        section, key, value = _change(text)
+        if section not in _SECTIONS:
+            raise ConfigError("--set: " + unknown("section", section, _SECTIONS))
+        item = data.setdefault(section, {})
+        if isinstance(item, dict):
+            item[key] = value
+    return experiment_from(data, source)
+
+
+def experiment_from(data: dict, source: str = "experiment") -> Experiment:
+    """Check plain data, section by section and key by key; raises ConfigError naming `source`."""
+    sections = {}
+    for name, item in data.items():
+        if name not in _SECTIONS:
+            raise ConfigError(f"{source}: " + unknown("section", name, _SECTIONS))
+        if not isinstance(item, dict):
+            raise ConfigError(f"{source}: {name} must be a section [{name}], not {item!r}")
+        cls = _SECTIONS[name]
+        sections[name] = dict(item) if cls is None else section(cls, item, source, name)
+    return Experiment(**sections)
+
+
+def section(cls: type, item: dict, source: str, name: str):
+    """One checked section: an instance of the Struct `cls` from a table of plain values.
+
+    Where `cls` has `rules()` and `names()`, they are held too. Raises ConfigError.
+    """
+    known = {f.name: f for f in fields(cls)}
+    values = {}
+    for key, value in item.items():
+        if key not in known:
+            raise ConfigError(f"{source}: {name}.{key}: " + unknown("key", key, known))
+        kind = known[key].type
+        try:
+            values[key] = msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{source}: {name}.{key} must be {_described(kind)}, not {value!r}"
+                              ) from error
+    made = cls(**values)
+    for key, ok, text in made.rules() if hasattr(made, "rules") else ():
+        if not ok:
+            raise ConfigError(f"{source}: {name}.{key} must be {text}, "
+                              f"not {_toml(getattr(made, key))}")
+    for key, kind, names in made.names() if hasattr(made, "names") else ():
+        for value in getattr(made, key):
+            if value not in names:
+                raise ConfigError(f"{source}: {name}.{key}: " + unknown(kind, value, names))
+    return made
+
+
+def to_toml(experiment: Experiment) -> str:
+    """The effective experiment as TOML, every key written out; reads back as the same."""
+    lines = []
+    for name, item in msgspec.to_builtins(experiment).items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_toml(value)}" for key, value in item.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+_SECTIONS: dict[str, type | None] = {
+    f.name: f.type if isinstance(f.type, type) and issubclass(f.type, Struct) else None
+    for f in fields(Experiment)
+}
+
+
+def _change(text: str) -> tuple[str, str, object]:
+    """Split ``section.key=value``; a value that is not TOML is taken as a string."""
+    where, equals, value = text.partition("=")
+    name, dot, key = where.strip().partition(".")
+    if not (equals and dot and name and key):
+        raise ConfigError(f"--set must be SECTION.KEY=VALUE, not {text!r}")
+    try:
+        return name, key, tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, key, value.strip()
+
+
+def _described(kind) -> str:
+    names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+    if get_origin(kind) is tuple:
+        return f"a list, each {_described(get_args(kind)[0])}"
+    if get_origin(kind) is dict:
+        return "a table of numbers, such as { lc = 5000 }"
+    return names.get(kind) or " or ".join(names.get(k, str(k)) for k in get_args(kind))
+
+
+def _toml(value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return json.dumps(value) if isinstance(value, str) else repr(value)

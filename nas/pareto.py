@@ -1,0 +1,79 @@
+"""Pareto fronts over rows of columns; sorting and hypervolume are pymoo's.
+
+F is a float array [n, objectives] in which less is better, as pymoo has it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def fronts(F: np.ndarray) -> list[list[int]]:
+    """Positions by front, the non-dominated first, in ascending order within a front."""
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    if not len(F):
+        return []
+    return [sorted(map(int, front)) for front in NonDominatedSorting().do(np.asarray(F, float))]
+
+
+def front(F: np.ndarray) -> list[int]:
+    """Positions of the non-dominated points; of equal points only the first counts as one."""
+    if not len(F):
+        return []
+    seen, kept = set(), []
+    for index in fronts(F)[0]:
+        point = tuple(np.asarray(F)[index])
+        if point not in seen:
+            seen.add(point)
+            kept.append(index)
+    return kept
+
+
+def hypervolume(F: np.ndarray, reference: Sequence[float]) -> float:
+    """The volume that F dominates below the point `reference`."""
+    from pymoo.indicators.hv import HV
+
+    F = np.asarray(F, float)
+    return float(HV(ref_point=np.asarray(reference, float))(F)) if len(F) else 0.0
+
+
+def spread(F: np.ndarray, count: int) -> list[int]:
+    """Choose up to `count` positions: front after front, and within one as far apart as may be.
+
+    A front that fits is taken whole; of one that does not, first the best point of each objective,
+    then each time the point farthest from those taken already (objectives scaled to 0..1). Equal
+    points are taken after all others of their front. The order is that of being taken, except that
+    a front taken whole stands in its own order.
+    """
+    F = np.asarray(F, float)
+    taken: list[int] = []
+    for members in fronts(F):
+        if len(taken) >= count:
+            break
+        first: dict[tuple, int] = {}
+        for index in members:
+            first.setdefault(tuple(F[index]), index)
+        unique = sorted(first.values())
+        repeated = [index for index in members if index not in set(unique)]
+        room = count - len(taken)
+        taken += unique if len(unique) <= room else _apart(F, unique, taken, room)
+        taken += repeated[:max(0, count - len(taken))]
+    return taken
+
+
+def _apart(F: np.ndarray, members: list[int], taken: list[int], room: int) -> list[int]:
+    """`room` of `members`, the extremes first, then greedily the farthest from all chosen."""
+    span = np.ptp(F[members], axis=0)
+    scaled = (F - F[members].min(axis=0)) / np.where(span > 0, span, 1.0)
+    chosen: list[int] = []
+    for objective in range(F.shape[1]):
+        best = min(members, key=lambda index: (F[index, objective], tuple(F[index]), index))
+        if best not in chosen and len(chosen) < room:
+            chosen.append(best)
+    while len(chosen) < room:
+        near = scaled[chosen + taken]
+        rest = [index for index in members if index not in chosen]
+        distance = [float(np.linalg.norm(near - scaled[index], axis=1).min()) for index in rest]
+        chosen.append(rest[int(np.argmax(distance))])
+    return chosen

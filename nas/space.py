@@ -1,0 +1,180 @@
+"""The search space: genes for pymoo, genomes as people read them, graphs of shapes.
+
+A *vector* is what pymoo recombines: a dict of integers, one per gene, genes of absent layers
+included. A *genome* is its canonical form, in which every active gene has its value and no inactive
+one appears, so that two vectors are the same network exactly if their genomes are equal.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import numpy as np
+
+from ..flow import config, ir
+from ..hdl.neurons.lif import Lif
+
+#: Text of a genome: JSON with sorted keys, the key of every store.
+Genome = str
+
+
+class Space:
+    """All networks of one experiment for inputs of `shape` and `num_classes` classes."""
+
+    def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int) -> None:
+        self.settings = settings
+        self.shape = tuple(shape)
+        self.num_classes = num_classes
+        self.depths = sorted(settings.layers)
+        self.weight_bits = sorted(settings.weight_bits)
+        self.lengths = sorted(settings.bitstream_lengths)
+        self.num_steps = sorted(settings.num_steps)
+        self.choices = {
+            "leak_shift": [shift or None for shift in settings.leak_shifts],
+            "encoder": list(settings.encoders),
+            "sng": list(settings.sng),
+            "input_sng": list(settings.input_sng),
+            "readout": list(settings.readouts),
+            "reset": list(settings.resets),
+        }
+
+    @cached_property
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """Ordered genes and their inclusive ranges: positions in sorted lists, and widths."""
+        bounds = {"layers": (0, len(self.depths) - 1), "num_steps": (0, len(self.num_steps) - 1)}
+        for index in range(self.depths[-1]):
+            bounds[f"weight_bits{index}"] = (0, len(self.weight_bits) - 1)
+            bounds[f"length{index}"] = (0, len(self.lengths) - 1)
+            if index + 1 < self.depths[-1]:
+                bounds[f"width{index}"] = (self.settings.min_width, self.settings.max_width)
+        return bounds
+
+    def size(self) -> int:
+        """The exact number of different networks (genomes)."""
+        pairs = sum(1 for w in self.weight_bits for n in self.lengths if _legal(w, n))
+        widths = self.settings.max_width - self.settings.min_width + 1
+        inputs = sum(len(self.choices["input_sng"]) if encoder == "stream" else 1
+                     for encoder in self.choices["encoder"])
+        total = 0
+        for depth in self.depths:
+            resets = sum(len(self.choices["reset"]) if depth > 1 or readout != "membrane" else 1
+                         for readout in self.choices["readout"])
+            total += widths ** (depth - 1) * pairs ** depth * resets
+        return (total * inputs * len(self.num_steps) * len(self.choices["leak_shift"])
+                * len(self.choices["sng"]))
+
+    def sample(self, rng: np.random.Generator, layers: int | None = None) -> dict[str, int]:
+        """A random vector; widths are log-uniform, the other genes uniform.
+
+        `layers` holds that gene fixed, so that drawing until something fits does not favour nets
+        of few layers.
+        """
+        vector = {}
+        for name, (lo, hi) in self.bounds.items():
+            if name.startswith("width"):
+                value = math.exp(rng.uniform(math.log(lo), math.log(hi + 1)))
+                vector[name] = min(hi, int(value))
+            else:
+                vector[name] = int(rng.integers(lo, hi + 1))
+        for name, values in self.choices.items():
+            vector[name] = int(rng.integers(len(values)))
+        return vector if layers is None else {**vector, "layers": layers}
+
+    def genome(self, vector: dict[str, int]) -> Genome:
+        """The canonical form of a vector; a bitstream too short for its weights is lengthened."""
+        depth = self.depths[vector["layers"]]
+        chosen = {name: values[vector[name]] for name, values in self.choices.items()}
+        if chosen["encoder"] != "stream":
+            del chosen["input_sng"]
+        if depth == 1 and chosen["readout"] == "membrane":
+            del chosen["reset"]
+        layers = []
+        for index in range(depth):
+            weight_bits = self.weight_bits[vector[f"weight_bits{index}"]]
+            length = self.lengths[vector[f"length{index}"]]
+            if not _legal(weight_bits, length):
+                longer = [n for n in self.lengths if _legal(weight_bits, n)]
+                length = longer[0] if longer else self.lengths[-1]
+                if not longer:
+                    weight_bits = max(w for w in self.weight_bits if _legal(w, length))
+            layer = {"weight_bits": weight_bits, "bitstream_length": length}
+            if index + 1 < depth:
+                layer["width"] = int(vector[f"width{index}"])
+            layers.append(layer)
+        chosen.update(layers=layers, num_steps=self.num_steps[vector["num_steps"]])
+        return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+
+    def graph(self, genome: Genome) -> ir.Graph:
+        """The graph of shapes of a genome; thresholds are learned, so they stand at 1."""
+        item = json.loads(genome)
+        neuron = Lif(v_threshold=1, leak_shift=item["leak_shift"],
+                     reset=item.get("reset", "subtract"))
+        layers = [
+            {"out_features": layer.get("width", self.num_classes), "sng": item["sng"],
+             "weight_bits": layer["weight_bits"], "bitstream_length": layer["bitstream_length"],
+             "neuron": neuron}
+            for layer in item["layers"]
+        ]
+        return ir.chain(shape=self.shape, encoder=item["encoder"], layers=layers,
+                        readout=item["readout"], num_steps=item["num_steps"],
+                        input_sng=item.get("input_sng")).verify()
+
+    def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
+        """Vectors with one ordered, active gene made smaller: widths by an eighth, others by one.
+
+        What `repair` walks along; the last of them drops a layer.
+        """
+        depth = self.depths[vector["layers"]]
+        for name, (lo, _) in self.bounds.items():
+            if name == "layers" or vector[name] <= lo:
+                continue
+            index = name.removeprefix("width").removeprefix("weight_bits").removeprefix("length")
+            if index.isdigit() and int(index) >= depth - name.startswith("width"):
+                continue
+            step = max(1, vector[name] // 8) if name.startswith("width") else 1
+            yield {**vector, name: max(lo, vector[name] - step)}
+        if vector["layers"]:
+            yield {**vector, "layers": vector["layers"] - 1}
+
+
+def repair(space: Space, vector: dict[str, int], excess: Callable[[Genome], float],
+           rng: np.random.Generator) -> dict[str, int] | None:
+    """The vector made smaller, gene by gene, until `excess` of its genome is 0.
+
+    Each step takes one of the reductions that lower the excess, at random in proportion to how
+    much each does, so that repaired candidates do not all end in one corner and cheap genes are not
+    spent first. None where no single reduction helps any more.
+    """
+    left = excess(space.genome(vector))
+    while left > 0:
+        better = [(value, item) for item in space.smaller(vector)
+                  if (value := excess(space.genome(item))) < left]
+        if not better:
+            return None
+        gains = np.array([left - value for value, _ in better])
+        left, vector = better[int(rng.choice(len(better), p=gains / gains.sum()))]
+    return vector
+
+
+def identity(genome: Genome) -> str:
+    """A short stable name for a genome: 12 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(genome.encode()).hexdigest()[:12]
+
+
+def describe(genome: Genome) -> str:
+    """A genome in a few words: ``stream 24w4/16-w3/32 T=8 leak 2``.
+
+    Each layer is its width (none for the last), weight bits and bitstream length.
+    """
+    item = json.loads(genome)
+    layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
+                      f"{layer['bitstream_length']}" for layer in item["layers"])
+    leak = f"leak {item['leak_shift']}" if item["leak_shift"] else "no leak"
+    return f"{item['encoder']} {layers} T={item['num_steps']} {leak}"
+
+
+def _legal(weight_bits: int, length: int) -> bool:
+    """Whether streams of `length` = 2**B clocks carry `weight_bits` w: w - 1 <= B."""
+    return weight_bits - 1 <= length.bit_length() - 1
