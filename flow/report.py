@@ -1,0 +1,86 @@
+"""The report of one build: what place and route measured, and with which tools."""
+
+from pathlib import Path
+
+import msgspec
+
+from .errors import RunError
+from .files import write_atomic
+from .targets import advice
+
+FORMAT = 1
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One placed and routed design; all numbers are measured.
+
+    lc, ebr, spram, dsp as nextpnr counts them, lut4, ff and carry as Yosys does before packing.
+    fmax_mhz is what nextpnr achieved for the board's clock, clock_mhz what the board runs at. A
+    design that does not fit has its counts, but no fmax_mhz (0) and no bitstream (""). seconds are
+    those of the tools when they ran, which for a `cached` report was earlier.
+    """
+
+    format: int = FORMAT
+    design: str
+    board: str
+    device: str
+    lc: int
+    lut4: int
+    ff: int
+    carry: int
+    ebr: int
+    spram: int
+    dsp: int
+    fmax_mhz: float
+    clock_mhz: float
+    meets_clock: bool
+    fits: bool
+    tools: dict[str, str]
+    seed: int
+    seconds: dict[str, float]
+    cached: bool
+    plan: str
+    bitstream: str
+    bitstream_bytes: int
+    bitstream_sha256: str
+
+    @property
+    def used(self) -> dict[str, int]:
+        """Counts of the resources that a device limits."""
+        return {"lc": self.lc, "ebr": self.ebr, "spram": self.spram, "dsp": self.dsp}
+
+    @property
+    def advice(self) -> str:
+        """Why it does not fit, by how much, and what does; empty if it fits."""
+        return "" if self.fits else advice(self.device, self.used)
+
+
+def write_report(report: Report, path: Path) -> None:
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+def decode_report(data: bytes, where: Path | str) -> Report:
+    """A report from its JSON; RunError if it is damaged or of another format."""
+    again = "'spikeloom synth' writes it again"
+    try:
+        version = msgspec.json.decode(data, type=_Version).format
+        if version != FORMAT:
+            raise RunError(f"{where}: has report format {version}, this version reads {FORMAT}; "
+                           f"{again}")
+        return msgspec.json.decode(data, type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{where}: is damaged ({error}); {again}") from error
+
+
+def read_report(path: Path) -> Report:
+    """Read a report written by `write_report`; RunError if it is missing or damaged."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); 'spikeloom synth' writes it"
+                       ) from error
+    return decode_report(data, path)
+
+
+class _Version(msgspec.Struct):
+    format: int

