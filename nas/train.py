@@ -1,0 +1,237 @@
+"""Training: many candidates together, on the very integers that the hardware computes with.
+
+`plan` sorts graphs into batches of one shape class, `train` runs each batch as one tensor program
+(`nas.program`) and gives integer graphs back.
+
+What holds about repeatability: the forward pass is exact, the first weights of a candidate depend
+on its seed and shape alone, and the order of images on the settings alone. Gradients are float
+sums, and the sums of one candidate may be ordered otherwise in a batch of another padded width. So
+the same list trained again gives the same integer graphs, while the same candidate among other
+companions gives the same network up to what float rounding grows into. A search that must repeat
+itself keeps the batches of `plan` whole: a batch is trained as a unit or not at all.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from ..flow import ir
+from ..flow.errors import ConfigError
+from ..sim import reference
+from .datasets import Split
+
+#: Called with candidate epochs done and to do.
+OnEpoch = Callable[[int, int], None]
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The recipe: AdamW with a warm-up and a cosine schedule, cross entropy on scaled scores.
+
+    init: spread of the first weights, in units of the largest code. gain: first threshold, in units
+    of a layer's typical current. surrogate: half width of the surrogate derivative, as a share of
+    the threshold. stop_epoch, stop_accuracy: a candidate whose accuracy on the fit split, over that
+    epoch's own batches, is below stop_accuracy after stop_epoch epochs trains no further (0 is
+    never). order_seed: the order of the images. batch: most candidates trained together.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 0.08
+    weight_decay: float = 0.1
+    init: float = 0.25
+    gain: float = 2.0
+    surrogate: float = 0.8
+    stop_epoch: int = 0
+    stop_accuracy: float = 0.0
+    order_seed: int = 0
+    batch: int = 32
+
+    def check(self) -> "TrainSettings":
+        """Raise ConfigError for the first setting that is out of range."""
+        for key, lo, hi in (("epochs", 1, 100_000), ("batch_size", 1, 65536),
+                            ("stop_epoch", 0, 100_000), ("batch", 1, 1024)):
+            value = getattr(self, key)
+            if not lo <= value <= hi:
+                raise ConfigError(f"{key} must be in {lo}..{hi}, not {value}")
+        for key in ("learning_rate", "init", "gain", "surrogate"):
+            value = getattr(self, key)
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{key} must be a finite number above 0, not {value}")
+        for key, hi in (("weight_decay", 1.0), ("stop_accuracy", 1.0)):
+            value = getattr(self, key)
+            if not 0 <= value <= hi:
+                raise ConfigError(f"{key} must be in 0..{hi}, not {value}")
+        return self
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained candidate.
+
+    graph: integer stage. epochs: how many it was trained. accuracy: on the check split, by the
+    integer reference model; None without one. stopped: why training ended early, or failed.
+    """
+
+    graph: ir.Graph
+    seed: int
+    epochs: int
+    accuracy: float | None
+    stopped: str | None
+
+
+def accuracy(graph: ir.Graph, split: Split) -> float:
+    """Share of images that the integer reference model classifies right."""
+    return float((reference.run(graph, split.p8).classes == split.labels).mean())
+
+
+def plan(graphs: Sequence[ir.Graph], batch: int = 32) -> list[list[int]]:
+    """Indices of `graphs` in batches that are trained together: one shape class, similar sizes.
+
+    Depends on the list alone. Within a batch, first layers with the same tables are neighbours.
+    """
+    from .program import shape_class
+
+    classes: dict[tuple, list[int]] = {}
+    for index, graph in enumerate(graphs):
+        classes.setdefault(shape_class(graph), []).append(index)
+    batches = []
+    for members in classes.values():
+        members.sort(key=lambda i: (_work([graphs[i]]), i))
+        batches += _cut(graphs, members, batch)
+
+    def tables(i: int) -> tuple:
+        first = graphs[i].layers[0][0]
+        return (first.bits, first.weight_bits, first.sng, graphs[i].input.sng or "", i)
+
+    return [sorted(b, key=tables) for b in batches]
+
+
+def _work(graphs: Sequence[ir.Graph]) -> float:
+    """Time of one training step of a batch, in units of a neuron's work in a timestep.
+
+    Fitted to measurements on two cores: a fixed cost for every tensor operation, then padded
+    neurons times timesteps, and padded synapses.
+    """
+    steps = max(g.num_steps for g in graphs)
+    layers = list(zip(*(g.layers for g in graphs)))
+    total = 0.0
+    for layer in layers:
+        outs = max(d.out_features for d, _ in layer)
+        ins = max(d.in_features for d, _ in layer)
+        total += 1500.0 + 400.0 * steps + len(graphs) * (steps * outs + 0.15 * ins * outs)
+    return total
+
+
+def _cut(graphs: Sequence[ir.Graph], members: list[int], batch: int) -> list[list[int]]:
+    """Cut a sorted list into batches so that the sum of their work is least."""
+    best = [(0.0, 0)]
+    for end in range(1, len(members) + 1):
+        options = []
+        for start in range(max(0, end - batch), end):
+            work = _work([graphs[i] for i in members[start:end]])
+            options.append((best[start][0] + work, start))
+        best.append(min(options))
+    out, end = [], len(members)
+    while end:
+        start = best[end][1]
+        out.append(members[start:end])
+        end = start
+    return out[::-1]
+
+
+def train(graphs: Sequence[ir.Graph], fit: Split, check: Split | None = None,
+          settings: TrainSettings | None = None, seeds: Sequence[int] = (),
+          on_epoch: OnEpoch | None = None) -> list[Trained]:
+    """Train graphs of stage `shape` on `fit`; results in the order of `graphs`.
+
+    seeds: one per graph (0 where none are given). Raises ConfigError for settings, GraphError for
+    graphs that cannot be trained. A candidate that diverged is returned, and says so in `stopped`.
+    """
+    settings = (settings or TrainSettings()).check()
+    seeds = list(seeds) or [0] * len(graphs)
+    if len(seeds) != len(graphs):
+        raise ConfigError(f"seeds must be one per graph, {len(graphs)}, not {len(seeds)}")
+    results: list[Trained | None] = [None] * len(graphs)
+    total, done = settings.epochs * len(graphs), 0
+    for members in plan(graphs, settings.batch):
+        found = _train_batch([graphs[i] for i in members], [seeds[i] for i in members], fit,
+                             settings, on_epoch and (lambda n, d=done: on_epoch(d + n, total)))
+        for i, (graph, epochs, stopped) in zip(members, found):
+            scored = None if check is None else accuracy(graph, check)
+            results[i] = Trained(graph, seeds[i], epochs, scored, stopped)
+        done += settings.epochs * len(members)
+    return results
+
+
+def _train_batch(graphs, seeds, fit: Split, settings: TrainSettings, on_epoch) -> list[tuple]:
+    """Train one batch; (integer graph, epochs, stopped) per graph."""
+    import torch
+
+    from .program import Program
+
+    program = Program(graphs, seeds, fit.p8, init=settings.init, gain=settings.gain,
+                      surrogate=settings.surrogate)
+    p8 = torch.from_numpy(fit.p8.astype(np.int64))
+    labels = torch.from_numpy(fit.labels.copy())
+    rates = _rates(settings, math.ceil(len(fit) / settings.batch_size))
+    alive = list(range(len(graphs)))
+    results: list[tuple | None] = [None] * len(graphs)
+    for epoch in range(1, settings.epochs + 1):
+        losses, right = 0, 0
+        for index in order(len(fit), settings, epoch):
+            loss, correct = program.loss(p8[index], labels[index])
+            loss.sum().backward()
+            program.step(next(rates), settings.weight_decay)
+            losses = losses + loss.detach() * (len(index) / len(fit))
+            right = right + correct
+        if on_epoch:
+            on_epoch(epoch * len(graphs))
+        why = [_verdict(*found, epoch, program.classes, settings)
+               for found in zip(losses.tolist(), (right / len(fit)).tolist())]
+        last = epoch == settings.epochs
+        for c, graph in enumerate(program.trained()) if last or any(why) else ():
+            if last or why[c]:
+                results[alive[c]] = (graph, epoch, why[c])
+        if any(why) and not last:
+            stay = [c for c, reason in enumerate(why) if not reason]
+            if not stay:
+                break
+            alive = [alive[c] for c in stay]
+            program = program.select(stay)
+    return results
+
+
+def _verdict(loss: float, right: float, epoch: int, classes: int, settings: TrainSettings
+             ) -> str | None:
+    """Why a candidate stops after this epoch, or None."""
+    if not math.isfinite(loss):
+        return f"diverged in epoch {epoch}: the loss is {loss}; lower learning_rate"
+    if epoch == settings.epochs and loss >= math.log(classes):
+        return (f"diverged: after {epoch} epochs the loss is {loss:.2f}, no better than guessing "
+                f"({math.log(classes):.2f}); lower learning_rate or widen the network")
+    if epoch == settings.stop_epoch and epoch < settings.epochs and right < settings.stop_accuracy:
+        return (f"stopped after epoch {epoch}: accuracy on the fit split is {right:.3f}, "
+                f"below {settings.stop_accuracy}")
+    return None
+
+
+def _rates(settings: TrainSettings, steps: int) -> Iterator[float]:
+    """Learning rates: linear warm-up over the first twentieth, then half a cosine to zero."""
+    total = settings.epochs * steps
+    warm = max(1, total // 20)
+    for step in range(total):
+        share = (step + 0.5) / total
+        yield settings.learning_rate * min(1.0, (step + 1) / warm) * 0.5 * (
+            1 + math.cos(math.pi * share))
+
+
+def order(count: int, settings: TrainSettings, epoch: int) -> list:
+    """The images of one epoch in batches of nearly equal size; depends on the settings alone."""
+    import torch
+
+    generator = torch.Generator().manual_seed(settings.order_seed * 1_000_003 + epoch)
+    parts = math.ceil(count / settings.batch_size)
+    return list(torch.randperm(count, generator=generator).tensor_split(parts))
