@@ -38,42 +38,36 @@ def hypervolume(F: np.ndarray, reference: Sequence[float]) -> float:
     return float(HV(ref_point=np.asarray(reference, float))(F)) if len(F) else 0.0
 
 
-def spread(F: np.ndarray, count: int) -> list[int]:
-    """Choose up to `count` positions: front after front, and within one as far apart as may be.
+def spread(F: np.ndarray) -> list[int]:
+    """All positions, the most promising first: front after front, each from far apart to near.
 
-    A front that fits is taken whole; of one that does not, first the best point of each objective,
-    then each time the point farthest from those taken already (objectives scaled to 0..1). Equal
-    points are taken after all others of their front. The order is that of being taken, except that
-    a front taken whole stands in its own order.
+    Within a front the best point of each objective comes first, then each time the point farthest
+    from all of the front before it (objectives scaled to 0..1 over the front); points equal to an
+    earlier one come last. Any beginning of the list is therefore a spread over the best there is.
     """
     F = np.asarray(F, float)
-    taken: list[int] = []
+    order: list[int] = []
     for members in fronts(F):
-        if len(taken) >= count:
-            break
         first: dict[tuple, int] = {}
         for index in members:
             first.setdefault(tuple(F[index]), index)
         unique = sorted(first.values())
-        repeated = [index for index in members if index not in set(unique)]
-        room = count - len(taken)
-        taken += unique if len(unique) <= room else _apart(F, unique, taken, room)
-        taken += repeated[:max(0, count - len(taken))]
-    return taken
+        order += _apart(F, unique) + [index for index in members if index not in set(unique)]
+    return order
 
 
-def _apart(F: np.ndarray, members: list[int], taken: list[int], room: int) -> list[int]:
-    """`room` of `members`, the extremes first, then greedily the farthest from all chosen."""
+def _apart(F: np.ndarray, members: list[int]) -> list[int]:
+    """`members`, the extremes first, then greedily the farthest from all before it."""
     span = np.ptp(F[members], axis=0)
     scaled = (F - F[members].min(axis=0)) / np.where(span > 0, span, 1.0)
     chosen: list[int] = []
     for objective in range(F.shape[1]):
-        best = min(members, key=lambda index: (F[index, objective], tuple(F[index]), index))
-        if best not in chosen and len(chosen) < room:
+        best = min(members, key=lambda index: (F[index, objective], tuple(F[index])))
+        if best not in chosen:
             chosen.append(best)
-    while len(chosen) < room:
-        near = scaled[chosen + taken]
+    while len(chosen) < len(members):
         rest = [index for index in members if index not in chosen]
-        distance = [float(np.linalg.norm(near - scaled[index], axis=1).min()) for index in rest]
+        distance = [float(np.linalg.norm(scaled[chosen] - scaled[index], axis=1).min())
+                    for index in rest]
         chosen.append(rest[int(np.argmax(distance))])
     return chosen

@@ -28,10 +28,9 @@ CREATE TABLE evaluation (
     id TEXT NOT NULL,           -- short name of the genome
     generation INTEGER NOT NULL,
     position INTEGER NOT NULL,  -- in the generation
-    status TEXT NOT NULL,       -- 'trained' or 'failed'
     accuracy REAL,              -- on the validation split; NULL where none was held out
     epochs INTEGER NOT NULL,
-    stopped TEXT,               -- the rule that ended the training early
+    stopped TEXT,               -- why training ended early
     seconds REAL NOT NULL,      -- its share of the batch
     estimate TEXT NOT NULL,     -- JSON: the columns priced from the trained graph, estimates all
     graph BLOB,                 -- the integer graph, as in a .safetensors file
@@ -64,7 +63,6 @@ class Evaluation(Struct, frozen=True):
     id: str
     generation: int
     position: int
-    status: str
     accuracy: float | None
     epochs: int
     stopped: str | None
@@ -101,24 +99,24 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open or make the store. RunError if it is damaged or of another version."""
         self.path = Path(path)
-        new = not self.path.exists()
-        with self._errors():
+        with self._errors(), contextlib.ExitStack() as undo:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+            undo.callback(self.db.close)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
-            if not new:
+            if self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._check()
             else:
                 self.db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
+            undo.pop_all()
 
     def _check(self) -> None:
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
         problem = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise sqlite3.DatabaseError(problem)
+            raise sqlite3.DatabaseError(problem.splitlines()[-1])
         if version != VERSION:
-            self.db.close()
             raise RunError(f"{self.path}: has store version {version}, this version of spikeloom "
                            f"reads {VERSION}; use another --run, or --fresh to set it aside")
 
@@ -137,9 +135,9 @@ class Store:
             for row, graph in rows:
                 blob = None if graph is None else ir.to_bytes(graph)
                 self.db.execute(
-                    "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     (row.genome, row.seed, row.settings, row.id, row.generation, row.position,
-                     row.status, row.accuracy, row.epochs, row.stopped, row.seconds,
+                     row.accuracy, row.epochs, row.stopped, row.seconds,
                      json.dumps(row.estimate, sort_keys=True), blob, time.time()))
 
     def find(self, genome: str, seed: int, settings: str) -> Evaluation | None:

@@ -1,0 +1,245 @@
+"""What a candidate costs and how well it does: columns, free checks, batched training.
+
+Order of work: a closed-form price of the shapes alone, before anything else; then training in
+batches, scored on the validation split; then the price of the trained integers, which is sharper
+because it sees the weights that became zero. All of these are estimates until place and route.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from ..boards import Board
+from ..flow import config, ir, targets
+from ..flow.cost.energy import energy_nj
+from ..flow.cost.features import estimate
+from ..flow.errors import ConfigError, unknown
+from . import datasets, strategies
+from .space import Genome, Space, identity
+from .store import Evaluation, Store
+from .train import OnEpoch, TrainSettings, plan, train
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number that every candidate has; `sense` is 1 where less is better, -1 where more is."""
+
+    title: str
+    sense: int
+    digits: int = 0
+
+    def text(self, value: float | None) -> str:
+        return "-" if value is None else f"{value:,.{self.digits}f}"
+
+
+#: What may be an objective, a constraint, or just looked at.
+COLUMNS: dict[str, Column] = {
+    "accuracy": Column("accuracy", -1, 4),
+    "lc": Column("LCs", 1),
+    "lut4": Column("LUT4s", 1),
+    "ff": Column("FFs", 1),
+    "ebr": Column("EBRs", 1),
+    "cycles": Column("cycles", 1),
+    "latency_us": Column("latency [us]", 1, 1),
+    "energy_nj": Column("energy [nJ]", 1, 1),
+}
+
+
+def price(graph: ir.Graph, board: Board) -> dict[str, float]:
+    """Every column that needs no training and no tool, in closed form; all of them estimates.
+
+    latency_us is at the board's clock, without the transfer of the image.
+    """
+    found = estimate(graph)
+    return complete({"lc": found.lc, "lut4": found.lut4, "ff": found.ff, "ebr": found.ebr,
+                     "cycles": found.cycles}, board)
+
+
+def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
+    """Columns with latency and energy that follow from `lc`, `ebr` and `cycles` on a board."""
+    energy = energy_nj(board.device, columns["lc"], columns["ebr"], columns["cycles"],
+                       board.clock_hz)
+    return {**columns, "latency_us": 1e6 * columns["cycles"] / board.clock_hz,
+            "energy_nj": energy.total_nj}
+
+
+@dataclass
+class Counts:
+    """What the free checks did: networks priced, and how many of them broke a bound."""
+
+    priced: int = 0
+    refused: int = 0
+
+
+class Task:
+    """One experiment made ready: data, space, board, and what is asked of each candidate.
+
+    Raises ConfigError for a name or a key that only these know.
+    """
+
+    def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
+        self.settings = config.section(TrainSettings, experiment.train, source, "train")
+        try:
+            self.settings.check()
+        except ConfigError as error:
+            raise ConfigError(f"{source}: train.{error}") from error
+        plain = {key: value for key, value in msgspec.to_builtins(self.settings).items()
+                 if value is not None}
+        self.experiment = msgspec.structs.replace(experiment, train=plain)
+        self.search = experiment.search
+        self.board = targets.board(experiment.target.board)
+        self.device = targets.device(self.board.device)
+        self.strategy = strategies.load(self.search.strategy, source)
+        for key in ("objectives", "constraints"):
+            for name in getattr(self.search, key):
+                if name not in COLUMNS:
+                    raise ConfigError(f"{source}: search.{key}: "
+                                      + unknown("column", name, COLUMNS))
+        self.data = datasets.load(experiment.data.name)
+        self.space = Space(experiment.space, self.data.shape, self.data.num_classes)
+        self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
+                       "ebr": self.device.ebr}
+        for name, bound in self.search.constraints.items():
+            least = min if COLUMNS[name].sense > 0 else max
+            self.bounds[name] = least(bound, self.bounds.get(name, bound))
+        self.counts = Counts()
+        self._excess: dict[Genome, float] = {}
+
+    def excess(self, genome: Genome) -> float:
+        """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
+        if genome not in self._excess:
+            found = self.broken(price(self.space.graph(genome), self.board))
+            self._excess[genome] = sum(max(0.0, value) for value in found.values())
+            self.counts.priced += 1
+            self.counts.refused += self._excess[genome] > 0
+        return self._excess[genome]
+
+    def broken(self, columns: Mapping[str, float]) -> dict[str, float]:
+        """Each bound's violation as a fraction of it, at most 0 where it holds.
+
+        Bounds of columns that are not there (accuracy before training) are left out.
+        """
+        return {
+            name: COLUMNS[name].sense * (columns[name] - bound) / max(abs(bound), 1e-9)
+            for name, bound in self.bounds.items() if columns.get(name) is not None
+        }
+
+    def F(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
+        """Objectives of rows of columns, less is better: float [n, objectives]."""
+        names = self.search.objectives
+        return np.array([[COLUMNS[name].sense * row[name] for name in names] for row in rows],
+                        float).reshape(-1, len(names))
+
+    def G(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
+        """Constraints of rows of columns, at most 0 where they hold: float [n, constraints]."""
+        return np.array([list(self.broken(row).values()) for row in rows],
+                        float).reshape(-1, len(self.bounds))
+
+    def feasible(self, columns: Mapping[str, float]) -> bool:
+        return all(value <= 0 for value in self.broken(columns).values())
+
+
+def columns(row: Evaluation) -> dict[str, float]:
+    """All columns of an evaluation."""
+    return {"accuracy": row.accuracy, **row.estimate}
+
+
+class Evaluator:
+    """Trains generations of candidates, each batch stored as it ends, and never one twice.
+
+    on_epoch(done, todo) counts epochs times candidates of the generation still to be trained.
+    `held_out`: True trains on the train split and scores on validation; False trains on both and
+    scores on nothing. The test split is not touched.
+    """
+
+    def __init__(self, task: Task, store: Store, *, held_out: bool = True,
+                 on_epoch: OnEpoch | None = None) -> None:
+        self.task, self.store, self.on_epoch = task, store, on_epoch
+        self.seed = task.search.seed
+        self.settings = task.settings if held_out else msgspec.structs.replace(
+            task.settings, epochs=task.search.final_epochs)
+        self.fit = task.data.train if held_out else task.data.final
+        self.check = task.data.validation if held_out else None
+        key = {"data": task.data.name, "held_out": held_out,
+               "train": msgspec.to_builtins(self.settings)}
+        self.key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        self.trained = 0
+        self.restored = 0
+
+    def evaluate(self, genomes: Sequence[Genome], generation: int) -> list[Evaluation]:
+        """Evaluations in the order of `genomes`, from the store where it has them.
+
+        Batches are those of `plan` over the whole generation, whatever is stored already, and one
+        is trained and stored as a whole or not at all: which networks train together can reach
+        the last bit of a sum, so a resumed search must not form others than the first one.
+        """
+        rows: dict[int, Evaluation] = {}
+        graphs = [self.task.space.graph(genome) for genome in genomes]
+        missing = []
+        for batch in plan(graphs, self.settings.batch):
+            found = [self.store.find(genomes[place], self.seed, self.key) for place in batch]
+            if all(found):
+                self.restored += len(found)
+                rows.update(zip(batch, found))
+            else:
+                missing.append(batch)
+        self.start, self.total = 0, sum(map(len, missing)) * self.settings.epochs
+        for batch in missing:
+            found = self._train([graphs[place] for place in batch],
+                                [genomes[place] for place in batch], generation, batch)
+            self.start += len(batch) * self.settings.epochs
+            self.trained += len(found)
+            rows.update(zip(batch, found))
+        return [rows[place] for place in range(len(genomes))]
+
+    def _epoch(self, done: int, _todo: int) -> None:
+        if self.on_epoch:
+            self.on_epoch(self.start + done, self.total)
+
+    def _train(self, graphs: list[ir.Graph], genomes: list[Genome], generation: int,
+               places: list[int]) -> list[Evaluation]:
+        began = time.perf_counter()
+        done = train(graphs, self.fit, self.check, self.settings, [self.seed] * len(graphs),
+                     self._epoch)
+        seconds = (time.perf_counter() - began) / len(graphs)
+        rows = [
+            (Evaluation(genome=genome, seed=self.seed, settings=self.key, id=identity(genome),
+                        generation=generation, position=place, accuracy=item.accuracy,
+                        epochs=item.epochs, stopped=item.stopped, seconds=seconds,
+                        estimate=price(item.graph, self.task.board)), item.graph)
+            for genome, place, item in zip(genomes, places, done)
+        ]
+        self.store.add(rows)
+        return [row for row, _ in rows]
+
+
+def search(task: Task, store: Store, *,
+           on_epoch: OnEpoch | None = None,
+           on_generation: Callable[[int, list[Evaluation]], None] | None = None,
+           ) -> tuple[list[Evaluation], Evaluator]:
+    """Run the strategy over all generations; every evaluation in order, and who made them.
+
+    What the store has is not trained again, so a search that was killed ends as it would have.
+    """
+    evaluator = Evaluator(task, store, on_epoch=on_epoch)
+    strategy = task.strategy(
+        task.space, objectives=len(task.search.objectives), constraints=len(task.bounds),
+        population=task.search.population, seed=task.search.seed, excess=task.excess)
+    rows: list[Evaluation] = []
+    for generation in range(1, task.search.generations + 1):
+        genomes = strategy.ask()
+        if not genomes:
+            break
+        found = evaluator.evaluate(genomes, generation)
+        rows += found
+        if on_generation:
+            on_generation(generation, rows)
+        table = [columns(row) for row in found]
+        strategy.tell(task.F(table), task.G(table))
+    return rows, evaluator

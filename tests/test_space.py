@@ -1,0 +1,118 @@
+"""Search spaces: the exact count, canonical genomes, and what repair promises."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeloom.flow import config
+from spikeloom.nas.space import Space, describe, identity, repair
+
+
+def small(**changes) -> Space:
+    keys = {"layers": (1, 2), "min_width": 8, "max_width": 9, "weight_bits": (2, 5),
+            "bitstream_lengths": (8, 16), "num_steps": (4,), "leak_shifts": (0, 2),
+            "encoders": ("rate", "stream"), "input_sng": ("ramp", "lfsr"),
+            "readouts": ("membrane", "spike_count"), "resets": ("subtract", "zero")} | changes
+    return Space(config.Space(**keys), (2, 3), 4)
+
+
+def everything(space: Space) -> set[str]:
+    """The genome of every vector there is."""
+    ranges = {name: range(lo, hi + 1) for name, (lo, hi) in space.bounds.items()}
+    ranges |= {name: range(len(values)) for name, values in space.choices.items()}
+    return {space.genome(dict(zip(ranges, values)))
+            for values in itertools.product(*ranges.values())}
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"layers": (2,)}, {"layers": (1,)}, {"encoders": ("rate",)}, {"weight_bits": (2,)},
+    {"readouts": ("membrane",)}, {"bitstream_lengths": (8, 16, 64)},
+])
+def test_the_size_is_the_number_of_different_genomes(changes):
+    space = small(**changes)
+    assert space.size() == len(everything(space))
+
+
+def test_the_default_space_on_digits():
+    space = Space(config.Space(), (8, 8), 10)
+    # 32 pairs of weight bits and length, 249 widths, 6 * 5 * (1 + 1) settings of the network.
+    assert space.size() == 60 * (32 + 249 * 32**2 + 249**2 * 32**3)
+
+
+def test_inactive_genes_do_not_count():
+    space = small(layers=(1, 2))
+    rng = np.random.default_rng(0)
+    vector = space.sample(rng) | {"layers": 0, "encoder": 0, "readout": 0, "weight_bits0": 0}
+    other = vector | {"width0": 17 - vector["width0"], "input_sng": 1 - vector["input_sng"],
+                      "reset": 1 - vector["reset"], "length1": 1 - vector["length1"]}
+    assert space.genome(vector) == space.genome(other)
+    other = vector | {"length0": 1 - vector["length0"]}
+    assert space.genome(vector) != space.genome(other)
+    item = json.loads(space.genome(vector))
+    assert "input_sng" not in item and "reset" not in item and "width" not in item["layers"][0]
+
+
+def test_every_genome_is_a_graph_with_legal_streams():
+    space = small()
+    for genome in everything(space):
+        graph = space.graph(genome)
+        assert graph.stage == "shape" and graph.layers[-1][0].out_features == 4
+        assert graph.input.size == 6
+        for dense, _ in graph.layers:
+            assert dense.weight_bits - 1 <= dense.bits
+
+
+def test_a_stream_too_short_for_its_weights_is_lengthened():
+    space = small(layers=(1,))
+    vector = space.sample(np.random.default_rng(0)) | {"weight_bits0": 1, "length0": 0}
+    layer = json.loads(space.genome(vector))["layers"][0]
+    assert layer == {"weight_bits": 5, "bitstream_length": 16}
+
+
+def test_sampling_is_within_bounds_and_log_uniform_in_width():
+    space = Space(config.Space(), (8, 8), 10)
+    rng = np.random.default_rng(1)
+    vectors = [space.sample(rng) for _ in range(2000)]
+    widths = np.array([vector["width0"] for vector in vectors])
+    assert widths.min() == 8 and 200 < widths.max() <= 256
+    assert 40 <= np.median(widths) <= 52  # sqrt(8 * 257) = 45
+    for vector in vectors:
+        assert all(lo <= vector[name] <= hi for name, (lo, hi) in space.bounds.items())
+    assert {space.sample(rng, layers=2)["layers"] for _ in range(20)} == {2}
+
+
+def synapses(space: Space, genome: str) -> int:
+    return sum(d.in_features * d.out_features for d, _ in space.graph(genome).layers)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32 - 1), limit=st.sampled_from([640, 1200, 5000, 20000]))
+def test_repair_makes_a_candidate_fit_and_only_smaller(seed, limit):
+    space = Space(config.Space(), (8, 8), 10)
+    rng = np.random.default_rng(seed)
+    vector = space.sample(rng)
+    fixed = repair(space, vector, lambda g: max(0, synapses(space, g) - limit), rng)
+    assert synapses(space, space.genome(fixed)) <= limit
+    assert all(fixed[name] <= vector[name] for name in space.bounds)
+    assert all(fixed[name] == vector[name] for name in space.choices)
+    if synapses(space, space.genome(vector)) <= limit:
+        assert fixed == vector
+
+
+def test_repair_gives_up_where_nothing_helps():
+    space = small()
+    rng = np.random.default_rng(0)
+    assert repair(space, space.sample(rng), lambda genome: 1.0, rng) is None
+
+
+def test_names_of_a_genome():
+    space = Space(config.Space(), (8, 8), 10)
+    vector = {name: lo for name, (lo, _) in space.bounds.items()} | {"layers": 1, "width0": 24}
+    vector |= dict.fromkeys(space.choices, 0) | {"encoder": 1}
+    genome = space.genome(vector)
+    assert describe(genome) == "stream 24w2/8-w2/8 T=2 no leak"
+    assert len(identity(genome)) == 12 and identity(genome) != identity(genome + " ")
