@@ -7,6 +7,10 @@ One step: leak ``v <- v - (v >> leak_shift)`` (arithmetic shift; `leak_shift` No
 
 from dataclasses import dataclass
 
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lif:
@@ -35,22 +39,91 @@ class Lif:
         """Interval of v after a step from [lo, hi] with I + bias in [i_lo, i_hi].
 
         Returns ``(lo, hi, widest_lo, widest_hi)``; the last two also span every value that v takes
-        within the step. Exact because each operation is monotone in v.
+        within the step, those of `LifCell` at FIRE included. Exact because each operation is
+        monotone in v.
         """
+        held = (lo, hi)
         if self.leak_shift is not None:
-            held = (lo, hi) if self.refractory else (None, None)
             lo, hi = lo - (lo >> self.leak_shift), hi - (hi >> self.leak_shift)
-        else:
-            held = (lo, hi) if self.refractory else (None, None)
         lo, hi = lo + i_lo, hi + i_hi
         widest_lo, widest_hi = lo, hi
         if fires:
             th = self.v_threshold
+            widest_lo = lo - th
             if hi >= th:
                 kept = [0] if self.reset == "zero" else [max(lo, th) - th, hi - th]
                 if lo < th:
                     kept += [lo, th - 1]
                 lo, hi = min(kept), max(kept)
-        if held[0] is not None:
+        if self.refractory:
             lo, hi = min(lo, held[0]), max(hi, held[1])
         return lo, hi, min(widest_lo, lo), max(widest_hi, hi)
+
+
+class Phase(enum.Enum, shape=2):
+    """What a cell adds to its membrane in a clock."""
+
+    ACCUMULATE = 0
+    LEAK = 1
+    FIRE = 2
+    SETTLE = 3
+
+
+class LifCell(wiring.Component):
+    """The gateware of one LIF neuron: one register, one adder, one LUT a bit in front of it.
+
+    The membrane register itself accumulates the counts of the bitstream. The leak adds the
+    complement of ``v >> leak_shift``, which is one too little, and complemented negative slots
+    count `excess` too much over a bitstream; both are constants, and are put right by the constant
+    that FIRE adds anyway: ``bias - v_threshold - excess + 1``. The sign is then the comparison, and
+    SETTLE adds the threshold back (reset `subtract`, no spike), or clears (reset `zero`, spike).
+    With `fires` false FIRE adds the bias without the threshold, and there is no SETTLE.
+
+    Two's complement wraps within a timestep; `v_bits` holds every value at FIRE and after it.
+    """
+
+    Phase = Phase
+    #: Phases before the bitstream.
+    before = (Phase.LEAK,)
+
+    @staticmethod
+    def after(fires: bool) -> tuple[Phase, ...]:
+        """Phases after the bitstream."""
+        return (Phase.FIRE, Phase.SETTLE) if fires else (Phase.FIRE,)
+
+    def __init__(self, neuron: Lif, *, count_bits: int, v_bits: int, bias: int, excess: int,
+                 fires: bool) -> None:
+        self.neuron, self.bias, self.excess, self.fires = neuron, bias, excess, fires
+        super().__init__({
+            "count": In(count_bits), "phase": In(Phase), "enable": In(1), "clear": In(1),
+            "v": Out(signed(v_bits)), "spike": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p, v = self.neuron, self.v
+        leaky = p.leak_shift is not None
+        constant = self.bias - self.excess + leaky - (p.v_threshold if self.fires else 0)
+        addend = Signal(len(v))
+        with m.Switch(self.phase):
+            with m.Case(Phase.ACCUMULATE):
+                m.d.comb += addend.eq(self.count)
+            with m.Case(Phase.LEAK):
+                m.d.comb += addend.eq(~(v >> p.leak_shift) if leaky else 0)
+            with m.Case(Phase.FIRE):
+                m.d.comb += addend.eq(constant)
+            with m.Case(Phase.SETTLE):
+                m.d.comb += addend.eq(p.v_threshold)
+        settling = Signal()
+        m.d.comb += [
+            self.spike.eq(~v[-1]),
+            settling.eq((self.phase == Phase.SETTLE) & self.spike),
+        ]
+        with m.If(self.enable & ~settling):
+            m.d.sync += v.eq(v + addend)
+        cleared = self.clear
+        if p.reset == "zero" and self.fires:
+            cleared = cleared | (self.enable & settling)
+        with m.If(cleared):
+            m.d.sync += v.eq(0)
+        return m

@@ -1,0 +1,47 @@
+"""Lower: a scheduled graph becomes gateware."""
+
+from ..hdl import sng
+from ..hdl.core import Core
+from ..hdl.encode import RateEncoder, StreamEncoder
+from ..hdl.readout import Readout
+from ..hdl.spatial import SpatialLayer
+from . import ir
+from .errors import GraphError
+from .passes.legalize import effective_weights
+
+
+def design_hash(graph: ir.Graph) -> bytes:
+    """The eight bytes by which a bitstream names its design: the head of the graph's digest."""
+    return bytes.fromhex(graph.digest())[:8]
+
+
+def core(graph: ir.Graph) -> Core:
+    """The inference engine of a scheduled graph."""
+    if graph.stage != "scheduled":
+        raise GraphError(f"lowering needs a scheduled graph, not stage {graph.stage!r}; "
+                         "run compile_graph first")
+    first = graph.layers[0][0]
+    if graph.input.encoder == "stream":
+        order = sng.rank_order(first.sng, first.bits)
+        thresholds = sng.sequence(graph.input.sng, first.bits)[order]
+        encoder = StreamEncoder(graph.input.size, first.bits, thresholds, graph.num_steps)
+    else:
+        encoder = RateEncoder(graph.input.size, graph.num_steps)
+    layers = []
+    membrane = graph.readout.kind == "membrane"
+    for index, (dense, population) in enumerate(graph.layers):
+        layers.append(SpatialLayer(
+            effective_weights(dense), length=dense.bitstream_length, neuron=population.neuron,
+            bias=dense.bias, v_bits=population.v_bits,
+            fires=not (membrane and index == len(graph.layers) - 1),
+            columns=index == 0 and graph.input.encoder == "stream"))
+    membranes = [cell.v for cell in layers[-1].cells] if membrane else None
+    readout = Readout(graph.readout.size, graph.num_steps, membranes)
+    return Core(encoder, layers, readout, num_steps=graph.num_steps)
+
+
+def top(graph: ir.Graph, divisor: int = 104):
+    """The whole design with its UART link; `divisor` is the clocks per bit at reset."""
+    from ..hdl.top import Top
+
+    return Top(core(graph), design_hash(graph), divisor=divisor)

@@ -1,0 +1,82 @@
+"""Legalize: prove what gateware needs, or refuse a network with one clear reason."""
+
+import numpy as np
+
+from ...hdl import sng
+from .. import ir
+from ..errors import GraphError, unknown
+
+#: Widest membrane that a lowering builds, and widest read-out value on the link.
+MAX_V_BITS = 24
+
+
+def effective_weights(dense: ir.Dense) -> np.ndarray:
+    """Signed counts sign * w_eff[code] that a spike adds: int64 [out, in]."""
+    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
+    codes = dense.weight.astype(np.int64)
+    return np.sign(codes) * table[np.abs(codes)]
+
+
+def signed_bits(lo: int, hi: int) -> int:
+    """Two's complement width that holds every integer in lo..hi."""
+    return max(int(lo if lo >= 0 else ~lo).bit_length(), int(hi if hi >= 0 else ~hi).bit_length()) + 1
+
+
+def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
+    """Width of every membrane, by interval arithmetic over the timesteps of one inference.
+
+    Returns per population int64 [size]. The current of a neuron lies between the sum of its
+    negative and of its positive counts, whatever the inputs; every bound is reached by some input
+    of the layer, so no width is wasted on the first step, and none can overflow on a later one.
+    """
+    out = {}
+    for index, (dense, population) in enumerate(graph.layers):
+        fires = index < len(graph.layers) - 1 or graph.readout.kind == "spike_count"
+        weights = effective_weights(dense)
+        bias = dense.bias.astype(np.int64)
+        lows = np.minimum(weights, 0).sum(1) + bias
+        highs = np.maximum(weights, 0).sum(1) + bias
+        neuron = population.neuron
+        widths = np.empty(population.size, np.int64)
+        for j in range(population.size):
+            lo = hi = 0
+            low_seen, high_seen = 0, neuron.v_threshold if fires else 0
+            for _ in range(graph.num_steps):
+                before = (lo, hi)
+                lo, hi, wide_lo, wide_hi = neuron.after_step(
+                    lo, hi, int(lows[j]), int(highs[j]), fires)
+                lo, hi = min(lo, before[0]), max(hi, before[1])
+                low_seen, high_seen = min(low_seen, wide_lo, lo), max(high_seen, wide_hi, hi)
+                if (lo, hi) == before:
+                    break
+            widths[j] = signed_bits(low_seen, high_seen)
+        out[population.name] = widths
+    return out
+
+
+def legalize(graph: ir.Graph) -> ir.Graph:
+    """Refuse what no lowering can take, and set every membrane's width.
+
+    Raises GraphError that names the node and the reason; needs an integer graph.
+    """
+    if graph.stage not in ("integer", "scheduled"):
+        raise GraphError(f"legalize needs integer weights, not stage {graph.stage!r}; "
+                         "train and quantize first")
+    if graph.input.encoder not in ("rate", "stream"):
+        raise GraphError(f"{graph.input.name}: " + unknown(
+            "encoder for gateware", graph.input.encoder, ("rate", "stream")))
+    if graph.readout.size > 255:
+        raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    for dense, population in graph.layers:
+        if dense.delay:
+            raise GraphError(f"{dense.name}: no lowering takes a delay yet; delay must be 0, "
+                             f"not {dense.delay}")
+        if getattr(population.neuron, "refractory", 0):
+            raise GraphError(f"{population.name}: no lowering takes a refractory period yet; "
+                             f"refractory must be 0, not {population.neuron.refractory}")
+    ranges = membrane_ranges(graph)
+    for name, widths in ranges.items():
+        if widths.max() > MAX_V_BITS:
+            raise GraphError(f"{name}: membranes must fit {MAX_V_BITS} bits, not {widths.max()}; "
+                             "use a shorter bitstream_length, fewer inputs or fewer num_steps")
+    return graph.replace(**{k: {"v_bits": v.astype(np.uint8)} for k, v in ranges.items()}).verify()

@@ -1,0 +1,67 @@
+"""Schedule: choose each layer's lowering, and count the clocks of an inference exactly."""
+
+from ...hdl.encode import RateEncoder, StreamEncoder, rate_timestep_cycles
+from ...hdl.spatial import timestep_cycles
+from .. import ir
+from ..errors import GraphError, unknown
+
+LOWERINGS = ("spatial",)
+
+
+def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
+    """Set `lowering` on every layer that has none; GraphError for an unknown one."""
+    if lowering not in LOWERINGS:
+        raise GraphError(unknown("lowering", lowering, LOWERINGS))
+    changes = {d.name: {"lowering": d.lowering or lowering} for d, _ in graph.layers}
+    return graph.replace(**changes).verify()
+
+
+def layer_cycles(graph: ir.Graph) -> list[int]:
+    """Clocks per timestep of each layer."""
+    last = len(graph.layers) - 1
+    return [
+        timestep_cycles(dense.bitstream_length, population.neuron,
+                        index < last or graph.readout.kind == "spike_count")
+        for index, (dense, population) in enumerate(graph.layers)
+    ]
+
+
+def inference_cycles(graph: ir.Graph) -> int:
+    """Clocks of an inference: from the encoder's first one to the one in which `done` is high.
+
+    Layers form a pipeline over timesteps. Layer l takes c_l clocks a timestep, frees its input
+    after L_l + 1 of them, and offers its spikes in the clock after; it cannot finish a timestep
+    before the layer behind it has taken the spikes of the one before. With S the first clock and E
+    the last one of a timestep:
+
+        S_l(t) = max(E_l(t-1) + 1, E_{l-1}(t) + 1)
+        E_l(t) = max(S_l(t) + c_l - 1, S_{l+1}(t-1) + L_{l+1})
+
+    `stream` columns are always there; a `rate` encoder takes n clocks for the first timestep and
+    n + 1 from the clock in which its spikes are taken for each further one. The read-out takes one clock a class after the last.
+    """
+    cycles = layer_cycles(graph)
+    lengths = [dense.bitstream_length for dense, _ in graph.layers]
+    count, steps = len(cycles), graph.num_steps
+    rate = graph.input.encoder == "rate"
+    n = graph.input.size
+    start = [[0] * steps for _ in range(count)]
+    end = [[-1] * steps for _ in range(count)]
+    offered = n if rate else 0
+    for t in range(steps):
+        if t and rate:
+            offered = start[0][t - 1] + lengths[0] + rate_timestep_cycles(n)
+        for index in range(count):
+            ready = offered if index == 0 else end[index - 1][t] + 1
+            start[index][t] = max(ready, end[index][t - 1] + 1 if t else 0)
+            blocked = start[index + 1][t - 1] + lengths[index + 1] if t and index + 1 < count else 0
+            end[index][t] = max(start[index][t] + cycles[index] - 1, blocked)
+    return end[-1][-1] + 1 + graph.readout.size + 1
+
+
+def load_cycles(graph: ir.Graph) -> int:
+    """Clocks that preparing one image takes at most; most of them overlap with its arrival."""
+    if graph.input.encoder == "rate":
+        return RateEncoder.load_cycles
+    bits = graph.layers[0][0].bits
+    return StreamEncoder(graph.input.size, bits, range(1 << bits), graph.num_steps).load_cycles

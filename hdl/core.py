@@ -1,0 +1,44 @@
+"""The network without board and link: encoder, layers and read-out in a row of streams."""
+
+from amaranth.hdl import Module, ResetInserter, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .readout import SCORE_BITS
+
+
+class Core(wiring.Component):
+    """An inference engine for one image at a time.
+
+    `pixels` takes exactly `n_inputs` transfers per image in index order, one in any clock outside
+    an inference. `restart` forgets the pixels received so far, and any inference under way;
+    `start` says that the image is complete. `done` is then high, with `cls` and the scores,
+    until the next `restart`; `score` is that of class `select`, combinationally.
+    """
+
+    def __init__(self, encoder, layers: list, readout, *, num_steps: int) -> None:
+        self.encoder, self.layers, self.readout = encoder, layers, readout
+        self.n_inputs, self.n_classes, self.num_steps = encoder.n, readout.n, num_steps
+        super().__init__({
+            "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
+            "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        fresh = ResetInserter(self.restart)
+        m.submodules.encoder = fresh(self.encoder)
+        source = self.encoder.o
+        for index, layer in enumerate(self.layers, 1):
+            m.submodules[f"layer{index}"] = fresh(layer)
+            wiring.connect(m, source, layer.i)
+            source = layer.o
+        m.submodules.readout = fresh(self.readout)
+        wiring.connect(m, source, self.readout.i)
+        wiring.connect(m, wiring.flipped(self.pixels), self.encoder.pixels)
+        m.d.comb += [
+            self.encoder.start.eq(self.start), self.readout.select.eq(self.select),
+            self.done.eq(self.readout.done), self.cls.eq(self.readout.cls),
+            self.score.eq(self.readout.score),
+        ]
+        return m

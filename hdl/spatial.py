@@ -1,0 +1,179 @@
+"""The `spatial` lowering of a dense layer: constants in LUTs, shared streams, a popcount a neuron.
+
+The layer walks the clocks of a bitstream in rank order (see `packing`). A few shared streams, one
+per distinct weight count and direction, meet the inputs in LUTs; each neuron counts its slots and
+accumulates the counts in its membrane. Negative slots enter complemented.
+
+One timestep, with ``step`` = 0 in the clock that finds an input waiting:
+
+    0                     first timestep: clear the membranes; the streams start
+    1 .. len(before)      the cell's phases before the bitstream (leak)
+    1 .. L                slots of clock t = step - 1 are registered, a clock later their count
+    lead .. lead + L - 1  counts accumulate; lead = max(3, 1 + len(before))
+    ... len(after)        the cell's phases after it (fire, settle); then the spikes are offered
+
+`timestep_cycles` is that length. A layer fed by spikes holds its input until clock L and needs no
+copy of it; one fed by columns (`stream` input) takes one column a clock, from step 1 to L.
+"""
+
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .neurons import CELLS
+from .packing import pack_neuron
+from .popcount import popcount
+
+PIPELINE = 3
+
+
+def spikes_layout(n: int) -> data.StructLayout:
+    """Spikes of one timestep; `first` and `last` mark an inference's first and last timestep."""
+    return data.StructLayout({"spikes": n, "first": 1, "last": 1})
+
+
+def columns_layout(n: int) -> data.StructLayout:
+    """One clock of n input streams, walked forwards (x) and backwards (y), with the same marks."""
+    return data.StructLayout({"x": n, "y": n, "first": 1, "last": 1})
+
+
+def lead(cell) -> int:
+    """Clocks from the start of a timestep to the first accumulated count."""
+    return max(PIPELINE, 1 + len(cell.before))
+
+
+def timestep_cycles(length: int, neuron, fires: bool) -> int:
+    """Clocks of one timestep of a `spatial` layer."""
+    cell = CELLS[neuron.kind]
+    return lead(cell) + length + len(cell.after(fires))
+
+
+class SpatialLayer(wiring.Component):
+    """A dense layer and its neurons.
+
+    weights: int [out, in], the signed effective counts sign * w_eff in -length..length; bias and
+    v_bits: int [out]; neuron: the parameters of a kind in `neurons.KINDS`; fires: false for the
+    last layer under `membrane` read-out; columns: fed by `columns_layout` instead of
+    `spikes_layout`.
+
+    `committed` is high in the clock after a timestep's last phase, when the membranes (`cells[j].v`)
+    and `o.payload.spikes` are those of that timestep.
+    """
+
+    def __init__(self, weights: np.ndarray, *, length: int, neuron, bias, v_bits, fires: bool,
+                 columns: bool) -> None:
+        self.weights = np.asarray(weights, np.int64)
+        n_out, n_in = self.weights.shape
+        self.length, self.fires, self.columns = length, fires, columns
+        self.slots = [pack_neuron(row, length) for row in self.weights]
+        cell = CELLS[neuron.kind]
+        self.cells = [
+            cell(neuron, count_bits=max(1, (len(pos) + len(neg)).bit_length()),
+                 v_bits=int(v_bits[j]), bias=int(bias[j]), excess=length * len(neg), fires=fires)
+            for j, (pos, neg) in enumerate(self.slots)
+        ]
+        self.cycles = timestep_cycles(length, neuron, fires)
+        super().__init__({
+            "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),
+            "o": Out(stream.Signature(spikes_layout(n_out))),
+            "committed": Out(1),
+        })
+
+    def _streams(self, m: Module, step) -> tuple[dict, dict]:
+        """Shared streams of each count, registered: valid one clock after `step` = t."""
+        ups, downs = {}, {}
+        for pos, neg in self.slots:
+            for slot in pos + neg:
+                ups.setdefault(slot.up[1])
+                if slot.down:
+                    downs.setdefault(slot.down[1])
+        for count in sorted(ups):
+            ups[count] = Const(1)
+            if count < self.length:
+                ups[count] = Signal(name=f"up{count}")
+                m.d.sync += ups[count].eq(step < count)
+        for count in sorted(downs):
+            downs[count] = Signal(name=f"down{count}")
+            m.d.sync += downs[count].eq(step >= self.length - count)
+        return ups, downs
+
+    def elaborate(self, platform):
+        m = Module()
+        length, cycles = self.length, self.cycles
+        x = self.i.payload.x if self.columns else self.i.payload.spikes
+        y = self.i.payload.y if self.columns else self.i.payload.spikes
+        step = Signal(range(cycles))
+        first, last = Signal(), Signal()
+        running = Signal()
+        stalled = Signal()
+        final = step == cycles - 1
+        m.d.comb += [
+            running.eq((step != 0) | self.i.valid),
+            # The last phase waits until the previous spikes are gone.
+            stalled.eq(final & self.o.valid & ~self.o.ready),
+        ]
+        if self.columns:
+            m.d.comb += self.i.ready.eq((step >= 1) & (step <= length))
+        else:
+            m.d.comb += self.i.ready.eq(step == length)
+        with m.If(running & ~stalled):
+            m.d.sync += step.eq(Mux(final, 0, step + 1))
+        with m.If(step == 0):
+            m.d.sync += [first.eq(self.i.payload.first), last.eq(self.i.payload.last)]
+
+        cell = type(self.cells[0])
+        begin = lead(cell)
+        phases = {1 + k: phase for k, phase in enumerate(cell.before)}
+        phases |= {begin + length + k: phase for k, phase in enumerate(cell.after(self.fires))}
+        accumulate = cell.Phase.ACCUMULATE
+        # Registered one step ahead, so that the phase reaches many cells from a register.
+        phase = Signal(cell.Phase, init=accumulate)
+        enable, clear = Signal(), Signal()
+        upcoming = Signal(range(cycles + 1))
+        m.d.comb += upcoming.eq(Mux(running & ~stalled, step + 1, step))
+        with m.Switch(upcoming):
+            for at, value in phases.items():
+                with m.Case(at):
+                    m.d.sync += phase.eq(value)
+            with m.Default():
+                m.d.sync += phase.eq(accumulate)
+        busy_with = (upcoming >= begin) & (upcoming < cycles)
+        for at in phases:
+            if at < begin:
+                busy_with = busy_with | (upcoming == at)
+        m.d.sync += enable.eq(busy_with)
+        m.d.comb += clear.eq((step == 0) & self.i.valid & self.i.payload.first)
+
+        ups, downs = self._streams(m, step)
+        for j, ((pos, neg), neuron) in enumerate(zip(self.slots, self.cells)):
+            m.submodules[f"neuron{j}"] = neuron
+            bits = []
+            for sign, slots in ((0, pos), (1, neg)):
+                for slot in slots:
+                    active = x[slot.up[0]] & ups[slot.up[1]]
+                    if slot.down:
+                        active = active | (y[slot.down[0]] & downs[slot.down[1]])
+                    bit = Signal(name=f"slot{j}_{len(bits)}")
+                    m.d.sync += bit.eq(~active if sign else active)
+                    bits.append(bit)
+            count = Signal(len(neuron.count), name=f"count{j}")
+            m.d.sync += count.eq(popcount(m, bits, f"count{j}"))
+            m.d.comb += [
+                neuron.count.eq(count), neuron.phase.eq(phase), neuron.clear.eq(clear),
+                neuron.enable.eq(enable & ~stalled),
+            ]
+
+        m.d.sync += self.committed.eq(final & ~stalled)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(final & ~stalled):
+            m.d.sync += [
+                self.o.valid.eq(1),
+                self.o.payload.first.eq(first),
+                self.o.payload.last.eq(last),
+            ]
+            if self.fires:
+                m.d.sync += [self.o.payload.spikes[j].eq(c.spike)
+                             for j, c in enumerate(self.cells)]
+        return m

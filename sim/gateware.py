@@ -1,0 +1,88 @@
+"""The core in Amaranth's simulator: every membrane and spike of every image."""
+
+import contextlib
+
+import numpy as np
+from amaranth.sim import Simulator
+
+from ..flow import ir
+from ..flow.errors import SpikeloomError
+from ..flow.lower import core as lower_core
+from .reference import Trace
+
+CLOCK_LIMIT = 1_000_000
+
+
+class Recorder:
+    """Collects v and spikes of each layer at its commits, as int64 [T, batch, size]."""
+
+    def __init__(self, core, steps: int, batch: int) -> None:
+        self.layers = core.layers
+        shapes = [(steps, batch, len(layer.cells)) for layer in core.layers]
+        self.v = [np.zeros(shape, np.int64) for shape in shapes]
+        self.spikes = [np.zeros(shape, np.int64) for shape in shapes]
+        self.t = [0] * len(shapes)
+
+    def sample(self, ctx, image: int) -> None:
+        """Record what was committed in this clock."""
+        for index, layer in enumerate(self.layers):
+            if not ctx.get(layer.committed):
+                continue
+            t = self.t[index]
+            self.v[index][t, image] = [ctx.get(cell.v) for cell in layer.cells]
+            if layer.fires:
+                word = ctx.get(layer.o.payload.spikes)
+                self.spikes[index][t, image] = [word >> j & 1 for j in range(len(layer.cells))]
+            self.t[index] += 1
+
+
+def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None) -> tuple[Trace, list]:
+    """Run images p8 [batch, n] through the gateware of a scheduled graph.
+
+    Returns the trace in the reference model's form, and per image the clocks from the one in which
+    the encoder starts to the one in which `done` is high. Raises SpikeloomError if an image does
+    not finish.
+    """
+    core = lower_core(graph)
+    batch = len(images)
+    recorder = Recorder(core, graph.num_steps, batch)
+    scores = np.zeros((batch, graph.readout.size), np.int64)
+    classes = np.zeros(batch, np.int64)
+    clocks: list[int] = []
+
+    async def drive(ctx):
+        for image, pixels in enumerate(images):
+            recorder.t = [0] * len(core.layers)
+            ctx.set(core.restart, 1)
+            await ctx.tick()
+            ctx.set(core.restart, 0)
+            ctx.set(core.pixels.valid, 1)
+            for pixel in pixels:
+                ctx.set(core.pixels.payload, int(pixel))
+                await ctx.tick()
+            ctx.set(core.pixels.valid, 0)
+            ctx.set(core.start, 1)
+            await ctx.tick()
+            ctx.set(core.start, 0)
+            began = None
+            for clock in range(CLOCK_LIMIT):
+                if began is None and ctx.get(core.encoder.busy):
+                    began = clock
+                if ctx.get(core.done):
+                    break
+                await ctx.tick()
+                recorder.sample(ctx, image)
+            else:
+                raise SpikeloomError(f"the simulated design did not finish in {CLOCK_LIMIT} clocks")
+            clocks.append(clock - began)
+            classes[image] = ctx.get(core.cls)
+            for c in range(graph.readout.size):
+                ctx.set(core.select, c)
+                scores[image, c] = ctx.get(core.score)
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    with simulator.write_vcd(vcd) if vcd else contextlib.nullcontext():
+        simulator.run()
+    return Trace(scores=scores, classes=classes, v=recorder.v, spikes=recorder.spikes), clocks
