@@ -4,6 +4,9 @@ Both keep the image in a block memory, so a pixel is accepted in every clock out
 Their reset, which `core` drives, makes them wait for pixel 0 of a new image.
 """
 
+from functools import reduce
+from operator import xor
+
 import numpy as np
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -178,6 +181,17 @@ class StreamEncoder(wiring.Component):
             m.d.sync += requested.eq(1)
 
 
+def leap(state):
+    """The `rate` register after its eight steps, each bit the XOR of the bits that reach it."""
+    bits = [frozenset([i]) for i in range(RATE_BITS)]
+    for _ in range(RATE_STEPS):
+        feedback = frozenset()
+        for tap in sng.LFSR_TAPS[RATE_BITS]:
+            feedback ^= bits[tap - 1]
+        bits = [feedback, *bits[:-1]]
+    return Cat(reduce(xor, (state[i] for i in sorted(chosen))) for chosen in bits)
+
+
 class RateEncoder(wiring.Component):
     """`rate`: one spike per pixel and timestep, ``p8 > (state & 255)``.
 
@@ -200,12 +214,7 @@ class RateEncoder(wiring.Component):
         m.submodules.image = image = PixelMemory(self.n)
         wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
         state = Signal(RATE_BITS, init=RATE_SEED)
-        leaped = state
-        for _ in range(RATE_STEPS):
-            feedback = Const(0, 1)
-            for tap in sng.LFSR_TAPS[RATE_BITS]:
-                feedback = feedback ^ leaped[tap - 1]
-            leaped = Cat(feedback, leaped[:-1])
+        leaped = leap(state)
         index = Signal(range(self.n))
         upcoming = Signal(range(self.n))
         remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
