@@ -5,14 +5,14 @@ head is a `Command` in a request and a `Status` in a reply. The checksum, CRC-16
 (polynomial 0x1021, from 0xFFFF, not reflected; `crc16`), covers head, length and payload.
 
     INFO     payload: none              reply: `INFO_REPLY`
-    INFER    payload: n_inputs pixels   reply: class, 4 bytes of design hash, scores (each 24 bits,
-                                        little-endian two's complement)
-    DIVISOR  payload: clocks per bit,   reply: none, at the old rate; then the rate changes
+    INFER    payload: n_inputs pixels   reply: the first `TAG_BYTES` of INFO's, a score per class
+                                        (24 bits, little-endian two's complement), the class
+    DIVISOR  payload: clocks per bit,   reply: empty, at the old rate; then the rate changes
              16 bit little-endian
 
 Bytes before a sync byte are skipped. A request that breaks off is dropped after a silence of
-``2**silence_bits`` bit times. After any error the link waits for that silence too, so that no rest
-of a bad request is read as another one, and then answers the error's status with no payload.
+``2**silence_bits`` bit times. After an error the link waits for that silence too, so that no rest
+of a bad request is read as another one, and then answers the status with an empty payload.
 """
 
 import struct
@@ -30,7 +30,10 @@ PROTOCOL = 1
 SYNC_REQUEST, SYNC_REPLY = 0xA5, 0x5A
 #: Reply to INFO: protocol, design hash, n_inputs, n_classes, num_steps, bytes per score.
 INFO_REPLY = struct.Struct("<B8sHHHB")
-DESIGN_BYTES, TAG_BYTES, SCORE_BYTES = 8, 4, 3
+DESIGN_BYTES, SCORE_BYTES = 8, 3
+#: What each INFER repeats of `INFO_REPLY`: protocol and half the hash.
+TAG_BYTES = 5
+#: 8,192 bit times: 71 ms at 115,200 baud, longer than a host's gaps between USB packets.
 SILENCE_BITS = 13
 
 
@@ -43,14 +46,13 @@ class Command(IntEnum):
 
 
 class Status(IntEnum):
-    """How a request ended."""
+    """How a request ended; REFUSED: a pixel came too early, or the divisor is out of range."""
 
     OK = 0
     UNKNOWN = 1
     LENGTH = 2
-    CHECKSUM = 3
-    RANGE = 4
-    OVERRUN = 5
+    REFUSED = 3
+    CHECKSUM = 4
 
 
 def crc16(data: bytes) -> int:
@@ -66,28 +68,40 @@ def frame(sync: int, head: int, payload: bytes = b"") -> bytes:
 
 def infer_reply_bytes(n_classes: int) -> int:
     """Payload length of the reply to INFER."""
-    return 1 + TAG_BYTES + SCORE_BYTES * n_classes
+    return TAG_BYTES + SCORE_BYTES * n_classes + 1
 
 
-def crc_step(crc, data):
-    """`crc` after one byte, most significant bit first; both as Amaranth values.
+def crc_step(crc, folded):
+    """`crc` after one byte, most significant bit first; `folded` is the byte XOR ``crc[8:]``.
 
-    The byte-wise form for 0x1021: with x the top byte plus data, folded onto itself once, the
-    shifted checksum takes x at bits 12, 5 and 0.
+    The byte-wise form for 0x1021: with x the folded byte, its low half XORed with its high half,
+    the checksum moves up by a byte and takes x at bits 12, 5 and 0.
     """
-    folded = crc[8:] ^ data
     x = Cat(folded[:4] ^ folded[4:], folded[4:])
     return Cat(Const(0, 8), crc[:8]) ^ Cat(Const(0, 12), x[:4]) ^ Cat(Const(0, 5), x) ^ x
+
+
+class Phase(IntEnum):
+    """What part of a reply is being sent."""
+
+    HEADER = 0
+    CONSTANTS = 1
+    RESULT = 2
+    TRAILER = 3
+
+
+def _reached(counter, value):
+    """Whether a counter that comes from below has arrived at `value`: looks at its ones alone."""
+    return (counter & value) == value
 
 
 class Link(wiring.Component):
     """Serves requests, one at a time: bytes in `i`, bytes out `o`, the rest mirrors a core's ports.
 
     design: 8 bytes that identify the network. divisor: the UART's at reset; the port is the present
-    one, and `tick` strobes once per bit time, at every clock in which `o` is ready too. `error`
-    strobes for a byte that came damaged. `busy` is high from a sync byte to the end of the reply. A
-    pixel that comes while `pixels` is not ready is lost, and the request answered with OVERRUN;
-    `pixels` does not hold it, against the usual rule of streams.
+    one. `tick` strobes once per bit time. `busy` is high from a sync byte to the end of the reply.
+    `i` has no back-pressure, so `pixels` offers each pixel for one clock, against the usual rule of
+    streams; one that is not taken is lost, and the request answered with REFUSED.
     """
 
     def __init__(self, n_inputs: int, n_classes: int, num_steps: int, design: bytes,
@@ -100,7 +114,6 @@ class Link(wiring.Component):
         self.info = INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, SCORE_BYTES)
         super().__init__({
             "i": In(stream.Signature(8, always_ready=True)),
-            "error": In(1),
             "o": Out(stream.Signature(8)),
             "tick": In(1),
             "divisor": Out(DIVISOR_BITS, init=divisor),
@@ -116,63 +129,55 @@ class Link(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        got, sent = self.i.valid, self.o.ready  # a byte has come; the one in `reply` goes
-        byte = self.i.payload
-        command, status = Signal(2), Signal(Status)
-        is_infer, is_divisor = Signal(), Signal()
-        index = Signal(range(max(self.n_inputs, self.n_classes, len(self.info))))
-        part = Signal(2)  # byte of a header, a score or a checksum
-        divisor = Signal(DIVISOR_BITS, reset_less=True)  # as received
-        reply, replying = Signal(8), Signal()
+        command = Signal(2, reset_less=True)
+        status = Signal(3, reset_less=True)
+        phase = Signal(2, reset_less=True)
+        index = Signal(range(max(self.n_inputs, self.n_classes, len(self.info))), reset_less=True)
+        part = Signal(2, reset_less=True)  # byte of a header, a length, a score or a checksum
+        pending = Signal(DIVISOR_BITS, reset_less=True)
+        crc = Signal(16, reset_less=True)
+        clear, covered, replying = Signal(), Signal(), Signal()
+        byte, reply = self.i.payload, self.o.payload
+        got, sent = self.i.valid, Signal()
+        asked, answered = self._payload_bytes(m, command)
+        is_infer, is_divisor = command == Command.INFER, command == Command.DIVISOR
         m.d.comb += [
-            is_infer.eq(command == Command.INFER),
-            is_divisor.eq(command == Command.DIVISOR),
             self.pixels.payload.eq(byte),
             self.select.eq(index),
             self.o.valid.eq(replying),
-            self.o.payload.eq(reply),
+            sent.eq(replying & self.o.ready),
         ]
-
-        crc, covered, clear = Signal(16, init=0xFFFF), Signal(), Signal()
+        folded = Signal(8)
+        m.d.comb += folded.eq(crc[8:] ^ Mux(replying, reply, byte))
         with m.If(clear):
-            m.d.sync += [crc.eq(0xFFFF), index.eq(0), part.eq(0)]
+            m.d.sync += [crc.eq(0xFFFF), index.eq(0), part.eq(0), phase.eq(Phase.HEADER)]
         with m.Elif(covered):
-            m.d.sync += crc.eq(crc_step(crc, Mux(replying, reply, byte)))
+            m.d.sync += crc.eq(crc_step(crc, folded))
 
-        silence = Signal(self.silence_bits + 1)
+        silence = Signal(self.silence_bits + 1, reset_less=True)
         quiet = silence[-1]
         m.d.sync += silence.eq(silence + self.tick)
-        with m.If(got | self.error | quiet):
+        with m.If(got | quiet):
             m.d.sync += silence.eq(0)
-
-        request_bytes, reply_bytes = Signal(16), Signal(16)
-        with m.Switch(command):
-            for code, (asked, answered) in self._payload_bytes().items():
-                with m.Case(code):
-                    m.d.comb += request_bytes.eq(asked)
-                    with m.If(status == Status.OK):
-                        m.d.comb += reply_bytes.eq(answered)
 
         def fail(code: Status) -> None:
             m.d.sync += status.eq(code)
-            m.next = "silence"
+            m.next = "serve"
 
-        def unless_broken() -> None:
-            with m.If(self.error):
-                fail(Status.CHECKSUM)
-            with m.Elif(quiet):
+        def give_up() -> None:
+            with m.If(quiet):
                 m.next = "hunt"
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("hunt"))
             with m.State("hunt"):
                 m.d.comb += clear.eq(1)
-                m.d.sync += status.eq(Status.OK)
                 with m.If(got & (byte == SYNC_REQUEST)):
+                    m.d.sync += status.eq(Status.OK)
                     m.next = "command"
 
             with m.State("command"):
-                unless_broken()
+                give_up()
                 with m.If(got):
                     m.d.comb += covered.eq(1)
                     m.d.sync += command.eq(byte)
@@ -181,7 +186,7 @@ class Link(wiring.Component):
                         fail(Status.UNKNOWN)
 
             with m.State("length"):
-                unless_broken()
+                give_up()
                 with m.If(got):
                     m.d.comb += covered.eq(1)
                     m.d.sync += part[0].eq(~part[0])
@@ -190,104 +195,93 @@ class Link(wiring.Component):
                         m.next = "payload"
                         with m.If(command == Command.INFO):
                             m.next = "checksum"
-                    with m.If(byte != request_bytes.word_select(part[0], 8)):
+                    with m.If(byte != asked.word_select(part[0], 8)):
                         fail(Status.LENGTH)
 
             with m.State("payload"):
-                unless_broken()
+                give_up()
                 m.d.comb += self.pixels.valid.eq(got & is_infer)
                 with m.If(got):
                     m.d.comb += covered.eq(1)
                     m.d.sync += index.eq(index + 1)
                     with m.If(is_infer):
-                        with m.If(index == self.n_inputs - 1):
+                        with m.If(_reached(index, self.n_inputs - 1)):
                             m.next = "checksum"
                         with m.If(~self.pixels.ready):
-                            fail(Status.OVERRUN)
+                            fail(Status.REFUSED)
                     with m.Elif(~index[0]):
-                        m.d.sync += divisor[:8].eq(byte)
+                        m.d.sync += pending[:8].eq(byte)
                     with m.Else():
-                        m.d.sync += divisor[8:].eq(byte)
+                        m.d.sync += pending[8:].eq(byte)
                         m.next = "checksum"
-                        with m.If(Cat(divisor[:8], byte)[2:] == 0):
-                            fail(Status.RANGE)
-                        with m.If(byte[DIVISOR_BITS - 8:] != 0):
-                            fail(Status.RANGE)
+                        with m.If((Cat(pending[2:8], byte) == 0) | (byte[DIVISOR_BITS - 8:] != 0)):
+                            fail(Status.REFUSED)
 
             with m.State("checksum"):
-                unless_broken()
+                give_up()
                 with m.If(got):
                     m.d.comb += covered.eq(1)
                     m.d.sync += part[0].eq(~part[0])
                     with m.If(part[0]):
-                        m.d.comb += self.start.eq(is_infer & (byte == crc[8:]))
+                        m.d.comb += self.start.eq(is_infer & (folded == 0))
                         m.next = "serve"
-                    with m.If(byte != crc[8:]):
+                    with m.If(folded != 0):
                         fail(Status.CHECKSUM)
-
-            with m.State("silence"):
-                m.d.comb += clear.eq(1)
-                with m.If(quiet):
-                    m.next = "header"
 
             with m.State("serve"):
                 m.d.comb += clear.eq(1)
-                with m.If(~is_infer | self.done):
-                    m.next = "header"
+                with m.If(Mux(status == Status.OK, ~is_infer | self.done, quiet)):
+                    m.next = "reply"
 
-            with m.State("header"):
-                fields = Array([SYNC_REPLY, status, reply_bytes[:8], reply_bytes[8:]])
-                m.d.comb += [replying.eq(1), reply.eq(fields[part])]
+            with m.State("reply"):
+                m.d.comb += replying.eq(1)
                 with m.If(sent):
-                    m.d.comb += covered.eq(part != 0)
-                    m.d.sync += part.eq(part + 1)
-                    with m.If(part == 3):
-                        m.next = "trailer"
-                        with m.If((status == Status.OK) & ~is_divisor):
-                            m.next = "constants"
-
-            with m.State("constants"):
-                m.d.comb += [replying.eq(1), reply.eq(Array(self.info)[index[:4]])]
-                with m.If(is_infer & (index == 0)):
-                    m.d.comb += reply.eq(self.cls)
-                with m.If(sent):
-                    m.d.comb += covered.eq(1)
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(is_infer & (index == TAG_BYTES)):
-                        m.d.sync += index.eq(0)
-                        m.next = "scores"
-                    with m.Elif(index == len(self.info) - 1):
-                        m.next = "trailer"
-
-            with m.State("scores"):
-                m.d.comb += [replying.eq(1), reply.eq(self.score.word_select(part, 8))]
-                with m.If(sent):
-                    m.d.comb += covered.eq(1)
-                    m.d.sync += part.eq(part + 1)
-                    with m.If(part == SCORE_BYTES - 1):
-                        m.d.sync += [part.eq(0), index.eq(index + 1)]
-                        with m.If(index == self.n_classes - 1):
-                            m.next = "trailer"
-
-            with m.State("trailer"):
-                m.d.comb += [replying.eq(1), reply.eq(crc[8:])]
-                with m.If(sent):
-                    m.d.comb += covered.eq(1)
-                    m.d.sync += part[0].eq(~part[0])
-                    with m.If(part[0]):
+                    m.d.comb += covered.eq((phase != Phase.HEADER) | (part != 0))
+                    with m.If((phase == Phase.TRAILER) & part[0]):
                         m.next = "finish"
 
-            with m.State("finish"):  # until the stop bit of the last byte is out
-                with m.If(sent):
-                    with m.If(is_divisor & (status == Status.OK)):
-                        m.d.sync += self.divisor.eq(divisor)
-                    m.next = "hunt"
+            with m.State("finish"), m.If(self.o.ready):  # the stop bit of the last byte is out
+                with m.If(is_divisor & (status == Status.OK)):
+                    m.d.sync += self.divisor.eq(pending)
+                m.next = "hunt"
+
+        length = Mux(status == Status.OK, answered, 0)
+        header = Array([SYNC_REPLY, status, length[:8], length[8:]])[part]
+        constant = Array(self.info)[index[:4]]
+        result = Cat(self.score, self.cls).word_select(part, 8)
+        m.d.comb += reply.eq(Array([header, constant, result, crc[8:]])[phase])
+        with m.If(sent), m.Switch(phase):
+            with m.Case(Phase.HEADER):
+                m.d.sync += part.eq(part + 1)
+                with m.If(part == 3):
+                    m.d.sync += phase.eq(Phase.CONSTANTS)
+                    with m.If((status != Status.OK) | is_divisor):
+                        m.d.sync += phase.eq(Phase.TRAILER)
+            with m.Case(Phase.CONSTANTS):
+                m.d.sync += index.eq(index + 1)
+                with m.If(is_infer & _reached(index, TAG_BYTES - 1)):
+                    m.d.sync += [index.eq(0), phase.eq(Phase.RESULT)]
+                with m.Elif(_reached(index, len(self.info) - 1)):
+                    m.d.sync += phase.eq(Phase.TRAILER)
+            with m.Case(Phase.RESULT):
+                m.d.sync += part.eq(part + 1)
+                with m.If(part == SCORE_BYTES):
+                    m.d.sync += phase.eq(Phase.TRAILER)
+                with m.Elif((part == SCORE_BYTES - 1) & ~_reached(index, self.n_classes - 1)):
+                    m.d.sync += [part.eq(0), index.eq(index + 1)]
+            with m.Case(Phase.TRAILER):
+                m.d.sync += part.eq(part + 1)
         return m
 
-    def _payload_bytes(self) -> dict[Command, tuple[int, int]]:
-        """Payload lengths of each command's request and reply."""
-        return {
-            Command.INFO: (0, len(self.info)),
-            Command.INFER: (self.n_inputs, infer_reply_bytes(self.n_classes)),
-            Command.DIVISOR: (2, 0),
-        }
+    def _payload_bytes(self, m: Module, command: Signal) -> tuple[Signal, Signal]:
+        """Payload lengths of a command's request and of its reply, 16 bits each."""
+        asked, answered = Signal(16), Signal(16)
+        with m.Switch(command):
+            with m.Case(Command.INFER):
+                m.d.comb += asked.eq(self.n_inputs)
+                m.d.comb += answered.eq(infer_reply_bytes(self.n_classes))
+            with m.Case(Command.DIVISOR):
+                m.d.comb += asked.eq(2)
+            with m.Default():
+                m.d.comb += answered.eq(len(self.info))
+        return asked, answered

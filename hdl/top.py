@@ -39,7 +39,7 @@ class Top(wiring.Component):
         wiring.connect(m, link.pixels, core.pixels)
         m.d.comb += [
             uart.rx.eq(self.rx), self.tx.eq(uart.tx),
-            uart.divisor.eq(link.divisor), link.tick.eq(uart.tick), link.error.eq(uart.error),
+            uart.divisor.eq(link.divisor), link.tick.eq(uart.tick),
             core.restart.eq(link.restart), core.start.eq(link.start), core.select.eq(link.select),
             link.done.eq(core.done), link.cls.eq(core.cls), link.score.eq(core.score),
             self.busy.eq(link.busy), self.cls.eq(core.cls),

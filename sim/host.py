@@ -16,10 +16,8 @@ import numpy as np
 from amaranth.sim import Simulator
 
 from ..flow.errors import ConfigError, LinkError
-from ..hdl.link import (
-    DESIGN_BYTES, INFO_REPLY, PROTOCOL, SCORE_BYTES, SILENCE_BITS, SYNC_REPLY, SYNC_REQUEST,
-    TAG_BYTES, Command, Status, crc16, frame, infer_reply_bytes,
-)
+from ..hdl import link
+from ..hdl.link import Command, Status
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The rate of every device after reset, and the clock that `hdl.top.Top`'s divisor expects then.
@@ -28,9 +26,8 @@ RESET_BAUD, CLOCK_HZ = 115200, 12_000_000
 _ADVICE = {
     Status.UNKNOWN: "the device does not know this command; flash a bitstream of this version",
     Status.LENGTH: "the device expected another length; flash the bitstream of this run",
+    Status.REFUSED: "the device could not take the payload; try a lower --baud",
     Status.CHECKSUM: "the request arrived damaged; try a shorter cable or a lower --baud",
-    Status.RANGE: f"the divisor must be in {MIN_DIVISOR}..{MAX_DIVISOR}",
-    Status.OVERRUN: "the core did not take a pixel in time; try a lower --baud",
 }
 
 
@@ -67,17 +64,17 @@ class Device:
     def __init__(self, transport, *, expect: bytes | None = None,
                  clock_hz: float = CLOCK_HZ) -> None:
         self.transport = transport
-        self.expect = expect[:DESIGN_BYTES].hex() if expect is not None else None
+        self.expect = expect[:link.DESIGN_BYTES].hex() if expect is not None else None
         self.clock_hz = clock_hz
         self._info: Info | None = None
 
     def info(self) -> Info:
         """Ask what the device is; LinkError if it is not the expected design."""
-        data = self._ask(Command.INFO, b"", INFO_REPLY.size)
-        protocol, design, n_inputs, n_classes, num_steps, score_bytes = INFO_REPLY.unpack(data)
-        if protocol != PROTOCOL or score_bytes != SCORE_BYTES:
+        data = self._ask(Command.INFO, b"", link.INFO_REPLY.size)
+        protocol, design, n_inputs, n_classes, num_steps, score_bytes = link.INFO_REPLY.unpack(data)
+        if protocol != link.PROTOCOL or score_bytes != link.SCORE_BYTES:
             raise LinkError(f"{self.transport.name}: speaks protocol {protocol}, this version "
-                            f"speaks {PROTOCOL}; flash a bitstream of this version")
+                            f"speaks {link.PROTOCOL}; flash a bitstream of this version")
         self._check_design(design.hex())
         self._info = Info(protocol, design.hex(), n_inputs, n_classes, num_steps)
         return self._info
@@ -95,13 +92,13 @@ class Device:
             raise ConfigError("pixels must be in 0..255, not "
                               f"{pixels.min()}..{pixels.max()}")
         data = self._ask(Command.INFER, pixels.astype(np.uint8).tobytes(),
-                         infer_reply_bytes(info.n_classes))
-        tag = data[1:1 + TAG_BYTES].hex()
-        self._check_design(tag)
-        raw = data[1 + TAG_BYTES:]
-        scores = tuple(int.from_bytes(raw[k:k + SCORE_BYTES], "little", signed=True)
-                       for k in range(0, len(raw), SCORE_BYTES))
-        return Result(data[0], scores, tag)
+                         link.infer_reply_bytes(info.n_classes))
+        design = data[1:link.TAG_BYTES].hex()
+        self._check_design(design)
+        raw = data[link.TAG_BYTES:-1]
+        scores = tuple(int.from_bytes(raw[k:k + link.SCORE_BYTES], "little", signed=True)
+                       for k in range(0, len(raw), link.SCORE_BYTES))
+        return Result(data[-1], scores, design)
 
     def set_divisor(self, divisor: int) -> None:
         """Change the rate to clock_hz / divisor on both sides, and check that it works."""
@@ -109,6 +106,7 @@ class Device:
             raise ConfigError(f"the divisor must be in {MIN_DIVISOR}..{MAX_DIVISOR} clocks per "
                               f"bit, not {divisor}")
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
+        self.transport.read(1, 4 / self.transport.baud)  # the device switches after its stop bit
         self.transport.baud = self.clock_hz / divisor
         self.info()
 
@@ -123,7 +121,7 @@ class Device:
 
     def _ask(self, command: Command, payload: bytes, wanted: int) -> bytes:
         """The payload of the reply; after a failure once more, on a line brought to rest."""
-        request = frame(SYNC_REQUEST, command, payload)
+        request = link.frame(link.SYNC_REQUEST, command, payload)
         failure = None
         for _ in range(2):
             if failure is not None:
@@ -139,7 +137,7 @@ class Device:
         """Read one reply; skips what comes before its sync byte."""
         wait = sending + self.transport.timeout
         skipped = 0
-        while (byte := self.transport.read(1, wait)) != bytes([SYNC_REPLY]):
+        while (byte := self.transport.read(1, wait)) != bytes([link.SYNC_REPLY]):
             skipped += len(byte)
             if not byte or skipped > 4096:
                 what = f"{skipped} bytes of something else" if skipped else "no answer"
@@ -151,7 +149,7 @@ class Device:
         if length not in (0, wanted):
             raise _Broken(f"a reply of {length} bytes, not {wanted}; another design or a bad line")
         body = self._read(length + 2)
-        if crc16(header + body):
+        if link.crc16(header + body):
             raise _Broken("wrong checksum in the reply; try a shorter cable or a lower --baud")
         if status != Status.OK:
             known = status in iter(Status)
@@ -173,7 +171,7 @@ class Device:
 
     def _rest(self) -> None:
         """Wait until the device has given up on any half request, and drop what it sent."""
-        silence = 1.25 * (1 << SILENCE_BITS) / self.transport.baud
+        silence = 1.25 * (1 << link.SILENCE_BITS) / self.transport.baud
         for _ in range(64):
             if not self.transport.read(4096, silence):
                 return
