@@ -8,8 +8,8 @@ because it sees the weights that became zero. All of these are estimates until p
 import hashlib
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
 
 import msgspec
@@ -20,10 +20,10 @@ from ..flow import config, ir, targets
 from ..flow.cost.energy import energy_nj
 from ..flow.cost.features import estimate
 from ..flow.errors import ConfigError, unknown
-from . import datasets, strategies
+from . import datasets, strategies, workers
 from .space import Genome, Space, identity
 from .store import Evaluation, Store
-from .train import OnEpoch, TrainSettings, plan, train
+from .train import TrainSettings, plan
 
 
 @dataclass(frozen=True)
@@ -153,14 +153,15 @@ def columns(row: Evaluation) -> dict[str, float]:
 class Evaluator:
     """Trains generations of candidates, each batch stored as it ends, and never one twice.
 
-    on_epoch(done, todo) counts epochs times candidates of the generation still to be trained.
     `held_out`: True trains on the train split and scores on validation; False trains on both and
-    scores on nothing. The test split is not touched.
+    scores on nothing. The test split is not touched. on_batch(done, todo) counts candidates of the
+    generation that are still to be trained.
     """
 
-    def __init__(self, task: Task, store: Store, *, held_out: bool = True,
-                 on_epoch: OnEpoch | None = None) -> None:
-        self.task, self.store, self.on_epoch = task, store, on_epoch
+    def __init__(self, task: Task, store: Store, executor: Executor, *, held_out: bool = True,
+                 on_batch: Callable[[int, int], None] | None = None) -> None:
+        self.task, self.store, self.executor = task, store, executor
+        self.on_batch = on_batch or (lambda done, todo: None)
         self.seed = task.search.seed
         self.settings = task.settings if held_out else msgspec.structs.replace(
             task.settings, epochs=task.search.final_epochs)
@@ -181,53 +182,45 @@ class Evaluator:
         """
         rows: dict[int, Evaluation] = {}
         graphs = [self.task.space.graph(genome) for genome in genomes]
-        missing = []
+        running: dict[Future, list[int]] = {}
         for batch in plan(graphs, self.settings.batch):
             found = [self.store.find(genomes[place], self.seed, self.key) for place in batch]
             if all(found):
                 self.restored += len(found)
                 rows.update(zip(batch, found))
             else:
-                missing.append(batch)
-        self.start, self.total = 0, sum(map(len, missing)) * self.settings.epochs
-        for batch in missing:
-            found = self._train([graphs[place] for place in batch],
-                                [genomes[place] for place in batch], generation, batch)
-            self.start += len(batch) * self.settings.epochs
-            self.trained += len(found)
-            rows.update(zip(batch, found))
+                chosen = [graphs[place] for place in batch]
+                running[self.executor.submit(workers.train_batch, chosen, self.fit, self.check,
+                                             self.settings, self.seed)] = batch
+        done, todo = 0, len(genomes) - len(rows)
+        self.on_batch(done, todo)
+        for future in as_completed(running):
+            batch = running[future]
+            made = [
+                (Evaluation(genome=genomes[place], seed=self.seed, settings=self.key,
+                            id=identity(genomes[place]), generation=generation, position=place,
+                            accuracy=item.accuracy, epochs=item.epochs, stopped=item.stopped,
+                            seconds=seconds, estimate=price(item.graph, self.task.board)),
+                 item.graph)
+                for place, (item, seconds) in zip(batch, future.result())
+            ]
+            self.store.add(made)
+            rows.update(zip(batch, (row for row, _ in made)))
+            self.trained += len(batch)
+            done += len(batch)
+            self.on_batch(done, todo)
         return [rows[place] for place in range(len(genomes))]
 
-    def _epoch(self, done: int, _todo: int) -> None:
-        if self.on_epoch:
-            self.on_epoch(self.start + done, self.total)
 
-    def _train(self, graphs: list[ir.Graph], genomes: list[Genome], generation: int,
-               places: list[int]) -> list[Evaluation]:
-        began = time.perf_counter()
-        done = train(graphs, self.fit, self.check, self.settings, [self.seed] * len(graphs),
-                     self._epoch)
-        seconds = (time.perf_counter() - began) / len(graphs)
-        rows = [
-            (Evaluation(genome=genome, seed=self.seed, settings=self.key, id=identity(genome),
-                        generation=generation, position=place, accuracy=item.accuracy,
-                        epochs=item.epochs, stopped=item.stopped, seconds=seconds,
-                        estimate=price(item.graph, self.task.board)), item.graph)
-            for genome, place, item in zip(genomes, places, done)
-        ]
-        self.store.add(rows)
-        return [row for row, _ in rows]
-
-
-def search(task: Task, store: Store, *,
-           on_epoch: OnEpoch | None = None,
+def search(task: Task, store: Store, executor: Executor, *,
+           on_batch: Callable[[int, int], None] | None = None,
            on_generation: Callable[[int, list[Evaluation]], None] | None = None,
            ) -> tuple[list[Evaluation], Evaluator]:
     """Run the strategy over all generations; every evaluation in order, and who made them.
 
     What the store has is not trained again, so a search that was killed ends as it would have.
     """
-    evaluator = Evaluator(task, store, on_epoch=on_epoch)
+    evaluator = Evaluator(task, store, executor, on_batch=on_batch)
     strategy = task.strategy(
         task.space, objectives=len(task.search.objectives), constraints=len(task.bounds),
         population=task.search.population, seed=task.search.seed, excess=task.excess)

@@ -6,20 +6,17 @@ whose build fails, is recorded as such and the next in order takes its place. Ro
 candidate order, so the outcome does not depend on which build ends first.
 """
 
-import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
 from ..flow import ir
-from ..flow.errors import FitError, GraphError, SpikeloomError
+from ..flow.errors import FitError
 from ..sim import reference
-from . import pareto
+from . import pareto, workers
 from .evaluate import COLUMNS, Evaluator, Task, columns, complete, price
 from .space import describe
 from .store import Evaluation, Store, Synthesis
@@ -58,63 +55,23 @@ class Finalist(Struct, frozen=True):
         return self.status == "routed" and bool(self.meets_clock)
 
 
-@contextlib.contextmanager
-def workers(jobs: int) -> Iterator[Executor]:
-    """`jobs` processes for builds; they are killed, with what they run, on any way out."""
-    from loky import ProcessPoolExecutor
-
-    executor = ProcessPoolExecutor(max_workers=jobs)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(wait=True, kill_workers=True)
-
-
-def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
-    """Compile and place and route one network; what a worker process runs.
-
-    Returns status `routed`, `over-full` or `failed`, the reason, seconds, and the report.
-    """
-    from ..flow import build as flow_build
-    from ..flow import targets
-    from ..flow.passes.compile import compile_graph
-
-    began = time.perf_counter()
-    report, status, reason = None, "routed", None
-    try:
-        target = targets.board(board)
-        graph = compile_graph(ir.from_bytes(data, where), targets.device(target.device))
-        found = flow_build.build_graph(graph, target, seed=seed, out_dir=Path(out_dir),
-                                       must_fit=False)
-        report = msgspec.to_builtins(found)
-        if not found.fits:
-            status, reason = "over-full", found.advice
-    except (FitError, GraphError) as error:
-        status, reason = "over-full", str(error)
-    except SpikeloomError as error:
-        status, reason = "failed", str(error)
-    return {"status": status, "reason": reason, "report": report,
-            "seconds": time.perf_counter() - began}
-
-
 class Routing:
     """Chooses, trains, builds and measures the finalists of one search."""
 
-    def __init__(self, task: Task, store: Store, run_dir: Path, *, jobs: int = 2,
+    def __init__(self, task: Task, store: Store, executor: Executor, run_dir: Path, *,
                  on_finalist: Callable[[Finalist], None] | None = None) -> None:
-        self.task, self.store, self.run_dir = task, store, Path(run_dir)
-        self.jobs, self.on_finalist = jobs, on_finalist
-        self.evaluator = Evaluator(task, store, held_out=False)
+        self.task, self.store, self.executor = task, store, executor
+        self.run_dir, self.on_finalist = Path(run_dir), on_finalist
+        self.evaluator = Evaluator(task, store, executor, held_out=False)
 
     def run(self, rows: Sequence[Evaluation]) -> list[Finalist]:
         """Route until `routed` candidates fit, or none is left to try, in candidate order."""
         wanted, pending = self.task.search.routed, self.order(rows)
         pending = pending[:TRIES * wanted]
         done: list[Finalist] = []
-        with workers(self.jobs) as executor:
-            while pending and (missing := wanted - sum(f.status == "routed" for f in done)) > 0:
-                chosen, pending = pending[:missing], pending[missing:]
-                done += self._round(chosen, executor)
+        while pending and (missing := wanted - sum(f.status == "routed" for f in done)) > 0:
+            chosen, pending = pending[:missing], pending[missing:]
+            done += self._round(chosen)
         return done
 
     def order(self, rows: Sequence[Evaluation]) -> list[Evaluation]:
@@ -122,7 +79,7 @@ class Routing:
         rows = [row for row in rows if self.task.feasible(columns(row))]
         return [rows[index] for index in pareto.spread(self.task.F(map(columns, rows)))]
 
-    def _round(self, chosen: list[Evaluation], executor: Executor) -> Iterator[Finalist]:
+    def _round(self, chosen: list[Evaluation]) -> Iterator[Finalist]:
         finals = self.evaluator.evaluate([row.genome for row in chosen], 0)
         graphs = [self.store.graph(final) for final in finals]
         target = self.task.experiment.target
@@ -130,8 +87,8 @@ class Routing:
         for row, graph in zip(chosen, graphs):
             folder = self.run_dir / "candidates" / row.id
             graph.save(folder / "graph.safetensors")
-            futures.append(executor.submit(
-                build, ir.to_bytes(graph), str(folder), target.board, target.seed,
+            futures.append(self.executor.submit(
+                workers.build, ir.to_bytes(graph), str(folder), target.board, target.seed,
                 str(folder / "build" / target.board)))
         for row, graph, future in zip(chosen, graphs, futures):
             finalist = self._measure(row, graph, future.result())

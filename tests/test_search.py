@@ -14,7 +14,7 @@ import pytest
 from spikeloom.flow import config, ir, tools
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import ConfigError
-from spikeloom.nas import datasets, evaluate, finalists, pareto, strategies
+from spikeloom.nas import datasets, evaluate, finalists, pareto, strategies, workers
 from spikeloom.nas.datasets import Dataset, Split
 from spikeloom.nas.evaluate import COLUMNS, Task, columns
 from spikeloom.nas.space import Space
@@ -78,8 +78,8 @@ def threads(jobs):
 def world(tmp_path, monkeypatch):
     """A tiny experiment, training for real, builds faked; `search(...)` runs the command."""
     monkeypatch.setitem(datasets.LOADERS, "few", few)
-    monkeypatch.setattr(finalists, "build", fake_build())
-    monkeypatch.setattr(finalists, "workers", threads)
+    monkeypatch.setattr(workers, "build", fake_build())
+    monkeypatch.setattr(workers, "workers", threads)
     monkeypatch.setattr(tools, "prepare", lambda *_args: [])
     (tmp_path / "e.toml").write_text(EXPERIMENT)
 
@@ -160,7 +160,7 @@ def test_the_same_seed_gives_the_same_outcome_and_another_another(world):
 @pytest.mark.parametrize("after", [0, 1, 3, 5])
 def test_killed_while_training_it_resumes_to_the_same_outcome(world, monkeypatch, capsys, after):
     assert world.search(run="whole") == 0
-    real, calls = evaluate.train, []
+    real, calls = workers.train, []
 
     def dies(*args, **kwargs):
         if len(calls) == after:
@@ -168,7 +168,7 @@ def test_killed_while_training_it_resumes_to_the_same_outcome(world, monkeypatch
         calls.append(1)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "train", dies)
+    monkeypatch.setattr(workers, "train", dies)
     assert world.search() == 130
     text = capsys.readouterr().err
     with Store(world.path / "run" / FILE) as store:
@@ -177,7 +177,7 @@ def test_killed_while_training_it_resumes_to_the_same_outcome(world, monkeypatch
            f"search --run {world.path / 'run'} --resume" in text
     assert not (world.path / "run" / "search.json").exists()
 
-    monkeypatch.setattr(evaluate, "train", real)
+    monkeypatch.setattr(workers, "train", real)
     assert world.search("--resume", experiment=False) == 0
     assert outcome(world.path / "run") == outcome(world.path / "whole")
     counts = json.loads((world.path / "run" / "search.json").read_text())["counts"]
@@ -186,9 +186,9 @@ def test_killed_while_training_it_resumes_to_the_same_outcome(world, monkeypatch
 
 def test_killed_while_building_it_resumes_to_the_same_outcome(world, monkeypatch):
     assert world.search(run="whole") == 0
-    monkeypatch.setattr(finalists, "build", lambda *_args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(workers, "build", lambda *_args: (_ for _ in ()).throw(KeyboardInterrupt))
     assert world.search() == 130
-    monkeypatch.setattr(finalists, "build", fake_build())
+    monkeypatch.setattr(workers, "build", fake_build())
     assert world.search("--resume", experiment=False) == 0
     assert outcome(world.path / "run") == outcome(world.path / "whole")
 
@@ -196,7 +196,7 @@ def test_killed_while_building_it_resumes_to_the_same_outcome(world, monkeypatch
 def test_the_number_of_jobs_does_not_change_the_outcome(world, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setitem(datasets.LOADERS, "few", few)
-    monkeypatch.setattr(finalists, "build", fake_build())
+    monkeypatch.setattr(workers, "build", fake_build())
     monkeypatch.setattr(tools, "prepare", lambda *_args: [])
     for jobs in ("1", "2"):
         assert world.search("--jobs", jobs, run=jobs) == 0
@@ -248,7 +248,7 @@ def test_what_does_not_fit_is_recorded_and_replaced_by_the_next(world, monkeypat
     assert world.search(run="whole") == 0
     whole = outcome(world.path / "whole")
     first = whole["finalists"][0]["id"]
-    monkeypatch.setattr(finalists, "build", fake_build(over_full=[first]))
+    monkeypatch.setattr(workers, "build", fake_build(over_full=[first]))
     assert world.search() == 0
     found = outcome(world.path / "run")
     assert found["counts"] == whole["counts"] | {"built": 3, "routed": 2, "over_full": 1}
@@ -262,7 +262,7 @@ def test_what_does_not_fit_is_recorded_and_replaced_by_the_next(world, monkeypat
 def test_a_network_that_misses_the_clock_is_not_chosen(world, monkeypatch):
     assert world.search(run="whole") == 0
     best = outcome(world.path / "whole")["chosen"]
-    monkeypatch.setattr(finalists, "build", fake_build(slow=[best]))
+    monkeypatch.setattr(workers, "build", fake_build(slow=[best]))
     assert world.search() == 0
     assert outcome(world.path / "run")["chosen"] != best
 
@@ -271,7 +271,7 @@ def test_nothing_fits(world, monkeypatch, capsys):
     def never(data, where, board, seed, out_dir):
         return {"status": "failed", "reason": "no route", "seconds": 1.0, "report": None}
 
-    monkeypatch.setattr(finalists, "build", never)
+    monkeypatch.setattr(workers, "build", never)
     assert world.search() == 2
     text = capsys.readouterr().err
     assert "none of 6 finalists fits the board and meets its clock (no route)" in text
@@ -304,9 +304,9 @@ def test_training_and_choosing_never_see_the_test_split(world, monkeypatch, tmp_
         object.__setattr__(sealed, name, getattr(made, name))
     found = task()
     found.data = sealed
-    with Store(tmp_path / FILE) as store:
-        rows, evaluator = evaluate.search(found, store)
-        routing = finalists.Routing(found, store, tmp_path)
+    with Store(tmp_path / FILE) as store, threads(1) as executor:
+        rows, evaluator = evaluate.search(found, store, executor)
+        routing = finalists.Routing(found, store, executor, tmp_path)
         assert evaluator.fit is made.train and evaluator.check is made.validation
         assert len(routing.evaluator.fit) == len(made.train) + len(made.validation)
         assert routing.evaluator.check is None
@@ -335,8 +335,8 @@ def test_bounds_hold_for_everything_that_is_trained(world, tmp_path):
                  "search.max_utilization=0.9", "space.max_width=200")
     assert found.bounds["lc"] == 1500
     assert task(EXPERIMENT, "search.max_utilization=0.5").bounds["lc"] == 2640
-    with Store(tmp_path / FILE) as store:
-        rows, _ = evaluate.search(found, store)
+    with Store(tmp_path / FILE) as store, threads(1) as executor:
+        rows, _ = evaluate.search(found, store, executor)
     for row in rows:
         shapes = evaluate.price(found.space.graph(row.genome), found.board)
         assert shapes["lc"] <= 1500 and shapes["latency_us"] <= 12.0
@@ -393,8 +393,8 @@ def test_a_space_smaller_than_the_search_is_searched_whole(world, tmp_path):
     found = task(EXPERIMENT, "space.layers=[1]", "space.leak_shifts=[0]",
                  "space.encoders=['rate']", "search.generations=9")
     assert found.space.size() == 4
-    with Store(tmp_path / FILE) as store:
-        rows, _ = evaluate.search(found, store)
+    with Store(tmp_path / FILE) as store, threads(1) as executor:
+        rows, _ = evaluate.search(found, store, executor)
     assert len({row.genome for row in rows}) == len(rows) == 4
 
 

@@ -32,7 +32,7 @@ class View:
             self.live = Live(get_renderable=self._render, console=out.progress, transient=True,
                              refresh_per_second=4)
         self.whole = self.bars.add_task("generations", total=task.search.generations)
-        self.part = self.bars.add_task("epochs of training", total=None)
+        self.part = self.bars.add_task("candidates trained", total=None)
         self.began = time.perf_counter()
 
     def __enter__(self) -> "View":
@@ -50,8 +50,8 @@ class View:
     def _line(self, text: str) -> None:
         self.out.note(f"{time.perf_counter() - self.began:6.1f} s  {text}")
 
-    def epoch(self, done: int, todo: int) -> None:
-        """Candidate epochs of this generation's training."""
+    def batch(self, done: int, todo: int) -> None:
+        """Candidates of this generation that are trained now."""
         self.bars.update(self.part, completed=done, total=todo)
 
     def generation(self, number: int, rows: Sequence[Evaluation]) -> None:

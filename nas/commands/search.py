@@ -20,7 +20,7 @@ from ...flow.errors import ConfigError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
-from .. import evaluate, finalists, pareto
+from .. import evaluate, finalists, pareto, workers
 from ..evaluate import COLUMNS, Task, columns
 from ..finalists import Finalist
 from ..space import describe
@@ -39,7 +39,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true",
                         help="start again; the old store is renamed, never deleted")
     parser.add_argument("--jobs", type=int, default=2, metavar="N",
-                        help="builds at once (default: 2); does not change the outcome")
+                        help="processes that train and build (default: 2); does not change "
+                             "the outcome")
     parser.add_argument("--board", help="target.board")
     parser.add_argument("--seed", help="search.seed")
     parser.add_argument("--choose", help="search.choose: a column (default: accuracy), or an id")
@@ -59,18 +60,18 @@ def run(args: Namespace, out: Output) -> None:
     store_path = folder / FILE
     tools.prepare(["yosys", "nextpnr-ice40", "icepack"], out.note)
     seconds = {"setup": time.perf_counter() - began}
-    with Store(store_path) as store, View(task, out) as view:
+    with Store(store_path) as store:
         try:
-            mark = time.perf_counter()
-            rows, evaluator = evaluate.search(task, store, on_epoch=view.epoch,
-                                              on_generation=view.generation)
-            seconds["search"] = time.perf_counter() - mark
-            mark = time.perf_counter()
-            view.routing()
-            routing = finalists.Routing(task, store, folder, jobs=args.jobs,
-                                        on_finalist=view.finalist)
-            found = routing.run(rows)
-            seconds["finalists"] = time.perf_counter() - mark
+            with workers.workers(args.jobs) as executor, View(task, out) as view:
+                mark = time.perf_counter()
+                rows, evaluator = evaluate.search(task, store, executor, on_batch=view.batch,
+                                                  on_generation=view.generation)
+                seconds["search"] = time.perf_counter() - mark
+                mark = time.perf_counter()
+                view.routing()
+                found = finalists.Routing(task, store, executor, folder,
+                                          on_finalist=view.finalist).run(rows)
+                seconds["finalists"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"{store.count()} evaluations saved in {store_path}; go on with: "

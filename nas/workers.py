@@ -1,0 +1,70 @@
+"""Work that can run at once, and where: processes, behind the standard `Executor` interface.
+
+Nothing else knows which executor it is given. What runs in a worker stands here, by itself, so that
+a worker imports no more than its work needs.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from ..flow import ir, targets
+from ..flow.errors import FitError, GraphError, SpikeloomError
+from .datasets import Split
+from .train import Trained, TrainSettings, train
+
+
+@contextmanager
+def workers(jobs: int) -> Iterator[Executor]:
+    """`jobs` processes; on any way out they are killed, with whatever they run.
+
+    A process that dies by itself ends the work with SpikeloomError.
+    """
+    from loky import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(max_workers=jobs)
+    try:
+        yield executor
+    except BrokenExecutor as error:
+        raise SpikeloomError("a worker process died, perhaps for want of memory; what it had "
+                             "finished is saved, go on with --resume and fewer --jobs") from error
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, settings: TrainSettings,
+                seed: int) -> list[tuple[Trained, float]]:
+    """Train one batch in a worker process; each result with its share of the seconds."""
+    began = time.perf_counter()
+    done = train(graphs, fit, check, settings, [seed] * len(graphs))
+    seconds = (time.perf_counter() - began) / len(graphs)
+    return [(item, seconds) for item in done]
+
+
+def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
+    """Compile and place and route one network; what a worker process runs.
+
+    Returns status `routed`, `over-full` or `failed`, the reason, seconds, and the report.
+    """
+    from ..flow.build import build_graph
+    from ..flow.passes.compile import compile_graph
+
+    began = time.perf_counter()
+    report, status, reason = None, "routed", None
+    try:
+        target = targets.board(board)
+        graph = compile_graph(ir.from_bytes(data, where), targets.device(target.device))
+        found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False)
+        report = msgspec.to_builtins(found)
+        if not found.fits:
+            status, reason = "over-full", found.advice
+    except (FitError, GraphError) as error:
+        status, reason = "over-full", str(error)
+    except SpikeloomError as error:
+        status, reason = "failed", str(error)
+    return {"status": status, "reason": reason, "report": report,
+            "seconds": time.perf_counter() - began}
