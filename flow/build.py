@@ -23,6 +23,7 @@ from . import cache, targets, tools
 from .errors import FitError, ToolError
 from .files import write_atomic
 from .ir import Graph
+from .nextpnr import read_timing, read_utilisation, routing_is_stuck
 from .report import Report, decode_report, write_report
 
 Note = Callable[[str], None]
@@ -30,7 +31,11 @@ Note = Callable[[str], None]
 BITSTREAM = "top.bin"
 REPORT = "report.json"
 
-#: A tool is killed after so many seconds; a router that has not ended by then does not converge.
+#: In this order: router1 gives the faster circuits, but may alternate for ever between two wires
+#: (YosysHQ/nextpnr issues 179 and 1341); router2 takes longer and routes those, too.
+ROUTERS = ("router1", "router2")
+
+#: A tool is killed after so many seconds, whatever it does.
 TIMEOUTS = {"yosys": 1800.0, "nextpnr-ice40": 1800.0, "icepack": 300.0}
 
 # The timing is wanted as a number even where it misses the constraint, which `meets_clock` tells.
@@ -87,9 +92,9 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
         builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None))
         results = [builder.result(seed) for seed in seeds]
         reports = [report for report, _ in results]
-        best, files = max(results, key=lambda result: result[0].fmax_mhz)
+        best, files = max(results, key=lambda result: (result[0].fits, result[0].fmax_mhz))
         if not best.fits and must_fit:
-            raise FitError(f"{board.name}: {best.advice}")
+            raise FitError(f"{board.name}: {best.problem}")
         if out_dir is not None and best.fits:
             for name, content in files.items():
                 if name != REPORT:
@@ -119,7 +124,7 @@ class _Builder:
         identities = {name: item.identity for name, item in self.found.items()}
         netlist_key = cache.key("netlist", self.plan.digest, identities["yosys"])
         key = cache.key("routed", netlist_key, identities["nextpnr-ice40"], identities["icepack"],
-                        _NEXTPNR_OPTIONS, seed)
+                        _NEXTPNR_OPTIONS, ROUTERS, seed)
         files = self.cache.get(key, self.note)
         cached = files is not None
         if files is None:
@@ -157,29 +162,38 @@ class _Builder:
     def _route(self, netlist: dict[str, bytes], seed: int, identities: dict[str, str]
                ) -> dict[str, bytes]:
         board = self.plan.board
-        self.note(f"{board.name}: place and route, seed {seed}, with "
-                  f"{self.found['nextpnr-ice40'].identity}")
         seconds = json.loads(netlist["seconds.json"])
-        fmax, bitstream = 0.0, b""
+        fmax, bitstream, problem = 0.0, b"", ""
+        start = time.monotonic()
         with self.cache.workspace() as folder:
             (folder / "top.json").write_bytes(gzip.decompress(netlist["top.json.gz"]))
             (folder / "top.pcf").write_text(self.plan.files["top.pcf"])
-            try:
-                seconds["nextpnr"] = self._run("nextpnr-ice40", folder,
-                                               ["--seed", str(seed), *_NEXTPNR_OPTIONS])
-                timing = read_timing((folder / "top.report.json").read_bytes())
-                used, fmax = timing.used(), timing.fmax_mhz(board.clock_hz)
-                seconds["icepack"] = self._run("icepack", folder)
-                bitstream = (folder / "top.bin").read_bytes()
-            except _Overfull as overfull:
-                used = overfull.used
+            for router in ROUTERS:
+                self.note(f"{board.name}: place and route, seed {seed}, {router}, with "
+                          f"{identities['nextpnr-ice40']}")
+                try:
+                    self._run("nextpnr-ice40", folder,
+                              [*_NEXTPNR_OPTIONS, "--seed", str(seed), "--router", router])
+                    seconds["nextpnr"] = time.monotonic() - start
+                    timing = read_timing((folder / "top.report.json").read_bytes())
+                    used, fmax = timing.used(), timing.fmax_mhz(board.clock_hz)
+                    seconds["icepack"] = self._run("icepack", folder)
+                    bitstream = (folder / "top.bin").read_bytes()
+                    problem = ""
+                    break
+                except _Unroutable as unroutable:
+                    used, problem = unroutable.used, unroutable.problem
+                    seconds["nextpnr"] = time.monotonic() - start
+                    if not unroutable.retry:
+                        break
             log = (folder / "top.tim").read_bytes()
         report = Report(
             design=self.plan.design, board=board.name, device=board.device,
             **used, **_primitives(json.loads(netlist["cells.json"])),
             fmax_mhz=round(fmax, 3), clock_mhz=board.clock_hz / 1e6,
-            meets_clock=fmax * 1e6 >= board.clock_hz, fits=bool(bitstream), tools=identities,
-            seed=seed, seconds={name: round(value, 3) for name, value in seconds.items()},
+            meets_clock=fmax * 1e6 >= board.clock_hz, fits=not problem, problem=problem,
+            router=router, tools=identities, seed=seed,
+            seconds={name: round(value, 3) for name, value in seconds.items()},
             cached=False, plan=self.plan.digest, bitstream=BITSTREAM if bitstream else "",
             bitstream_bytes=len(bitstream),
             bitstream_sha256=sha256(bitstream).hexdigest() if bitstream else "")
@@ -190,41 +204,55 @@ class _Builder:
     def _run(self, name: str, folder: Path, options: Iterable[str] = ()) -> float:
         """Run one command of the plan in `folder`; returns its seconds."""
         log = folder / f"{name}.out"
-        ran = tools.run(self.found[name], [*self.plan.commands[name], *options], cwd=folder,
-                        log=log, timeout=TIMEOUTS[name])
-        if ran.problem is None:
-            missing = [output for output in _OUTPUTS[name] if not (folder / output).is_file()]
-            if not missing:
-                return ran.seconds
-            problem = f"did not write {', '.join(missing)}"
-        else:
-            problem = ran.problem
         detail = folder / {"yosys": "top.rpt", "nextpnr-ice40": "top.tim"}.get(name, log.name)
+
+        def stuck() -> bool:
+            return detail.is_file() and routing_is_stuck(detail.read_text(errors="replace"))
+
+        route = name == "nextpnr-ice40"
+        ran = tools.run(self.found[name], [*self.plan.commands[name], *options], cwd=folder,
+                        log=log, timeout=TIMEOUTS[name], hopeless=stuck if route else None)
         text = (detail if detail.is_file() else log).read_bytes()
-        if name == "nextpnr-ice40":
-            used = read_utilisation(text.decode(errors="replace"))
-            if targets.device(self.plan.board.device).excess(used):
-                raise _Overfull(used)
-            if re.search(r"(?i)unable to (place|find)|plac\w+ (design )?failed", problem):
-                raise FitError(
-                    f"{self.plan.board.name}: {used.get('lc', 0):,} LCs fit the "
-                    f"{self.plan.board.device} by number, but nextpnr found no place for all of "
-                    f"them ({problem}); try another --seed, or a smaller network")
+        problem = ran.problem
+        if problem is None:
+            missing = [output for output in _OUTPUTS[name] if not (folder / output).is_file()]
+            problem = f"did not write {', '.join(missing)}" if missing else None
+        if route:
+            # A result that came after all, before anybody looked, is dropped too: what is built
+            # must not depend on the speed of the machine.
+            self._check_fit(text.decode(errors="replace"), problem)
+        if problem is None:
+            return ran.seconds
         keep = (Path(self.out_dir) if self.out_dir else cache.root()) / "failed" / f"{name}.log"
         write_atomic(keep, text + b"\n" + (log.read_bytes() if detail != log else b""))
         raise ToolError(f"{name} failed: {problem} (log: {keep})")
+
+    def _check_fit(self, log: str, problem: str | None) -> None:
+        """Raise _Unroutable if nextpnr's log says that the device cannot take the design."""
+        name, used = self.plan.board.device, read_utilisation(log)
+        if problem and targets.device(name).excess(used):
+            raise _Unroutable(used, targets.advice(name, used), retry=False)
+        by_number = (f"{used.get('lc', 0):,} LCs fit the {name} by number, but nextpnr %s; try "
+                     "another seed, or a smaller network")
+        if routing_is_stuck(log):
+            raise _Unroutable(used, by_number % "found no way to connect them", retry=True)
+        if problem and re.search(r"(?i)unable to (place|find)|plac\w+ (design )?failed", problem):
+            raise _Unroutable(used, by_number % f"found no place for all of them ({problem})",
+                              retry=False)
 
 
 _OUTPUTS = {"yosys": ("top.json", "top.rpt"),
             "nextpnr-ice40": ("top.asc", "top.report.json", "top.tim"), "icepack": ("top.bin",)}
 
 
-class _Overfull(Exception):
-    """nextpnr packed more of a resource than the device has."""
+class _Unroutable(Exception):
+    """The device cannot take the design: what it uses and why; whether another router may help."""
 
-    def __init__(self, used: dict[str, int]) -> None:
-        super().__init__(used)
+    def __init__(self, used: dict[str, int], problem: str, *, retry: bool) -> None:
+        super().__init__(problem)
         self.used = used
+        self.problem = problem
+        self.retry = retry
 
 
 class _Cell(msgspec.Struct):
@@ -250,50 +278,3 @@ def count_cells(netlist: bytes, module: str = "top") -> dict[str, int]:
 def _primitives(cells: dict[str, int]) -> dict[str, int]:
     return {"lut4": cells.get("SB_LUT4", 0), "carry": cells.get("SB_CARRY", 0),
             "ff": sum(count for kind, count in cells.items() if kind.startswith("SB_DFF"))}
-
-
-class _Clock(msgspec.Struct):
-    achieved: float
-    constraint: float
-
-
-class _Used(msgspec.Struct):
-    used: int
-
-
-class Timing(msgspec.Struct):
-    """What this flow reads of nextpnr's report."""
-
-    fmax: dict[str, _Clock]
-    utilization: dict[str, _Used]
-
-    def used(self) -> dict[str, int]:
-        """Counts by resource; 0 for what the device lacks."""
-        return {key: self.utilization[cell].used if cell in self.utilization else 0
-                for cell, key in targets.CELLS.items()}
-
-    def fmax_mhz(self, clock_hz: int) -> float:
-        """The slowest clock constrained to `clock_hz` (to 0.1 %: nextpnr rounds its periods)."""
-        own = [clock.achieved for clock in self.fmax.values()
-               if abs(clock.constraint * 1e6 - clock_hz) <= 1e-3 * clock_hz]
-        if not own:
-            raise ToolError(f"nextpnr reported no clock of {clock_hz / 1e6:g} MHz, only "
-                            f"{', '.join(self.fmax) or 'none'}; the design must use domain 'sync'")
-        return min(own)
-
-
-def read_timing(data: bytes) -> Timing:
-    """nextpnr's --report; ToolError if it is not one."""
-    try:
-        return msgspec.json.decode(data, type=Timing)
-    except msgspec.DecodeError as error:
-        raise ToolError(f"nextpnr wrote a report that cannot be read ({error}); spikeloom needs "
-                        "nextpnr 0.7 or later") from error
-
-
-def read_utilisation(log: str) -> dict[str, int]:
-    """Counts by resource from nextpnr's log, as known before placement; empty if not packed."""
-    counts = dict(re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*\d+\s+\d+%", log, re.MULTILINE))
-    if not counts:
-        return {}
-    return {key: int(counts.get(cell, 0)) for cell, key in targets.CELLS.items()}

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import msgspec
+from rich.table import Table
 
 from .errors import RunError
 from .files import write_atomic
-from .targets import advice
+from .targets import device
 
 FORMAT = 1
 
@@ -16,8 +17,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     lc, ebr, spram, dsp as nextpnr counts them, lut4, ff and carry as Yosys does before packing.
     fmax_mhz is what nextpnr achieved for the board's clock, clock_mhz what the board runs at. A
-    design that does not fit has its counts, but no fmax_mhz (0) and no bitstream (""). seconds are
-    those of the tools when they ran, which for a `cached` report was earlier.
+    design that does not fit has its counts and the `problem`, but no fmax_mhz (0) and no bitstream
+    (""). seconds are those of the tools when they ran, which for a `cached` report was earlier.
     """
 
     format: int = FORMAT
@@ -35,6 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     clock_mhz: float
     meets_clock: bool
     fits: bool
+    problem: str
+    router: str
     tools: dict[str, str]
     seed: int
     seconds: dict[str, float]
@@ -48,11 +51,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def used(self) -> dict[str, int]:
         """Counts of the resources that a device limits."""
         return {"lc": self.lc, "ebr": self.ebr, "spram": self.spram, "dsp": self.dsp}
-
-    @property
-    def advice(self) -> str:
-        """Why it does not fit, by how much, and what does; empty if it fits."""
-        return "" if self.fits else advice(self.device, self.used)
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -84,3 +82,31 @@ def read_report(path: Path) -> Report:
 
 class _Version(msgspec.Struct):
     format: int
+
+
+_ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "ebr": "EBR",
+         "spram": "SPRAM", "dsp": "DSP"}
+
+
+def compare(report: Report, estimate: object | None = None) -> Table:
+    """A table of what was measured, what the device has, and the estimate's error where known."""
+    cached = ", from the cache" if report.cached else ""
+    table = Table(title=f"{report.board} ({report.device}), seed {report.seed}{cached}",
+                  title_justify="left")
+    columns = ["", "measured", "available"]
+    if estimate is not None:
+        columns += ["estimated", "error"]
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    has = device(report.device).capacity
+    for key, title in _ROWS.items():
+        measured = getattr(report, key)
+        row = [title, f"{measured:,}", f"{has[key]:,}" if key in has else ""]
+        guess = getattr(estimate, key, None)
+        if guess is not None:
+            error = f"{(guess - measured) / measured:+.1%}" if measured else ""
+            row += [f"{guess:,.0f}", error]
+        table.add_row(*row)
+    table.add_row("Fmax (MHz)", f"{report.fmax_mhz:.1f}", f"{report.clock_mhz:g} needed")
+    table.add_row("seconds", f"{sum(report.seconds.values()):.1f}")
+    return table

@@ -136,6 +136,14 @@ def _identity(tool: Tool, path: Path, _changed: int) -> str:
     return f"{tool.name} {version[1]}" if version else text.splitlines()[0]
 
 
+def check_version(found: Found) -> None:
+    """Raise ToolError if the tool is too old."""
+    if found.too_old:
+        raise ToolError(f"{found.tool.name} must be {found.too_old} or later, not "
+                        f"{found.identity}; unset {found.tool.variable} to use the one that comes "
+                        "with spikeloom")
+
+
 def needs_compiling(found: Found) -> bool:
     """Whether the next run will first compile WebAssembly.
 
@@ -165,10 +173,7 @@ def prepare(names: Iterable[str], note: Note | None = None, every: float = 10.0)
     note = note or (lambda text: None)
     all_found = [find(name) for name in names]
     for found in all_found:
-        if found.too_old:
-            raise ToolError(f"{found.tool.name} must be {found.too_old} or later, not "
-                            f"{found.identity}; unset {found.tool.variable} to use the one that "
-                            "comes with spikeloom")
+        check_version(found)
     waiting = [found for found in all_found if needs_compiling(found)]
     if waiting:
         with _lock(cache.root() / "prepare.lock", note):
@@ -216,8 +221,14 @@ def _lock(path: Path, note: Note) -> Iterator[None]:
 
 @contextmanager
 def _started(argv: list, **options) -> Iterator[subprocess.Popen]:
-    """A process in a group of its own; the group is killed if the block is left early."""
-    process = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
+    """A process in a group of its own; the group is killed if the block is left early.
+
+    Where util-linux is there, the process also dies with this one, however that ends: a router
+    that does not converge would otherwise run for ever.
+    """
+    setpriv = shutil.which("setpriv")
+    prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    process = subprocess.Popen([*prefix, *map(str, argv)], stdin=subprocess.DEVNULL,
                                process_group=0, **options)
     try:
         yield process
@@ -236,16 +247,27 @@ class Ran:
     log: Path
 
 
-def run(found: Found, args: Iterable[str], *, cwd: Path, log: Path, timeout: float) -> Ran:
-    """Run a tool without a shell, its output in `log`; kill it after `timeout` seconds."""
+def run(found: Found, args: Iterable[str], *, cwd: Path, log: Path, timeout: float,
+        hopeless: Callable[[], bool] | None = None) -> Ran:
+    """Run a tool without a shell, its output in `log`; kill it after `timeout` seconds.
+
+    hopeless: asked every second whether to kill it before.
+    """
     start = time.monotonic()
     code = None
     try:
         with log.open("wb") as output, _started([found.path, *args], cwd=cwd, stdout=output,
                                                 stderr=subprocess.STDOUT) as process:
-            code = process.wait(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return Ran(time.monotonic() - start, f"took longer than {timeout:.0f} s", log)
+            while code is None:
+                left = start + timeout - time.monotonic()
+                try:
+                    code = process.wait(timeout=max(0.0, min(1.0, left)))
+                except subprocess.TimeoutExpired:
+                    if left <= 0:
+                        problem = f"took longer than {timeout:.0f} s"
+                        return Ran(time.monotonic() - start, problem, log)
+                    if hopeless is not None and hopeless():
+                        return Ran(time.monotonic() - start, "made no progress", log)
     except OSError as error:
         raise ToolError(f"{found.path}: cannot be run ({error.strerror})") from error
     problem = None

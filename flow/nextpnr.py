@@ -1,0 +1,75 @@
+"""What nextpnr writes: its report and its log."""
+
+import re
+
+import msgspec
+
+from .errors import ToolError
+from .targets import CELLS
+
+#: A router is stuck after so many lines of router1's log (1,000 arcs each) without one arc less to
+#: route, or so many iterations of router2. Counts, not seconds, so that it does not depend on load.
+STUCK_LINES = 100
+STUCK_ITERATIONS = 300
+
+
+class _Clock(msgspec.Struct):
+    achieved: float
+    constraint: float
+
+
+class _Used(msgspec.Struct):
+    used: int
+
+
+class Timing(msgspec.Struct):
+    """What this flow reads of nextpnr's report."""
+
+    fmax: dict[str, _Clock]
+    utilization: dict[str, _Used]
+
+    def used(self) -> dict[str, int]:
+        """Counts by resource; 0 for what the device lacks."""
+        return {key: self.utilization[cell].used if cell in self.utilization else 0
+                for cell, key in CELLS.items()}
+
+    def fmax_mhz(self, clock_hz: int) -> float:
+        """The slowest clock constrained to `clock_hz` (to 0.1 %: nextpnr rounds its periods)."""
+        own = [clock.achieved for clock in self.fmax.values()
+               if abs(clock.constraint * 1e6 - clock_hz) <= 1e-3 * clock_hz]
+        if not own:
+            raise ToolError(f"nextpnr reported no clock of {clock_hz / 1e6:g} MHz, only "
+                            f"{', '.join(self.fmax) or 'none'}; the design must use domain 'sync'")
+        return min(own)
+
+
+def read_timing(data: bytes) -> Timing:
+    """nextpnr's --report; ToolError if it is not one."""
+    try:
+        return msgspec.json.decode(data, type=Timing)
+    except msgspec.DecodeError as error:
+        raise ToolError(f"nextpnr wrote a report that cannot be read ({error}); spikeloom needs "
+                        "nextpnr 0.7 or later") from error
+
+
+def read_utilisation(log: str) -> dict[str, int]:
+    """Counts by resource from nextpnr's log, as known before placement; empty if not packed."""
+    counts = dict(re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*\d+\s+\d+%", log, re.MULTILINE))
+    if not counts:
+        return {}
+    return {key: int(counts.get(cell, 0)) for cell, key in CELLS.items()}
+
+
+def routing_is_stuck(log: str) -> bool:
+    """Whether nextpnr's log, so far, shows a router that does not converge."""
+    if re.search(rf"^Info:\s+iter={STUCK_ITERATIONS} ", log, re.MULTILINE):
+        return True
+    still, before = 0, None
+    for match in re.finditer(r"^Info:\s+\d+ \|\s+\d+\s+\d+ \|\s+\d+\s+(\d+) \|\s+(\d+)\|", log,
+                             re.MULTILINE):
+        routed, remaining = match.groups()
+        still = still + 1 if routed == "0" and remaining == before else 0
+        before = remaining
+        if still >= STUCK_LINES:
+            return True
+    return False
