@@ -51,6 +51,10 @@ class Result:
     design: str
 
 
+class NoAnswerError(LinkError):
+    """The device has not answered properly, twice."""
+
+
 class _Broken(Exception):
     """An exchange failed in a way that is worth one more try."""
 
@@ -131,7 +135,7 @@ class Device:
                 return self._reply(wanted, self._seconds(len(request)))
             except _Broken as error:
                 failure = error
-        raise LinkError(f"{self.transport.name}: {command.name} failed twice: {failure}")
+        raise NoAnswerError(f"{self.transport.name}: {command.name} failed twice: {failure}")
 
     def _reply(self, wanted: int, sending: float) -> bytes:
         """Read one reply; skips what comes before its sync byte."""
@@ -259,6 +263,7 @@ class SimTransport:
         self._sim.add_clock(1 / clock_hz)
         self._sim.add_testbench(self._send, background=True)
         self._sim.add_testbench(self._receive, background=True)
+        self._sim.advance()  # Python warns of testbenches that never ran
 
     @property
     def clocks(self) -> int:

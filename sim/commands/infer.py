@@ -1,0 +1,139 @@
+"""``spikeloom infer``: classify images on a board, or on its simulation by the same host code.
+
+Every answer is compared with the reference model; one that differs ends the command with exit
+code 1.
+"""
+
+from rich.progress import track
+
+from ...flow.errors import ConfigError
+from ...flow.lower import design_hash, top
+from ...flow.passes.compile import compile_graph
+from ...flow.passes.schedule import inference_cycles
+from ...flow.run import Run
+from ...hdl.uart import MAX_DIVISOR, MIN_DIVISOR
+from .. import reference
+from ..host import CLOCK_HZ, RESET_BAUD, Device, NoAnswerError, SerialTransport, SimTransport
+from ..images import read_images
+
+#: How far a rate may be from the one asked for, in either direction.
+BAUD_TOLERANCE = 0.02
+
+
+def configure(parser) -> None:
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", metavar="DEV", help="serial port of the board: /dev/ttyUSB1")
+    where.add_argument("--sim", action="store_true", help="simulate the board's gateware")
+    parser.add_argument("file", metavar="FILE", nargs="?",
+                        help="images: .npy, .npz or .safetensors (array p8), .csv or .txt (a row "
+                             "of pixels 0..255 each); default: the run's test images")
+    parser.add_argument("--count", type=int, metavar="N",
+                        help="classify the first N images (default: all of FILE, or 10)")
+    parser.add_argument("--baud", type=float, metavar="RATE",
+                        help="rate to change to; a board starts at 115200")
+    parser.add_argument("--clock", type=float, metavar="HZ", default=CLOCK_HZ,
+                        help="the board's clock, for --baud (default: 12000000)")
+
+
+def run(args, out) -> int:
+    divisor = None if args.baud is None else divisor_for(args.clock, args.baud)
+    if args.count is not None and args.count < 1:
+        raise ConfigError(f"--count must be at least 1, not {args.count}")
+    opened = Run.open(args.run)
+    graph = compile_graph(opened.graph())
+    if args.file is None:
+        p8, labels = opened.samples()
+        count = args.count or 10
+    else:
+        p8, labels = read_images(args.file, graph.input.size)
+        count = args.count or len(p8)
+    p8 = p8[:count]
+    wanted = reference.run(graph, p8)
+    device = connect(args, graph, divisor)
+    try:
+        images = []
+        for index in track(range(len(p8)), "inferring", console=out.progress, transient=True):
+            result = device.infer(p8[index])
+            scores = [int(score) for score in wanted.scores[index]]
+            images.append({
+                "index": index, "class": result.cls, "scores": list(result.scores),
+                "label": None if labels is None else int(labels[index]),
+                "reference": {"class": int(wanted.classes[index]), "scores": scores},
+                "equal": (result.cls == wanted.classes[index] and list(result.scores) == scores),
+            })
+        if divisor is not None and args.port:
+            device.set_divisor(round(args.clock / RESET_BAUD))  # as the next host expects it
+    finally:
+        device.close()
+    data = summary(images, device, design_hash(graph).hex())
+    out.result(data, *(line(image) for image in images), closing(data))
+    return 0 if data["equal"] == data["count"] else 1
+
+
+def divisor_for(clock_hz: float, baud: float) -> int:
+    """Clocks per bit for a rate; ConfigError if the clock cannot make it."""
+    if clock_hz <= 0 or baud <= 0:
+        raise ConfigError("--clock and --baud must be positive, not "
+                          f"{min(clock_hz, baud):g}")
+    divisor = round(clock_hz / baud)
+    if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
+        raise ConfigError(f"--baud must be in {clock_hz / MAX_DIVISOR:.0f}.."
+                          f"{clock_hz / MIN_DIVISOR:.0f} with a clock of {clock_hz:.0f} Hz, "
+                          f"not {baud:g}")
+    made = clock_hz / divisor
+    if abs(made / baud - 1) > BAUD_TOLERANCE:
+        raise ConfigError(f"--baud must be within 2 % of the clock over an integer, not {baud:g}; "
+                          f"the nearest is {made:.0f}")
+    return divisor
+
+
+def connect(args, graph, divisor: int | None) -> Device:
+    """The device of this run's design, at the rate asked for."""
+    if args.sim:
+        patience = (2 * inference_cycles(graph) + 1000) / args.clock
+        transport = SimTransport(top(graph, divisor=MIN_DIVISOR), clock_hz=args.clock,
+                                 timeout=patience)
+    else:
+        transport = SerialTransport(args.port)
+    device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
+    try:
+        try:
+            device.info()
+        except NoAnswerError:
+            if divisor is None or args.sim:
+                raise
+            transport.baud = args.baud  # where a host that was interrupted left it
+            device.info()
+        if divisor is not None:
+            device.set_divisor(divisor)
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+def summary(images: list[dict], device: Device, design: str) -> dict:
+    labelled = [image for image in images if image["label"] is not None]
+    right = sum(image["class"] == image["label"] for image in labelled)
+    return {
+        "device": device.transport.name, "design": design, "count": len(images),
+        "equal": sum(image["equal"] for image in images),
+        "labelled": len(labelled), "correct": right, "images": images,
+    }
+
+
+def line(image: dict) -> str:
+    label = "" if image["label"] is None else f", label {image['label']}"
+    text = f"{image['index']:4}: class {image['class']}{label}, scores {image['scores']}"
+    if image["equal"]:
+        return f"{text}, equal to the reference"
+    wanted = image["reference"]
+    return f"{text}, NOT the reference's class {wanted['class']}, scores {wanted['scores']}"
+
+
+def closing(data: dict) -> str:
+    text = (f"{data['device']}, design {data['design']}: {data['equal']} of {data['count']} equal "
+            "to the reference")
+    if data["labelled"]:
+        text += f", {data['correct']} of {data['labelled']} labels right"
+    return text

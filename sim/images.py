@@ -1,0 +1,106 @@
+"""Images from files: pixels of 8 bits, with labels where the file has some."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from ..flow.errors import ConfigError, unknown
+
+
+def read_images(path: Path, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images p8 uint8 [k, n] and labels int64 [k], or None for a file without.
+
+    .npy: p8 alone, [n], [k, n] or [k, *shape]; .npz and .safetensors: `p8` and, if there, `labels`;
+    .csv and .txt: a row of n numbers per image, separated by commas or blanks. Raises ConfigError
+    with the file, the rule and the value.
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise ConfigError(f"{path}: " + unknown("file type", path.suffix, _READERS))
+    try:
+        p8, labels = read(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, BadZipFile, EOFError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is damaged or no {path.suffix} file ({error})") from error
+    p8 = _shaped(path, np.asarray(p8), n)
+    if labels is not None:
+        labels = np.asarray(labels)
+        if labels.shape != (len(p8),) or labels.dtype.kind not in "iu":
+            raise ConfigError(f"{path}: labels must be {len(p8)} integers, one per image, not "
+                              f"{labels.dtype} {list(labels.shape)}")
+        labels = labels.astype(np.int64)
+    return p8, labels
+
+
+def _shaped(path: Path, p8: np.ndarray, n: int) -> np.ndarray:
+    if p8.dtype.kind not in "iu":
+        raise ConfigError(f"{path}: pixels must be integers in 0..255, not {p8.dtype}")
+    if not (p8.ndim > 1 and p8[0:1].size == n) and p8.size != n:
+        raise ConfigError(f"{path}: images must have {n} pixels each, not the shape "
+                          f"{list(p8.shape)}")
+    if not p8.size:
+        raise ConfigError(f"{path}: must have at least one image")
+    if p8.min() < 0 or p8.max() > 255:
+        bad = p8.min() if p8.min() < 0 else p8.max()
+        raise ConfigError(f"{path}: pixels must be in 0..255, not {bad}")
+    return p8.reshape(-1, n).astype(np.uint8)
+
+
+def _npy(path: Path):
+    return _numbers(path, np.ndarray), None
+
+
+def _npz(path: Path):
+    return _named(path, _numbers(path, dict))
+
+
+def _numbers(path: Path, kind: type):
+    """`numpy.load` without pickles; what it finds must be what the suffix says."""
+    with path.open("rb") as file:
+        try:
+            data = np.load(file, allow_pickle=False)
+            data = data if isinstance(data, np.ndarray) else dict(data)
+        except ValueError as error:
+            raise ConfigError(f"{path}: is damaged or no {path.suffix} file of numbers") from error
+    if not isinstance(data, kind):
+        raise ConfigError(f"{path}: is no {path.suffix} file inside; rename it")
+    return data
+
+
+def _safetensors(path: Path):
+    return _named(path, load_file(path))
+
+
+def _named(path: Path, data: dict):
+    if "p8" not in data:
+        raise ConfigError(f"{path}: must have an array named 'p8', not only "
+                          f"{', '.join(sorted(data)) or 'nothing'}")
+    return data["p8"], data.get("labels")
+
+
+def _text(path: Path):
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        words = line.replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        row = []
+        for word in words:
+            if not word.isascii() or not word.isdigit() or int(word) > 255:
+                raise ConfigError(f"{path}: line {number}: pixels must be integers in 0..255, "
+                                  f"not {word!r}")
+            row.append(int(word))
+        if rows and len(row) != len(rows[0]):
+            raise ConfigError(f"{path}: line {number}: every row must have {len(rows[0])} pixels "
+                              f"like the first, not {len(row)}")
+        rows.append(row)
+    return np.array(rows, dtype=np.int64), None
+
+
+_READERS = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".csv": _text,
+            ".txt": _text}
