@@ -1,0 +1,75 @@
+"""``spikeloom flash``: check a run's bitstream and program a board with it."""
+
+import shlex
+import subprocess
+
+from .. import bitstream, targets, tools
+from ..build import REPORT
+from ..errors import ConfigError, RunError, ToolError
+from ..passes.compile import compile_graph
+from ..report import read_report
+from ..run import Run
+
+
+def configure(parser) -> None:
+    parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="check the file and print the command, but do not program")
+    parser.add_argument("--sram", action="store_true",
+                        help="load the configuration memory, not the flash: lost without power")
+
+
+def run(args, out) -> None:
+    board = targets.board(args.board)
+    argv = board.programmer
+    if args.sram:
+        if board.sram_programmer is None:
+            raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
+                              "memory cannot be loaded directly; leave it out")
+        argv = board.sram_programmer
+    opened = Run.open(args.run)
+    folder = opened.build_dir(board.name)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: does not exist; run 'spikeloom synth --board {board.name}' "
+                       "first")
+    report = read_report(folder / REPORT)
+    design = compile_graph(opened.graph()).digest()
+    path = folder / "top.bin"
+    checked = bitstream.check(path, report, board=board.name, design=design)
+    try:
+        program = str(tools.find(argv[0]).path)
+    except ToolError as missing:
+        if not args.dry_run:
+            raise
+        out.note(f"note: {missing}")
+        program = argv[0]
+    command = [program, *argv[1:], str(path)]
+    if not args.dry_run:
+        _program(command, out)
+    data = {"board": board.name, "bitstream": str(path), "command": command,
+            "checked": checked, "programmed": not args.dry_run}
+    lines = [f"{what}: {value}" for what, value in checked.items()]
+    if board.notes:
+        lines.append(f"note: {board.notes}")
+    out.result(data, *lines, shlex.join(command),
+               *([] if args.dry_run else [f"{board.title} is programmed"]))
+
+
+def _program(command: list[str], out) -> None:
+    """Run the programmer, its output as progress; ToolError with its last words if it fails."""
+    last = ""
+    try:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+            for line in process.stdout:
+                if line.strip():
+                    last = line.strip()
+                    out.note(f"  {last}")
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("the board may be half programmed; run the command again"
+                                ) from error
+    except OSError as error:
+        raise ToolError(f"{command[0]}: cannot be run ({error.strerror})") from error
+    if process.returncode:
+        raise ToolError(f"{command[0]} failed: {last or f'exit code {process.returncode}'}; is the "
+                        "board connected and may you use it? 'spikeloom doctor' tells more")

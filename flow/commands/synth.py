@@ -1,0 +1,51 @@
+"""``spikeloom synth``: place and route a run's network for a board."""
+
+from msgspec import to_builtins
+from rich.table import Table
+
+from .. import build, lower, targets
+from ..errors import ConfigError
+from ..passes.compile import compile_graph
+from ..report import compare
+from ..run import Run
+
+
+def configure(parser) -> None:
+    parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
+    parser.add_argument("--seed", type=int, default=1, help="first seed of place and route")
+    parser.add_argument("--pnr-seeds", type=int, default=1, metavar="N",
+                        help="try N seeds from --seed on and keep the fastest result")
+    parser.add_argument("--no-cache", action="store_true", help="build anew, whatever is cached")
+
+
+def run(args, out) -> None:
+    board = targets.board(args.board)
+    if not 0 <= args.seed < 2**31:
+        raise ConfigError(f"--seed must be in 0..2**31 - 1, not {args.seed}")
+    if not 1 <= args.pnr_seeds <= 100:
+        raise ConfigError(f"--pnr-seeds must be in 1..100, not {args.pnr_seeds}")
+    opened = Run.open(args.run)
+    graph = compile_graph(opened.graph())
+    folder = opened.build_dir(board.name)
+    with out.progress.status(f"building for {board.title}") as status:
+        def note(text: str) -> None:
+            status.update(text)
+            out.note(text)
+
+        reports = build.build_seeds(
+            lower.top(graph), board, design=graph.digest(), out_dir=folder, note=note,
+            seeds=range(args.seed, args.seed + args.pnr_seeds), use_cache=not args.no_cache)
+    best = max(reports, key=lambda report: report.fmax_mhz)
+    if not best.meets_clock:
+        out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
+                 "more --pnr-seeds")
+    bitstream = folder / best.bitstream
+    tables = [compare(best)]
+    if len(reports) > 1:
+        seeds = Table("seed", "LCs", "Fmax (MHz)", title="place and route", title_justify="left")
+        for report in reports:
+            seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
+        tables.append(seeds)
+    data = {"report": to_builtins(best), "path": str(bitstream),
+            "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
+    out.result(data, *tables, str(bitstream))
