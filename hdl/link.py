@@ -90,11 +90,6 @@ class Phase(IntEnum):
     TRAILER = 3
 
 
-def _reached(counter, value):
-    """Whether a counter that comes from below has arrived at `value`: looks at its ones alone."""
-    return (counter & value) == value
-
-
 class Link(wiring.Component):
     """Serves requests, one at a time: bytes in `i`, bytes out `o`, the rest mirrors a core's ports.
 
@@ -182,7 +177,7 @@ class Link(wiring.Component):
                     m.d.comb += covered.eq(1)
                     m.d.sync += command.eq(byte)
                     m.next = "length"
-                    with m.If((byte == 0) | (byte > max(Command))):
+                    with m.If((byte[:2] == 0) | (byte[2:] != 0)):  # not 1..3
                         fail(Status.UNKNOWN)
 
             with m.State("length"):
@@ -205,7 +200,7 @@ class Link(wiring.Component):
                     m.d.comb += covered.eq(1)
                     m.d.sync += index.eq(index + 1)
                     with m.If(is_infer):
-                        with m.If(_reached(index, self.n_inputs - 1)):
+                        with m.If(index == self.n_inputs - 1):
                             m.next = "checksum"
                         with m.If(~self.pixels.ready):
                             fail(Status.REFUSED)
@@ -259,15 +254,15 @@ class Link(wiring.Component):
                         m.d.sync += phase.eq(Phase.TRAILER)
             with m.Case(Phase.CONSTANTS):
                 m.d.sync += index.eq(index + 1)
-                with m.If(is_infer & _reached(index, TAG_BYTES - 1)):
+                with m.If(is_infer & (index == TAG_BYTES - 1)):
                     m.d.sync += [index.eq(0), phase.eq(Phase.RESULT)]
-                with m.Elif(_reached(index, len(self.info) - 1)):
+                with m.Elif(index == len(self.info) - 1):
                     m.d.sync += phase.eq(Phase.TRAILER)
             with m.Case(Phase.RESULT):
                 m.d.sync += part.eq(part + 1)
                 with m.If(part == SCORE_BYTES):
                     m.d.sync += phase.eq(Phase.TRAILER)
-                with m.Elif((part == SCORE_BYTES - 1) & ~_reached(index, self.n_classes - 1)):
+                with m.Elif((part == SCORE_BYTES - 1) & (index != self.n_classes - 1)):
                     m.d.sync += [part.eq(0), index.eq(index + 1)]
             with m.Case(Phase.TRAILER):
                 m.d.sync += part.eq(part + 1)
