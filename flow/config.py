@@ -93,6 +93,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """How to look: population * generations candidates are trained, `routed` placed and routed.
 
+    repeats: trainings of each candidate, from different seeds; its accuracy is their mean, because
+    one lucky training of a cheap network would push better ones off the front.
     objectives: columns to optimise, each in its own direction. constraints: a bound per column, the
     largest value of a column that is minimised, the least of one that is maximised. The device's
     capacity (times max_utilization) is always one. choose: a column, whose best finalist becomes
@@ -102,6 +104,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     strategy: str = "nsga2"
     population: int = 32
     generations: int = 8
+    repeats: int = 2
     seed: int = 1
     objectives: tuple[str, ...] = ("accuracy", "lc")
     constraints: dict[str, float] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     def rules(self) -> Iterator[Rule]:
         yield "population", 2 <= self.population <= 4096, "in 2..4096"
         yield "generations", 1 <= self.generations <= 100_000, "in 1..100000"
+        yield "repeats", 1 <= self.repeats <= 100, "in 1..100"
         yield "seed", 0 <= self.seed < 1 << 31, "in 0..2**31-1"
         yield ("objectives", _choice(self.objectives), "a list of different columns, at least one")
         finite = all(map(math.isfinite, self.constraints.values()))

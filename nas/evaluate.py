@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from ..boards import Board
 from ..flow import config, ir, targets
@@ -145,24 +146,36 @@ class Task:
         return all(value <= 0 for value in self.broken(columns).values())
 
 
-def columns(row: Evaluation) -> dict[str, float]:
-    """All columns of an evaluation."""
-    return {"accuracy": row.accuracy, **row.estimate}
+class Candidate(Struct, frozen=True):
+    """A network of the search and its trainings, one a seed."""
+
+    genome: Genome
+    id: str
+    generation: int
+    trainings: list[Evaluation]
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """All columns, means over the trainings; no accuracy where nothing was held out."""
+        names = ["accuracy"] if self.trainings[0].accuracy is not None else []
+        table = [{**item.estimate, "accuracy": item.accuracy} for item in self.trainings]
+        return {name: sum(row[name] for row in table) / len(table)
+                for name in [*names, *self.trainings[0].estimate]}
 
 
 class Evaluator:
     """Trains generations of candidates, each batch stored as it ends, and never one twice.
 
     `held_out`: True trains on the train split and scores on validation; False trains on both and
-    scores on nothing. The test split is not touched. on_batch(done, todo) counts candidates of the
-    generation that are still to be trained.
+    scores on nothing, once each. The test split is not touched. on_batch(done, todo) counts the
+    trainings of a generation that were still to be done. `trained` and `restored` count trainings.
     """
 
     def __init__(self, task: Task, store: Store, executor: Executor, *, held_out: bool = True,
                  on_batch: Callable[[int, int], None] | None = None) -> None:
         self.task, self.store, self.executor = task, store, executor
         self.on_batch = on_batch or (lambda done, todo: None)
-        self.seed = task.search.seed
+        self.seeds = [task.search.seed + k for k in range(task.search.repeats if held_out else 1)]
         self.settings = task.settings if held_out else msgspec.structs.replace(
             task.settings, epochs=task.search.final_epochs)
         self.fit = task.data.train if held_out else task.data.final
@@ -173,32 +186,33 @@ class Evaluator:
         self.trained = 0
         self.restored = 0
 
-    def evaluate(self, genomes: Sequence[Genome], generation: int) -> list[Evaluation]:
-        """Evaluations in the order of `genomes`, from the store where it has them.
+    def evaluate(self, genomes: Sequence[Genome], generation: int) -> list[Candidate]:
+        """Candidates in the order of `genomes`, from the store where it has their trainings.
 
         Batches are those of `plan` over the whole generation, whatever is stored already, and one
         is trained and stored as a whole or not at all: which networks train together can reach
         the last bit of a sum, so a resumed search must not form others than the first one.
         """
+        jobs = [(genome, seed) for genome in genomes for seed in self.seeds]
+        graphs = [self.task.space.graph(genome) for genome, _ in jobs]
         rows: dict[int, Evaluation] = {}
-        graphs = [self.task.space.graph(genome) for genome in genomes]
         running: dict[Future, list[int]] = {}
         for batch in plan(graphs, self.settings.batch):
-            found = [self.store.find(genomes[place], self.seed, self.key) for place in batch]
+            found = [self.store.find(*jobs[place], self.key) for place in batch]
             if all(found):
-                self.restored += len(found)
                 rows.update(zip(batch, found))
             else:
-                chosen = [graphs[place] for place in batch]
-                running[self.executor.submit(workers.train_batch, chosen, self.fit, self.check,
-                                             self.settings, self.seed)] = batch
-        done, todo = 0, len(genomes) - len(rows)
+                running[self.executor.submit(
+                    workers.train_batch, [graphs[place] for place in batch], self.fit, self.check,
+                    self.settings, [jobs[place][1] for place in batch])] = batch
+        self.restored += len(rows)
+        done, todo = 0, len(jobs) - len(rows)
         self.on_batch(done, todo)
         for future in as_completed(running):
             batch = running[future]
             made = [
-                (Evaluation(genome=genomes[place], seed=self.seed, settings=self.key,
-                            id=identity(genomes[place]), generation=generation, position=place,
+                (Evaluation(genome=jobs[place][0], seed=jobs[place][1], settings=self.key,
+                            id=identity(jobs[place][0]), generation=generation, position=place,
                             accuracy=item.accuracy, epochs=item.epochs, stopped=item.stopped,
                             seconds=seconds, estimate=price(item.graph, self.task.board)),
                  item.graph)
@@ -209,14 +223,17 @@ class Evaluator:
             self.trained += len(batch)
             done += len(batch)
             self.on_batch(done, todo)
-        return [rows[place] for place in range(len(genomes))]
+        count = len(self.seeds)
+        return [Candidate(genome=genome, id=identity(genome), generation=generation,
+                          trainings=[rows[n * count + k] for k in range(count)])
+                for n, genome in enumerate(genomes)]
 
 
 def search(task: Task, store: Store, executor: Executor, *,
            on_batch: Callable[[int, int], None] | None = None,
-           on_generation: Callable[[int, list[Evaluation]], None] | None = None,
-           ) -> tuple[list[Evaluation], Evaluator]:
-    """Run the strategy over all generations; every evaluation in order, and who made them.
+           on_generation: Callable[[int, list[Candidate]], None] | None = None,
+           ) -> tuple[list[Candidate], Evaluator]:
+    """Run the strategy over all generations; every candidate in order, and who trained them.
 
     What the store has is not trained again, so a search that was killed ends as it would have.
     """
@@ -224,7 +241,7 @@ def search(task: Task, store: Store, executor: Executor, *,
     strategy = task.strategy(
         task.space, objectives=len(task.search.objectives), constraints=len(task.bounds),
         population=task.search.population, seed=task.search.seed, excess=task.excess)
-    rows: list[Evaluation] = []
+    rows: list[Candidate] = []
     for generation in range(1, task.search.generations + 1):
         genomes = strategy.ask()
         if not genomes:
@@ -233,6 +250,6 @@ def search(task: Task, store: Store, executor: Executor, *,
         rows += found
         if on_generation:
             on_generation(generation, rows)
-        table = [columns(row) for row in found]
+        table = [row.columns for row in found]
         strategy.tell(task.F(table), task.G(table))
     return rows, evaluator

@@ -17,9 +17,9 @@ from ..flow import ir
 from ..flow.errors import FitError
 from ..sim import reference
 from . import pareto, workers
-from .evaluate import COLUMNS, Evaluator, Task, columns, complete, price
+from .evaluate import COLUMNS, Candidate, Evaluator, Task, complete, price
 from .space import describe
-from .store import Evaluation, Store, Synthesis
+from .store import Store, Synthesis
 
 #: Builds tried for each one wanted, before the search makes do with what it has.
 TRIES = 3
@@ -64,7 +64,7 @@ class Routing:
         self.run_dir, self.on_finalist = Path(run_dir), on_finalist
         self.evaluator = Evaluator(task, store, executor, held_out=False)
 
-    def run(self, rows: Sequence[Evaluation]) -> list[Finalist]:
+    def run(self, rows: Sequence[Candidate]) -> list[Finalist]:
         """Route until `routed` candidates fit, or none is left to try, in candidate order."""
         wanted, pending = self.task.search.routed, self.order(rows)
         pending = pending[:TRIES * wanted]
@@ -74,14 +74,14 @@ class Routing:
             done += self._round(chosen)
         return done
 
-    def order(self, rows: Sequence[Evaluation]) -> list[Evaluation]:
+    def order(self, rows: Sequence[Candidate]) -> list[Candidate]:
         """The candidates within the bounds, most promising first (`pareto.spread`)."""
-        rows = [row for row in rows if self.task.feasible(columns(row))]
-        return [rows[index] for index in pareto.spread(self.task.F(map(columns, rows)))]
+        rows = [row for row in rows if self.task.feasible(row.columns)]
+        return [rows[index] for index in pareto.spread(self.task.F(row.columns for row in rows))]
 
-    def _round(self, chosen: list[Evaluation]) -> Iterator[Finalist]:
+    def _round(self, chosen: list[Candidate]) -> Iterator[Finalist]:
         finals = self.evaluator.evaluate([row.genome for row in chosen], 0)
-        graphs = [self.store.graph(final) for final in finals]
+        graphs = [self.store.graph(final.trainings[0]) for final in finals]
         target = self.task.experiment.target
         futures = []
         for row, graph in zip(chosen, graphs):
@@ -96,7 +96,7 @@ class Routing:
                 self.on_finalist(finalist)
             yield finalist
 
-    def _measure(self, row: Evaluation, graph: ir.Graph, built: dict) -> Finalist:
+    def _measure(self, row: Candidate, graph: ir.Graph, built: dict) -> Finalist:
         estimate = price(graph, self.task.board)
         report = built["report"] or {}
         counts = {name: report.get(name) for name in _MEASURED}
@@ -115,8 +115,8 @@ class Routing:
             test = float((classes == split.labels).mean())
         return Finalist(
             id=row.id, network=describe(row.genome), genome=row.genome, status=built["status"],
-            reason=built["reason"], accuracy=row.accuracy, test_accuracy=test, estimate=estimate,
-            measured=measured, fmax_mhz=report.get("fmax_mhz"),
+            reason=built["reason"], accuracy=row.columns["accuracy"], test_accuracy=test,
+            estimate=estimate, measured=measured, fmax_mhz=report.get("fmax_mhz"),
             meets_clock=report.get("meets_clock"), seconds=built["seconds"], design=design)
 
 

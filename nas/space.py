@@ -164,14 +164,14 @@ def identity(genome: Genome) -> str:
 
 
 def describe(genome: Genome) -> str:
-    """A genome in a few words: ``stream 24w4/16-w3/32 T=8 leak 2``.
+    """A genome in a few words: ``stream 24w4/16-w3/32 T=8 leak=2``.
 
     Each layer is its width (none for the last), weight bits and bitstream length.
     """
     item = json.loads(genome)
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
                       f"{layer['bitstream_length']}" for layer in item["layers"])
-    leak = f"leak {item['leak_shift']}" if item["leak_shift"] else "no leak"
+    leak = f"leak={item['leak_shift'] or 'no'}"
     return f"{item['encoder']} {layers} T={item['num_steps']} {leak}"
 
 

@@ -37,10 +37,10 @@ def workers(jobs: int) -> Iterator[Executor]:
 
 
 def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, settings: TrainSettings,
-                seed: int) -> list[tuple[Trained, float]]:
+                seeds: list[int]) -> list[tuple[Trained, float]]:
     """Train one batch in a worker process; each result with its share of the seconds."""
     began = time.perf_counter()
-    done = train(graphs, fit, check, settings, [seed] * len(graphs))
+    done = train(graphs, fit, check, settings, seeds)
     seconds = (time.perf_counter() - began) / len(graphs)
     return [(item, seconds) for item in done]
 

@@ -114,5 +114,5 @@ def test_names_of_a_genome():
     vector = {name: lo for name, (lo, _) in space.bounds.items()} | {"layers": 1, "width0": 24}
     vector |= dict.fromkeys(space.choices, 0) | {"encoder": 1}
     genome = space.genome(vector)
-    assert describe(genome) == "stream 24w2/8-w2/8 T=2 no leak"
+    assert describe(genome) == "stream 24w2/8-w2/8 T=2 leak=no"
     assert len(identity(genome)) == 12 and identity(genome) != identity(genome + " ")

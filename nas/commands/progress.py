@@ -10,10 +10,9 @@ from rich.table import Table
 
 from ...flow.output import Output
 from .. import pareto
-from ..evaluate import COLUMNS, Task, columns
+from ..evaluate import COLUMNS, Candidate, Task
 from ..finalists import Finalist
 from ..space import describe
-from ..store import Evaluation
 
 #: Rows of the front that are shown while the search runs.
 ROWS = 12
@@ -32,7 +31,7 @@ class View:
             self.live = Live(get_renderable=self._render, console=out.progress, transient=True,
                              refresh_per_second=4)
         self.whole = self.bars.add_task("generations", total=task.search.generations)
-        self.part = self.bars.add_task("candidates trained", total=None)
+        self.part = self.bars.add_task("trainings", total=None)
         self.began = time.perf_counter()
 
     def __enter__(self) -> "View":
@@ -51,31 +50,31 @@ class View:
         self.out.note(f"{time.perf_counter() - self.began:6.1f} s  {text}")
 
     def batch(self, done: int, todo: int) -> None:
-        """Candidates of this generation that are trained now."""
+        """Trainings of this generation."""
         self.bars.update(self.part, completed=done, total=todo)
 
-    def generation(self, number: int, rows: Sequence[Evaluation]) -> None:
+    def generation(self, number: int, rows: Sequence[Candidate]) -> None:
         """A generation is evaluated; `rows` are all so far."""
         self.bars.update(self.whole, completed=number)
-        kept = [row for row in rows if self.task.feasible(columns(row))]
-        best = [kept[index] for index in pareto.front(self.task.F(map(columns, kept)))]
-        best.sort(key=lambda row: row.estimate["lc"])
+        kept = [row for row in rows if self.task.feasible(row.columns)]
+        best = [kept[index] for index in pareto.front(self.task.F(row.columns for row in kept))]
+        best.sort(key=lambda row: row.columns["lc"])
         names = self.task.search.objectives
         if self.live:
             self.table = self._front(best, names)
             return
-        ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(columns(row)[name])}"
+        ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(row.columns[name])}"
                           for name in names) for row in best[:1] + best[1:][-1:]]
-        self._line(f"generation {number} of {self.task.search.generations}: {len(rows)} evaluated, "
-                   f"{len(best)} on the estimated front ({' ... '.join(ends)})")
+        self._line(f"generation {number} of {self.task.search.generations}: {len(rows)} "
+                   f"candidates, {len(best)} on the estimated front ({' ... '.join(ends)})")
 
-    def _front(self, best: list[Evaluation], names: Sequence[str]) -> Table:
+    def _front(self, best: list[Candidate], names: Sequence[str]) -> Table:
         table = Table(title=f"front so far (estimates): {len(best)} networks")
         for title in ("id", "network", *(COLUMNS[name].title for name in names)):
             table.add_column(title, justify="left" if title in ("id", "network") else "right")
         step = max(1, -(-len(best) // ROWS))
         for row in best[::-1][::step][::-1]:
-            found = columns(row)
+            found = row.columns
             table.add_row(row.id, describe(row.genome),
                           *(COLUMNS[name].text(found[name]) for name in names))
         return table

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ...flow import config, tools
@@ -21,15 +22,18 @@ from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
 from .. import evaluate, finalists, pareto, workers
-from ..evaluate import COLUMNS, Task, columns
+from ..evaluate import COLUMNS, Candidate, Task
 from ..finalists import Finalist
 from ..space import describe
-from ..store import FILE, Evaluation, Store, set_aside
+from ..store import FILE, Store, set_aside
 from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
               "target.seed"}
+
+#: Digits of an id that the table shows; --choose takes any unique beginning.
+SHORT = 8
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -132,10 +136,10 @@ def _changes(args: Namespace) -> tuple[str, ...]:
     return (*(f"{key}={value}" for key, value in short if value is not None), *args.set)
 
 
-def _outcome(task: Task, rows: Sequence[Evaluation], found: Sequence[Finalist],
+def _outcome(task: Task, rows: Sequence[Candidate], found: Sequence[Finalist],
              evaluator: evaluate.Evaluator, seconds: dict[str, float]) -> dict:
     """Everything that search.json holds, plain values only."""
-    F = task.F(map(columns, rows))
+    F = task.F(row.columns for row in rows)
     reference = F.max(axis=0)
     generations = sorted({row.generation for row in rows})
     status = [item.status for item in found]
@@ -148,7 +152,7 @@ def _outcome(task: Task, rows: Sequence[Evaluation], found: Sequence[Finalist],
         "space_size": task.space.size(),
         "counts": {
             "priced": task.counts.priced, "refused": task.counts.refused,
-            "evaluated": len(rows), "trained": evaluator.trained,
+            "candidates": len(rows), "trainings": evaluator.trained,
             "restored": evaluator.restored, "built": len(found),
             "routed": status.count("routed"), "over_full": status.count("over-full"),
             "failed": status.count("failed"),
@@ -159,7 +163,7 @@ def _outcome(task: Task, rows: Sequence[Evaluation], found: Sequence[Finalist],
         "finalists": [msgspec.to_builtins(item) for item in found],
         "prediction_error": finalists.errors(found),
         "estimated_front": [
-            {"id": rows[i].id, "network": describe(rows[i].genome), **columns(rows[i])}
+            {"id": rows[i].id, "network": describe(rows[i].genome), **rows[i].columns}
             for i in pareto.front(F)],
         "hypervolume": [
             pareto.hypervolume(F[[row.generation <= n for row in rows]], reference)
@@ -177,7 +181,7 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
     best = {item.id for item in finalists.front(task, found)}
     table = Table(title=f"Measured on {task.board.title} ({task.device.name}, "
                         f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen, "
-                        "~ an estimate")
+                        "~ an estimate", box=SIMPLE_HEAD, pad_edge=False)
     others = [name for name in COLUMNS if name not in ("accuracy", "lc") and
               (name in task.search.objectives or name in task.search.constraints)]
     for title in ("", "id", "network", "valid.", "test", "LCs", "~LCs", "error", "MHz",
@@ -189,7 +193,7 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
                                                 item.estimate["lc"] if item.measured is None
                                                 else item.measured["lc"])):
         mark = ("*" if item.id in best else "") + (">" if item.id == chosen.id else "")
-        words = [mark, item.id, item.network, f"{item.accuracy:.2%}"]
+        words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}"]
         if item.measured is None:
             words += ["-", item.status, f"{item.estimate['lc']:,.0f}", "-", "-"]
             words += ["-" for _ in others]
@@ -206,9 +210,9 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
 def _summary(task: Task, outcome: dict, chosen: Finalist, opened: Run) -> list[str]:
     counts, seconds = outcome["counts"], outcome["seconds"]
     lines = [
-        f"{counts['evaluated']} candidates evaluated ({counts['trained']} trained now, "
-        f"{counts['restored']} from the store) of {outcome['space_size']:,} networks; free checks "
-        f"priced {counts['priced']:,} and refused {counts['refused']:,}",
+        f"{counts['candidates']} candidates ({counts['trainings']} trainings, "
+        f"{counts['restored']} more from the store) of {outcome['space_size']:,} networks; free "
+        f"checks priced {counts['priced']:,} and refused {counts['refused']:,}",
         f"{counts['routed']} placed and routed ({counts['over_full']} over-full, "
         f"{counts['failed']} failed), {len(outcome['front'])} of them non-dominated; "
         f"{seconds['total']:.0f} s, {seconds['search']:.0f} of them for the search",

@@ -13,6 +13,7 @@ from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.duplicate import DuplicateElimination
 from pymoo.core.mixed import MixedVariableMating
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
@@ -45,12 +46,12 @@ class Strategy:
         self.problem = Problem(vars=variables, n_obj=objectives, n_ieq_constr=constraints)
         many = objectives >= MANY
         selection = RandomSelection() if many else TournamentSelection(binary_tournament)
-        shrink = _Shrink(space, excess)
+        shrink, sampling = _Shrink(space, excess), _Fitting(space, excess)
+        mating = _Mating(sampling, selection=selection, repair=shrink, n_max_iterations=20,
+                         eliminate_duplicates=self.fresh)
         common = {
             "pop_size": population, "n_offsprings": population, "seed": seed, "repair": shrink,
-            "sampling": _Fitting(space, excess), "eliminate_duplicates": self.fresh,
-            "mating": MixedVariableMating(selection=selection, repair=shrink,
-                                          eliminate_duplicates=self.fresh),
+            "sampling": sampling, "mating": mating, "eliminate_duplicates": self.fresh,
         }
         if many:
             directions = get_reference_directions("energy", objectives, population, seed=seed)
@@ -74,6 +75,25 @@ class Strategy:
         static = StaticProblem(self.problem, F=np.asarray(F, float), G=np.asarray(G, float))
         self.algorithm.evaluator.eval(static, self.asked)
         self.algorithm.tell(infills=self.asked)
+
+
+class _Mating(MixedVariableMating):
+    """Recombination, filled up with random newcomers where it finds too little that is new."""
+
+    def __init__(self, sampling: Sampling, **options) -> None:
+        super().__init__(**options)
+        self.sampling = sampling
+
+    def do(self, problem, pop, n_offsprings, random_state=None, **kwargs):
+        off = super().do(problem, pop, n_offsprings, random_state=random_state, **kwargs)
+        for _ in range(self.n_max_iterations):
+            missing = n_offsprings - len(off)
+            if not missing:
+                break
+            new = self.sampling(problem, missing, random_state=random_state)
+            new = self.repair(problem, new, random_state=random_state)
+            off = Population.merge(off, self.eliminate_duplicates.do(new, pop, off))
+        return off
 
 
 class _Fitting(Sampling):
