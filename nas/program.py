@@ -3,9 +3,9 @@
 Every parameter has a leading candidate axis C; narrower layers are padded to the widest, and padded
 neurons never fire and never learn. Parameters are kept in units of order one: a weight u in -1..1
 is the code ``round(u * max_code)``, bias and threshold are multiples of a current that is typical
-for the layer. What the forward pass computes with are the integers of the arithmetic contract, through
-the tables `hdl.sng.weight_table` and `hdl.sng.count_table`; gradients pass the rounding unchanged
-and see each table as the straight line that fits it best.
+for the layer. The forward pass computes with the integers of the arithmetic contract, through the
+tables `hdl.sng.weight_table` and `hdl.sng.count_table`; gradients pass the rounding unchanged and
+see each table as the straight line that fits it best.
 """
 
 from collections.abc import Iterator, Sequence
@@ -111,10 +111,13 @@ class _StreamCurrent(Function):
     def forward(ctx, u: Tensor, p8: Tensor, groups: list) -> Tensor:
         out = u.new_empty(u.shape[0], p8.shape[0], u.shape[1])
         for part, table in groups:
-            index = (u[part] * table.max_code).round_().add_(table.max_code).long()
-            w = table.buffers.get("w", u, index.numel(), table.right.shape[1])
-            torch.index_select(table.right, 0, index.flatten(), out=w)
-            w = w.view(*index.shape[:2], -1)
+            codes = u[part]
+            index = table.buffers.get("index", table.right.new_empty(0, dtype=torch.int32),
+                                      codes.numel())
+            index.view_as(codes).copy_((codes * table.max_code).round_().add_(table.max_code))
+            w = table.buffers.get("w", u, codes.numel(), table.right.shape[1])
+            torch.index_select(table.right, 0, index, out=w)
+            w = w.view(*codes.shape[:2], -1)
             x = torch.nn.functional.embedding(p8, table.left).view(p8.shape[0], -1)
             torch.bmm(x.expand(len(w), -1, -1), w.transpose(1, 2), out=out[part])
         ctx.p8, ctx.groups = p8, groups
@@ -156,21 +159,25 @@ class _Round(Function):
 
 
 class _CrossEntropy(Function):
-    """Mean cross entropy per candidate [C] of logits [C, B, classes] and labels int64 [B]."""
+    """Mean cross entropy per candidate [C] of logits [C, B, classes] and labels int64 [B].
+
+    smoothing: share of the target that is spread over all classes.
+    """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(ctx, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         x = logits - logits.amax(2, keepdim=True)
-        chosen = x[:, torch.arange(len(labels)), labels]
+        aim = x.new_full((len(labels), x.shape[2]), smoothing / x.shape[2])
+        aim[torch.arange(len(labels)), labels] += 1 - smoothing
+        chosen = (x * aim).sum(2)
         total = x.exp_().sum(2, keepdim=True)
-        ctx.save_for_backward(x.div_(total), labels)
-        return (total[:, :, 0].log() - chosen).mean(1)
+        ctx.save_for_backward(x.div_(total), aim)
+        return (total[:, :, 0].log_() - chosen).mean(1)
 
     @staticmethod
     def backward(ctx, g: Tensor):
-        share, labels = ctx.saved_tensors
-        share[:, torch.arange(len(labels)), labels] -= 1
-        return share.mul_(g[:, None, None] / len(labels)), None
+        share, aim = ctx.saved_tensors
+        return share.sub_(aim).mul_(g[:, None, None] / len(aim)), None, None
 
 
 @dataclass
@@ -242,10 +249,13 @@ class Program:
         return out
 
     def step(self, rate: float, weight_decay: float) -> None:
-        """One step of the optimiser; weights stay within the range of their codes."""
+        """One step of the optimiser; weights stay within the range of their codes.
+
+        A weight that is not a number becomes 0: the loss shows what happened, and codes must exist.
+        """
         self.weights.adamw(rate, weight_decay)
         self.others.adamw(rate)
-        self.weights.value.clamp_(-1, 1)
+        self.weights.value.nan_to_num_(nan=0.0).clamp_(-1, 1)
 
     def _layer(self, k: int, row: list, u: Tensor, bias: Tensor, threshold: Tensor) -> Layer:
         init = self.recipe["init"]
@@ -362,10 +372,11 @@ class Program:
             self._rate_thresholds = torch.from_numpy(values.reshape(-1, n))
         return self._rate_thresholds
 
-    def loss(self, p8: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, p8: Tensor, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Cross entropy [C] of scores with a learned temperature, and right answers int64 [C]."""
         scores = self.forward(p8)
-        loss = _CrossEntropy.apply(scores * (self.temperature / self.score_unit), labels)
+        logits = scores * (self.temperature / self.score_unit)
+        loss = _CrossEntropy.apply(logits, labels, smoothing)
         return loss, (scores.detach().argmax(2) == labels).sum(1)
 
     @torch.no_grad()
@@ -386,7 +397,7 @@ class Program:
             changes = {}
             for layer, (d, population) in zip(self.layers, graph.layers):
                 n, m = d.out_features, d.in_features
-                weight = (layer.u.data[c] * layer.max_code[c])[:n, :m].nan_to_num(nan=0.0)
+                weight = (layer.u.data[c] * layer.max_code[c])[:n, :m].clone()
                 bias = rounded((layer.bias.data[c] * layer.unit[c])[0, :n], -LARGEST)
                 threshold = float(rounded(layer.threshold.data[c] * layer.unit[c], 1))
                 changes[d.name] = {"weight": weight.numpy(), "bias": bias.numpy()}

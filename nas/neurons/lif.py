@@ -75,7 +75,7 @@ class _Fire(Function):
         C, given, B, N = drive.shape
         u = p.buffers.get("u", drive, C, p.steps, B, N)
         s = p.buffers.get("s", drive, C, p.steps, B, N)
-        v = drive.new_zeros(C, B, N)
+        v = p.buffers.get("v", drive, C, B, N).zero_()
         lower = -threshold
         for t in range(p.steps):
             u_t, s_t = u[:, t], s[:, t]

@@ -1,0 +1,146 @@
+"""``spikeloom train``: one network, given by options, into a run directory."""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ...flow import ir
+from ...flow.errors import ConfigError
+from ...flow.output import Output
+from ...flow.run import Run
+from ...hdl.neurons import Lif
+from .. import datasets
+from ..train import Trained, TrainSettings, accuracy, plan, train
+
+#: What may be trained on, and what is then still unseen.
+FITS = ("final", "train")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", default="digits", metavar="NAME", help="dataset (default: digits)")
+    add("--hidden", default="32", metavar="N[,N...]", help="widths of hidden layers (default: 32)")
+    add("--weight-bits", type=int, default=4, metavar="W", help="sign and code (default: 4)")
+    add("--bitstream-length", type=int, default=8, metavar="L",
+        help="SC clocks per timestep, a power of two in 8..512 (default: 8)")
+    add("--num-steps", type=int, default=8, metavar="T", help="timesteps (default: 8)")
+    add("--encoder", default="stream", help="stream or rate (default: stream)")
+    add("--sng", default="sobol1", help="number generator of the weights (default: sobol1)")
+    add("--input-sng", default="ramp", help="number generator of stream input (default: ramp)")
+    add("--leak-shift", default="none", metavar="S",
+        help="v loses v >> S in each timestep; 'none' for no leak (default: none)")
+    add("--reset", default="subtract", help="subtract or zero (default: subtract)")
+    add("--readout", default="membrane", help="membrane or spike_count (default: membrane)")
+    add("--fit", default="final", metavar="WHAT",
+        help="final: train and validation split, then test accuracy (default); train: the train "
+             "split alone, then validation accuracy")
+    add("--epochs", type=int, default=60, help="(default: 60)")
+    add("--learning-rate", type=float, default=TrainSettings().learning_rate,
+        help="(default: %(default)s)")
+    add("--weight-decay", type=float, default=TrainSettings().weight_decay,
+        help="more gives more weights of zero, which cost nothing (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the first weights (default: 0)")
+    add("--seeds", type=int, default=1, metavar="N",
+        help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
+
+
+def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
+    """The shape-stage graph that the options describe; ConfigError or GraphError if they cannot."""
+    try:
+        hidden = [int(word) for word in str(args.hidden).split(",")]
+    except ValueError:
+        hidden = []
+    if not hidden or min(hidden) < 1:
+        raise ConfigError("--hidden must be widths of at least 1, separated by commas, "
+                          f"not {args.hidden!r}")
+    try:
+        leak = None if args.leak_shift == "none" else int(args.leak_shift)
+    except ValueError as error:
+        raise ConfigError(f"--leak-shift must be 'none' or an integer in 1..15, "
+                          f"not {args.leak_shift!r}") from error
+    layer = {"weight_bits": args.weight_bits, "bitstream_length": args.bitstream_length,
+             "sng": args.sng, "neuron": Lif(v_threshold=1, leak_shift=leak, reset=args.reset)}
+    return ir.chain(
+        shape=data.shape, encoder=args.encoder, readout=args.readout, num_steps=args.num_steps,
+        input_sng=args.input_sng if args.encoder == "stream" else None,
+        layers=[{"out_features": n, **layer} for n in (*hidden, data.num_classes)]).verify()
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    if args.fit not in FITS:
+        raise ConfigError(f"--fit must be one of {', '.join(FITS)}, not {args.fit!r}")
+    if args.seeds < 1:
+        raise ConfigError(f"--seeds must be at least 1, not {args.seeds}")
+    if not 0 <= args.seed < 1 << 32:
+        raise ConfigError(f"--seed must be in 0..2**32-1, not {args.seed}")
+    settings = TrainSettings(epochs=args.epochs, learning_rate=args.learning_rate,
+                             weight_decay=args.weight_decay).check()
+    data = datasets.load(args.data)
+    graph = graph_from(args, data)
+    plan([graph])  # refuses what cannot be trained before anything is written
+    directory = Run.create(Path(args.run))
+    final = args.fit == "final"
+    fit, unseen = (data.final, data.test) if final else (data.train, data.validation)
+    start = time.perf_counter()
+    try:
+        done = _train(graph, fit, settings, range(args.seed, args.seed + args.seeds), out)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"training was cut short and {directory.path} has no new network; "
+                                "run the same command again") from None
+    seconds = time.perf_counter() - start
+    for item in done:
+        if item.stopped:
+            out.note(f"seed {item.seed}: {item.stopped}")
+    found = [accuracy(item.graph, unseen) for item in done]
+    done[0].graph.save(directory.graph_file)
+    directory.save_samples(data.test.p8, data.test.labels)
+    name = "test" if final else "validation"
+    result = {
+        "run": str(directory.path), "design": done[0].graph.digest(), "data": data.name,
+        "fit": "train and validation" if final else "train", "images": len(fit),
+        "epochs": settings.epochs, "seeds": [item.seed for item in done],
+        f"{name}_accuracy": found[0], f"{name}_accuracies": found,
+        f"{name}_accuracy_mean": statistics.mean(found),
+        f"{name}_accuracy_sd": statistics.stdev(found) if len(found) > 1 else None,
+        "stopped": [item.stopped for item in done],
+        "zero_weights": _zeros(done[0].graph), "seconds": round(seconds, 3),
+    }
+    out.result(result, _text(result, name, directory))
+    return 1 if any((item.stopped or "").startswith("diverged") for item in done) else 0
+
+
+def _train(graph: ir.Graph, fit: datasets.Split, settings: TrainSettings, seeds: range,
+           out: Output) -> list[Trained]:
+    """Train one copy of the graph per seed, with a bar of epochs on stderr."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=out.progress, transient=True) as progress:
+        bar = progress.add_task("epochs x networks", total=settings.epochs * len(seeds))
+        return train([graph] * len(seeds), fit, None, settings, seeds,
+                     on_epoch=lambda n, _: progress.update(bar, completed=n))
+
+
+def _zeros(graph: ir.Graph) -> float:
+    """Share of weights that are zero: synapses that need no gateware."""
+    weights = [dense.weight for dense, _ in graph.layers]
+    return sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights)
+
+
+def _text(result: dict, name: str, directory: Run) -> str:
+    found = result[f"{name}_accuracies"]
+    lines = [f"trained on {result['fit']} ({result['images']} images), {result['epochs']} epochs"]
+    if len(found) > 1:
+        lines.append(f"{name} accuracy {100 * result[f'{name}_accuracy_mean']:.2f} %, standard "
+                     f"deviation {100 * result[f'{name}_accuracy_sd']:.2f} % over {len(found)} "
+                     f"seeds; seed {result['seeds'][0]}: {100 * found[0]:.2f} %")
+    else:
+        lines.append(f"{name} accuracy {100 * found[0]:.2f} % (seed {result['seeds'][0]})")
+    lines.append("by the integer reference model" + (
+        ", computed once, after training; no choice was made by it" if name == "test"
+        else "; the test split was not touched"))
+    lines.append(f"{100 * result['zero_weights']:.0f} % of the weights are zero; network in "
+                 f"{directory.graph_file}")
+    return "\n".join(lines)
