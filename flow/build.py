@@ -59,6 +59,11 @@ class Plan:
         return {argv[0]: argv[1:] for argv in commands}
 
 
+#: No design reads a word in the clock in which it writes it (`hdl.encode`). Amaranth defines such a
+#: read as the old word, for which Yosys would build a bypass around every EBR.
+_MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
+
+
 def prepare(top, board: Board, *, design: str) -> Plan:
     """Elaborate `top` (signals rx, tx, busy, cls) on the board's pins; runs no tool.
 
@@ -66,7 +71,8 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     wherever the sources lie.
     """
     start = time.monotonic()
-    plan = board.platform().build(board.pins(top), do_build=False, emit_src=False)
+    plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
+                                  script_after_read=_MEMORIES)
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import platformdirs
 
@@ -286,35 +287,24 @@ def last_error(text: str) -> str:
     return ""
 
 
-@contextmanager
-def amaranth_environment() -> Iterator[None]:
-    """Let Amaranth find the Yosys that `find` does, where the environment does not name one."""
-    wanted = {"AMARANTH_USE_YOSYS": "system", "YOSYS": str(find("yosys").path)}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update({name: wanted[name] for name, value in before.items() if not value})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
                      note: Note | None = None) -> str:
-    """Verilog of a design, its module called `name`; ports as for `amaranth.back.verilog.convert`.
+    """Verilog of a design, its module called `name`, its hierarchy and signal names kept.
 
-    The text does not depend on where the sources lie. Raises ToolError if Yosys is missing, too
-    old, or fails.
+    Processes become multiplexers first: an ``always @*`` that reads only what never changes is not
+    run at time zero by every simulator, and leaves unknowns. The text does not depend on where the
+    sources lie. Raises ToolError if Yosys is missing, too old, or fails.
     """
-    from amaranth.back import verilog
+    from amaranth.back import rtlil
 
-    prepare(["yosys"], note)
-    with amaranth_environment():
-        try:
-            return verilog.convert(elaboratable, name=name, ports=ports, emit_src=False,
-                                   strip_internal_attrs=True)
-        except verilog.YosysError as error:
-            raise ToolError(f"yosys cannot write Verilog: {last_error(str(error))}") from error
+    found, = prepare(["yosys"], note)
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        work = Path(folder)
+        (work / "top.il").write_text(rtlil.convert(elaboratable, name=name, ports=ports,
+                                                   emit_src=False))
+        (work / "top.ys").write_text("read_rtlil top.il\nproc\nmemory_collect\n"
+                                     "write_verilog -noattr top.v\n")
+        ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=600)
+        if ran.problem:
+            raise ToolError(f"yosys cannot write Verilog: {ran.problem}")
+        return (work / "top.v").read_text()

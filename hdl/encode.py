@@ -20,6 +20,9 @@ RATE_SEED = 0xACE1
 RATE_BITS = 16
 RATE_STEPS = 8
 WORD = 16
+#: Keep memories in EBR. No port reads a word in the clock in which it is written, so a build may
+#: take such a read as undefined, and need no bypass for it.
+BLOCK_RAM = {"ram_style": "block"}
 
 
 def stream_code(m: Module, pixel, bits: int):
@@ -54,7 +57,8 @@ class PixelMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=len(self.value), depth=self.depth, init=[])
+        m.submodules.memory = memory = Memory(shape=len(self.value), depth=self.depth, init=[],
+                                            attrs=BLOCK_RAM)
         write = memory.write_port()
         read = memory.read_port()
         pixel, accepted = self.pixels.payload, Signal()
@@ -107,7 +111,8 @@ class StreamEncoder(wiring.Component):
         m.d.comb += upcoming.eq(t + fetch)
         for index in range(self.groups):
             m.submodules[f"columns{index}"] = memory = Memory(
-                shape=WORD, depth=1 << self.bits, init=[])
+                shape=WORD, depth=1 << self.bits, init=[],
+                attrs=BLOCK_RAM)
             port, x, y = memory.write_port(), memory.read_port(), memory.read_port()
             low, high = index * WORD, min(self.n, (index + 1) * WORD)
             m.d.comb += [

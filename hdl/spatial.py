@@ -8,7 +8,7 @@ One timestep, with ``step`` = 0 in the clock that finds an input waiting:
 
     0                     first timestep: clear the membranes; the streams start
     1 .. len(before)      the cell's phases before the bitstream (leak)
-    1 .. L                slots of clock t = step - 1 are registered, a clock later their count
+    1 .. L                clock t = step - 1 enters the popcount, two clocks later its count leaves
     lead .. lead + L - 1  counts accumulate; lead = max(3, 1 + len(before))
     ... len(after)        the cell's phases after it (fire, settle); then the spikes are offered
 
@@ -149,14 +149,12 @@ class SpatialLayer(wiring.Component):
         for j, ((pos, neg), neuron) in enumerate(zip(self.slots, self.cells)):
             m.submodules[f"neuron{j}"] = neuron
             bits = []
-            for sign, slots in ((0, pos), (1, neg)):
-                for slot in slots:
-                    active = x[slot.up[0]] & ups[slot.up[1]]
-                    if slot.down:
-                        active = active | (y[slot.down[0]] & downs[slot.down[1]])
-                    bit = Signal(name=f"slot{j}_{len(bits)}")
-                    m.d.sync += bit.eq(~active if sign else active)
-                    bits.append(bit)
+            signed_slots = [(slot, False) for slot in pos] + [(slot, True) for slot in neg]
+            for slot, negative in sorted(signed_slots, key=lambda item: item[0].down is not None):
+                active = x[slot.up[0]] & ups[slot.up[1]]
+                if slot.down:
+                    active = active | (y[slot.down[0]] & downs[slot.down[1]])
+                bits.append(~active if negative else active)
             count = Signal(len(neuron.count), name=f"count{j}")
             m.d.sync += count.eq(popcount(m, bits, f"count{j}"))
             m.d.comb += [
