@@ -8,7 +8,6 @@ import numpy as np
 
 from ..flow import ir, tools
 from ..flow.errors import SpikeloomError, ToolError
-from ..flow.lower import core as lower_core
 from ..flow.lower import top as lower_top
 from ..hdl.uart import MIN_DIVISOR
 from .reference import Trace
@@ -36,8 +35,9 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
     source = folder / "top.v"
     source.write_text(tools.amaranth_verilog(
         design, ports=[design.rx, design.tx, design.busy, design.cls], note=note))
-    layers = [{"name": f"layer{index}", "neurons": len(layer.cells), "fires": layer.fires}
-              for index, layer in enumerate(lower_core(graph).layers, 1)]
+    layers = [{"name": f"layer{index}", "neurons": population.size,
+               "fires": index < len(graph.layers) or graph.readout.kind == "spike_count"}
+              for index, (_, population) in enumerate(graph.layers, 1)]
     np.savez(folder / "images.npz", images=np.asarray(images, np.uint8))
     results = folder / "results.npz"
     results.unlink(missing_ok=True)

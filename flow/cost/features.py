@@ -1,0 +1,147 @@
+"""What the lowering will instantiate, counted: an estimate of logic cells before any tool runs.
+
+The counts of slots, adders and membranes are exact for an integer graph. A graph of shapes has no
+weights yet, so its synapses are counted on codes drawn from a normal distribution with a standard
+deviation of 0.35 of the largest code, about what training leaves, with a fixed seed. The control,
+encoder and link parts are linear in widths; their coefficients come from synthesising them alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...hdl import sng
+from ...hdl.packing import pack_neuron
+from ...hdl.popcount import adder_cells
+from .. import ir
+from ..passes.legalize import membrane_ranges
+from ..passes.schedule import inference_cycles, load_cycles
+
+#: Standard deviation of assumed codes over the largest code.
+ASSUMED_SPREAD = 0.35
+#: Logic cells of UART and link (UP5K, 64 inputs, 10 classes), and of the top's reset.
+LINK_CELLS = 330
+EBR_BITS, EBR_WIDTH, EBR_DEPTH = 4096, 16, 256
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimated cells of a whole design with its link; cycles are exact.
+
+    assumed: the weights were drawn, because the graph has none.
+    """
+
+    lc: int
+    lut4: int
+    ff: int
+    carry: int
+    ebr: int
+    cycles: int
+    load_cycles: int
+    layers: tuple[int, ...]
+    assumed: bool
+
+
+def assume_weights(graph: ir.Graph) -> ir.Graph:
+    """A graph of shapes with seeded codes, biases of zero and thresholds of half the spread."""
+    rng = np.random.default_rng(0)
+    changes = {}
+    for dense, _ in graph.layers:
+        shape = (dense.out_features, dense.in_features)
+        codes = rng.normal(0, ASSUMED_SPREAD * dense.max_code, shape)
+        codes = np.clip(np.rint(codes), -dense.max_code, dense.max_code)
+        changes[dense.name] = {"weight": codes.astype(np.int16),
+                               "bias": np.zeros(dense.out_features, np.int32)}
+    return graph.replace(**changes)
+
+
+def estimate(graph: ir.Graph) -> Estimate:
+    """Count the parts of a graph's design; for any stage from shapes to scheduled."""
+    assumed = graph.stage == "shape"
+    if assumed:
+        graph = assume_weights(graph)
+    widths = membrane_ranges(graph)
+    layers = []
+    lut = ff = carry = 0
+    for index, (dense, population) in enumerate(graph.layers):
+        fires = index < len(graph.layers) - 1 or graph.readout.kind == "spike_count"
+        part = _layer(dense, widths[population.name], fires)
+        layers.append(part["lc"])
+        lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
+    encoder, encoder_ff = _encoder(graph)
+    score_bits = int(widths[graph.layers[-1][1].name].max())
+    if graph.readout.kind == "spike_count":
+        score_bits = graph.num_steps.bit_length()
+    readout = graph.readout.size * score_bits * 2 // 3 + 3 * score_bits + 20
+    if graph.readout.kind == "spike_count":
+        readout += graph.readout.size * (score_bits + 1)
+    fixed = encoder + readout + LINK_CELLS
+    return Estimate(
+        lc=sum(layers) + fixed, lut4=lut + encoder + readout + 270,
+        ff=ff + encoder_ff + 3 * score_bits + 110, carry=carry + 40, ebr=_ebr(graph),
+        cycles=inference_cycles(graph), load_cycles=load_cycles(graph), layers=tuple(layers),
+        assumed=assumed)
+
+
+def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool) -> dict[str, int]:
+    """Cells of one `spatial` layer and its neurons."""
+    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
+    codes = dense.weight.astype(np.int64)
+    weights = np.sign(codes) * table[np.abs(codes)]
+    shared, ups, downs = set(), set(), set()
+    lc = lut = ff = carry = 0
+    for j, row in enumerate(weights):
+        positive, negative = pack_neuron(row, dense.bitstream_length)
+        count = len(positive) + len(negative)
+        for sign, slots in ((0, positive), (1, negative)):
+            for slot in slots:
+                shared.add((sign, slot))
+                ups.add(slot.up[1])
+                if slot.down:
+                    downs.add(slot.down[1])
+        adders = adder_cells(count)
+        bits = int(v_bits[j])
+        neuron = 2 * bits + 3
+        lc += adders + neuron + count.bit_length() // 2
+        lut += adders + neuron
+        carry += adders // 2 + bits
+        ff += bits + count.bit_length() + adders // 2 + fires
+    streams = len(ups) + len(downs)
+    control = 25 + 2 * dense.bits + streams
+    return {
+        "lc": lc + len(shared) + control + (dense.out_features if fires else 0),
+        "lut": lut + len(shared) + control, "ff": ff + streams + 20, "carry": carry,
+    }
+
+
+def _encoder(graph: ir.Graph) -> tuple[int, int]:
+    """Cells and flip-flops of the encoder."""
+    n = graph.input.size
+    if graph.input.encoder == "rate":
+        return n + 70 + 2 * n.bit_length(), n + 40
+    bits = graph.layers[0][0].bits
+    rom = 0 if bits <= 4 else bits * (1 << bits) // 20
+    return 75 + 9 * bits + rom, 50 + 5 * bits
+
+
+def _ebr(graph: ir.Graph) -> int:
+    """Block memories: the image, and for `stream` the columns, once for each of two read ports.
+
+    An EBR is 256 x 16, 512 x 8, 1024 x 4 or 2048 x 2 (data sheet); the narrowest shape that is
+    deep enough is taken for each slice of the width.
+    """
+    n = graph.input.size
+    if graph.input.encoder == "rate":
+        return _blocks(n, 8)
+    bits = graph.layers[0][0].bits
+    return _blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, bits + 1) + (
+        2 * -(-n // EBR_WIDTH) * _blocks(1 << bits, EBR_WIDTH))
+
+
+def _blocks(depth: int, width: int) -> int:
+    best = None
+    for shape_width in (16, 8, 4, 2):
+        shape_depth = EBR_BITS // shape_width
+        blocks = -(-width // shape_width) * -(-depth // shape_depth)
+        best = blocks if best is None else min(best, blocks)
+    return best
