@@ -17,7 +17,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """A line of progress, on stderr."""
-        self.progress.print(text, markup=False)
+        self.progress.print(text, markup=False, soft_wrap=True)
 
     def result(self, data: dict, *renderables) -> None:
         """Print `data` as JSON if asked for, else each renderable (text or rich object)."""

@@ -6,8 +6,8 @@ whose build fails, is recorded as such and the next in order takes its place. Ro
 candidate order, so the outcome does not depend on which build ends first.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -79,22 +79,29 @@ class Routing:
         rows = [row for row in rows if self.task.feasible(row.columns)]
         return [rows[index] for index in pareto.spread(self.task.F(row.columns for row in rows))]
 
-    def _round(self, chosen: list[Candidate]) -> Iterator[Finalist]:
+    def _round(self, chosen: list[Candidate]) -> list[Finalist]:
+        """Train and build some candidates at once; each is stored as it ends.
+
+        The largest are begun first, which keeps all workers busy for longest.
+        """
         finals = self.evaluator.evaluate([row.genome for row in chosen], 0)
         graphs = [self.store.graph(final.trainings[0]) for final in finals]
         target = self.task.experiment.target
-        futures = []
-        for row, graph in zip(chosen, graphs):
-            folder = self.run_dir / "candidates" / row.id
-            graph.save(folder / "graph.safetensors")
-            futures.append(self.executor.submit(
-                workers.build, ir.to_bytes(graph), str(folder), target.board, target.seed,
-                str(folder / "build" / target.board)))
-        for row, graph, future in zip(chosen, graphs, futures):
-            finalist = self._measure(row, graph, future.result())
+        running: dict[Future, int] = {}
+        sizes = [final.columns["lc"] for final in finals]
+        for place in sorted(range(len(chosen)), key=lambda place: (-sizes[place], place)):
+            folder = self.run_dir / "candidates" / chosen[place].id
+            graphs[place].save(folder / "graph.safetensors")
+            running[self.executor.submit(
+                workers.build, ir.to_bytes(graphs[place]), str(folder), target.board, target.seed,
+                str(folder / "build" / target.board))] = place
+        done: dict[int, Finalist] = {}
+        for future in as_completed(running):
+            place = running[future]
+            done[place] = self._measure(chosen[place], graphs[place], future.result())
             if self.on_finalist:
-                self.on_finalist(finalist)
-            yield finalist
+                self.on_finalist(done[place])
+        return [done[place] for place in range(len(chosen))]
 
     def _measure(self, row: Candidate, graph: ir.Graph, built: dict) -> Finalist:
         estimate = price(graph, self.task.board)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..flow import ir, targets
-from ..flow.errors import FitError, GraphError, SpikeloomError
+from ..flow.errors import FitError, SpikeloomError
 from .datasets import Split
 from .train import Trained, TrainSettings, train
 
@@ -57,12 +57,12 @@ def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
     report, status, reason = None, "routed", None
     try:
         target = targets.board(board)
-        graph = compile_graph(ir.from_bytes(data, where), targets.device(target.device))
+        graph = compile_graph(ir.from_bytes(data, where))
         found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False)
         report = msgspec.to_builtins(found)
         if not found.fits:
             status, reason = "over-full", found.advice
-    except (FitError, GraphError) as error:
+    except FitError as error:
         status, reason = "over-full", str(error)
     except SpikeloomError as error:
         status, reason = "failed", str(error)

@@ -173,7 +173,7 @@ def test_killed_while_training_it_resumes_to_the_same_outcome(world, monkeypatch
     text = capsys.readouterr().err
     with Store(world.path / "run" / FILE) as store:
         saved = store.count()
-    assert f"{saved} evaluations saved in {world.path / 'run' / FILE}; go on with: spikeloom " \
+    assert f"{saved} trainings saved in {world.path / 'run' / FILE}; go on with: spikeloom " \
            f"search --run {world.path / 'run'} --resume" in text
     assert not (world.path / "run" / "search.json").exists()
 

@@ -78,7 +78,7 @@ def run(args: Namespace, out: Output) -> None:
                 seconds["finalists"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{store.count()} evaluations saved in {store_path}; go on with: "
+                f"{store.count()} trainings saved in {store_path}; go on with: "
                 f"spikeloom search --run {folder} --resume") from None
     seconds["total"] = time.perf_counter() - began
     outcome = _outcome(task, rows, found, evaluator, seconds)
