@@ -74,6 +74,11 @@ class PixelMemory(wiring.Component):
         return m
 
 
+def stream_load_cycles(n: int, bits: int) -> int:
+    """Clocks that turning n pixels into columns takes; most overlap with their arrival."""
+    return -(-n // WORD) * (WORD * 2 ** bits + 3)
+
+
 class StreamEncoder(wiring.Component):
     """`stream`: one column of all inputs' streams a clock, forwards (x) and backwards (y).
 
@@ -94,8 +99,7 @@ class StreamEncoder(wiring.Component):
 
     @property
     def load_cycles(self) -> int:
-        """Clocks that turning a whole image into columns takes; most overlap with its arrival."""
-        return self.groups * (WORD * 2 ** self.bits + 3)
+        return stream_load_cycles(self.n, self.bits)
 
     def elaborate(self, platform):
         m = Module()

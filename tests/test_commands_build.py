@@ -68,7 +68,8 @@ def test_synth_prints_what_it_measured_and_ends_with_the_path(run, command):
     assert code == 0 and "from the cache" in err
     path = run / "build/icebreaker/top.bin"
     assert out.splitlines()[-1] == str(path) and path.stat().st_size == 104090
-    assert "LCs" in out and "5,280" in out and "measured" in out
+    for word in ("LCs", "5,280", "measured", "estimated", "error"):
+        assert word in out
 
 
 def test_synth_tries_seeds_as_json(run, command):
@@ -183,6 +184,10 @@ def test_report_prints_the_network_and_every_build(run, command):
     assert code == 0 and data["network"]["synapses"] == 12
     assert [build["board"] for build in data["builds"]] == ["ice40_hx8k_b_evn", "icebreaker"]
     assert all(build["current"] for build in data["builds"])
+    for build in data["builds"]:
+        cycles = data["network"]["cycles"]
+        assert build["microseconds_per_inference"] == pytest.approx(cycles / 12)
+        assert 0 < build["energy_estimate"]["low_nj"] < build["energy_estimate"]["total_nj"]
     (run / "build/icebreaker/report.json").write_text("{}")
     code, out, _ = command("report", "--run", run)
     assert code == 0 and "is damaged" in out and "12 synapses" in out and "HX8K" in out

@@ -1,9 +1,13 @@
 """``spikeloom report``: what a run directory holds, and what has been measured of it."""
 
+from dataclasses import asdict
+
 from msgspec import to_builtins
 
 from ...boards import BOARDS
 from ..build import REPORT
+from ..cost.energy import energy_nj
+from ..cost.features import estimate
 from ..errors import RunError
 from ..passes.compile import compile_graph
 from ..passes.schedule import inference_cycles
@@ -19,6 +23,7 @@ def run(args, out) -> None:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     cycles = inference_cycles(graph)
+    guess = estimate(graph)
     synapses = sum(dense.in_features * dense.out_features for dense, _ in graph.layers)
     network = {"design": graph.digest(), "synapses": synapses, "cycles": cycles,
                "text": graph.text()}
@@ -36,14 +41,24 @@ def run(args, out) -> None:
             shown.append(str(error))
             continue
         current = report.design == graph.digest()
-        seconds = cycles / BOARDS[name].clock_hz
-        builds.append({"board": name, "current": current, "seconds_per_inference": seconds,
+        clock_hz = BOARDS[name].clock_hz
+        microseconds = 1e6 * cycles / clock_hz
+        energy = energy_nj(report.device, report.lc, report.ebr, cycles, clock_hz)
+        builds.append({"board": name, "current": current,
+                       "microseconds_per_inference": microseconds,
+                       "energy_estimate": {**asdict(energy), "low_nj": energy.low_nj,
+                                           "total_nj": energy.total_nj},
                        "report": to_builtins(report)})
-        shown += [compare(report), f"{seconds * 1e6:,.1f} us an inference at "
-                                   f"{report.clock_mhz:g} MHz"]
+        borrowed = ", with the UP5K's dynamic figures" if energy.borrowed else ""
+        shown += [compare(report, guess),
+                  f"{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without the "
+                  f"image's transfer; {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate"
+                  f"{borrowed})"]
         if not current:
             shown.append(f"this build is of another network; run 'spikeloom synth --board {name}' "
                          "again")
     if not builds:
         shown.append("nothing is built yet: 'spikeloom synth' does it")
-    out.result({"run": str(opened.path), "network": network, "builds": builds}, *shown)
+    data = {"run": str(opened.path), "network": network, "estimate": asdict(guess),
+            "builds": builds}
+    out.result(data, *shown)

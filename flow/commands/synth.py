@@ -1,9 +1,12 @@
 """``spikeloom synth``: place and route a run's network for a board."""
 
+from dataclasses import asdict
+
 from msgspec import to_builtins
 from rich.table import Table
 
 from .. import build, lower, targets
+from ..cost.features import estimate
 from ..errors import ConfigError
 from ..passes.compile import compile_graph
 from ..report import compare
@@ -40,12 +43,13 @@ def run(args, out) -> None:
         out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
                  "more --pnr-seeds")
     bitstream = folder / best.bitstream
-    tables = [compare(best)]
+    guess = estimate(graph)
+    tables = [compare(best, guess)]
     if len(reports) > 1:
         seeds = Table("seed", "LCs", "Fmax (MHz)", title="place and route", title_justify="left")
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
         tables.append(seeds)
-    data = {"report": to_builtins(best), "path": str(bitstream),
+    data = {"report": to_builtins(best), "estimate": asdict(guess), "path": str(bitstream),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))

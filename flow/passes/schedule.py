@@ -1,6 +1,6 @@
 """Schedule: choose each layer's lowering, and count the clocks of an inference exactly."""
 
-from ...hdl.encode import RateEncoder, StreamEncoder, rate_timestep_cycles
+from ...hdl.encode import RateEncoder, rate_timestep_cycles, stream_load_cycles
 from ...hdl.spatial import timestep_cycles
 from .. import ir
 from ..errors import GraphError, unknown
@@ -63,5 +63,4 @@ def load_cycles(graph: ir.Graph) -> int:
     """Clocks that preparing one image takes at most; most of them overlap with its arrival."""
     if graph.input.encoder == "rate":
         return RateEncoder.load_cycles
-    bits = graph.layers[0][0].bits
-    return StreamEncoder(graph.input.size, bits, range(1 << bits), graph.num_steps).load_cycles
+    return stream_load_cycles(graph.input.size, graph.layers[0][0].bits)
