@@ -18,7 +18,7 @@ from spikeloom.hdl.neurons import Lif
 from spikeloom.nas import datasets, neurons, plan
 from spikeloom.nas.neurons.lif import LifTraining
 from spikeloom.nas.program import Program, StreamTable, shape_class
-from spikeloom.nas.train import TrainSettings, accuracy, train
+from spikeloom.nas.train import TrainSettings, accuracy, rate_benchmark, train
 from spikeloom.sim import reference
 
 DIGITS = datasets.load("digits")
@@ -259,6 +259,15 @@ def test_plan_batches_are_of_one_class_and_cover_the_list():
     assert max(map(len, batches)) > 3 and batches == plan.plan(graphs, 8)
     assert [len(b) for b in plan.plan([net(32)] * 70, 32)] == [32, 32, 6]
     assert plan.plan([net(8), net(256)] * 2, 32) == [[0, 2], [1, 3]], "no padding of 8 to 256"
+
+
+def test_rate_benchmark_compares_together_with_alone():
+    threads = torch.get_num_threads()
+    found = rate_benchmark(count=3, epochs=1, rounds=1)
+    assert found["candidates_per_second"] == found["together_per_second"] > 0
+    assert found["batch_speedup"] == pytest.approx(
+        found["together_per_second"] / found["alone_per_second"])
+    assert torch.get_num_threads() == threads, "training leaves torch's threads as they were"
 
 
 def test_every_neuron_kind_can_be_trained():
