@@ -79,6 +79,11 @@ def stream_load_cycles(n: int, bits: int) -> int:
     return -(-n // WORD) * (WORD * 2 ** bits + 3)
 
 
+def transpose_cycles(n: int, bits: int) -> int:
+    """Clocks in which `StreamEncoder` turns a whole image into columns, all pixels being there."""
+    return -(-n // WORD) * (WORD * 2 ** bits + 3)
+
+
 class StreamEncoder(wiring.Component):
     """`stream`: one column of all inputs' streams a clock, forwards (x) and backwards (y).
 
@@ -96,10 +101,6 @@ class StreamEncoder(wiring.Component):
             "o": Out(stream.Signature(columns_layout(n))),
             "busy": Out(1),
         })
-
-    @property
-    def load_cycles(self) -> int:
-        return stream_load_cycles(self.n, self.bits)
 
     def elaborate(self, platform):
         m = Module()
@@ -215,8 +216,6 @@ class RateEncoder(wiring.Component):
             "o": Out(stream.Signature(spikes_layout(n))),
             "busy": Out(1),
         })
-
-    load_cycles = 0
 
     def elaborate(self, platform):
         m = Module()

@@ -62,5 +62,5 @@ def inference_cycles(graph: ir.Graph) -> int:
 def load_cycles(graph: ir.Graph) -> int:
     """Clocks that preparing one image takes at most; most of them overlap with its arrival."""
     if graph.input.encoder == "rate":
-        return RateEncoder.load_cycles
-    return stream_load_cycles(graph.input.size, graph.layers[0][0].bits)
+        return 0
+    return transpose_cycles(graph.input.size, graph.layers[0][0].bits)
