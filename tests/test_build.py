@@ -1,9 +1,12 @@
 """Real builds of small designs: reports, the cache, and everything that goes wrong on the way."""
 
+import errno
 import multiprocessing
+import os
 import shutil
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -200,6 +203,30 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "file"))
     with pytest.raises(SpikeloomError, match=r"cannot be written .*SPIKELOOM_CACHE"):
         build.build(Registers(1), ICEBREAKER, design="d")
+
+
+def test_a_full_disk_leaves_nothing_behind(monkeypatch, own_cache):
+    store = cache.Cache()
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(SpikeloomError, match=r"No space left on device\); free some space"):
+            store.put(cache.key("a"), {"x": b"1"})
+    assert store.get(cache.key("a")) is None
+    assert not any(path.is_file() for path in own_cache.rglob("*"))
+
+
+def test_what_a_killed_build_left_is_cleared_after_a_day(own_cache):
+    store = cache.Cache()
+    old, new = store.path / ".new-old", store.path / ".new-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    store.put(cache.key("a"), {"x": b"1"})
+    assert new.exists() and not old.exists()
 
 
 @pytest.mark.parametrize("change, match", [

@@ -122,14 +122,39 @@ def test_run_kills_what_takes_too_long_with_its_children(tmp_path):
     start = time.monotonic()
     ran = run(tmp_path, text, timeout=2.0)
     assert ran.problem == "took longer than 2 s" and time.monotonic() - start < 20
-    pid = int((tmp_path / "pid").read_text())
+    assert ended(int((tmp_path / "pid").read_text()))
+
+
+def ended(pid):
+    """Whether a process ends within five seconds."""
     for _ in range(100):
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True,
-                               text=True).stdout.strip()
-        if state in ("", "Z"):
-            return
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
         time.sleep(0.05)
-    pytest.fail(f"the child still runs: {state}")
+    return False
+
+
+def test_a_tool_dies_with_the_process_that_started_it(tmp_path):
+    """Even one that was killed outright: a router may run for ever."""
+    sleeper = script(tmp_path / "tool", "import os, time\nopen('pid.new', 'w').write("
+                     "str(os.getpid()))\nos.rename('pid.new', 'pid')\ntime.sleep(60)")
+    starter = subprocess.Popen([sys.executable, "-c", f"""
+from pathlib import Path
+from spikeloom.flow import tools
+here = Path({str(tmp_path)!r})
+found = tools.Found(tools.TOOLS["icepack"], Path({str(sleeper)!r}), False)
+tools.run(found, [], cwd=here, log=here / "log", timeout=60)
+"""])
+    for _ in range(600):
+        if (tmp_path / "pid").exists():
+            break
+        time.sleep(0.05)
+    starter.kill()
+    starter.wait()
+    assert ended(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("text, line", [
