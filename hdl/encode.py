@@ -74,11 +74,6 @@ class PixelMemory(wiring.Component):
         return m
 
 
-def stream_load_cycles(n: int, bits: int) -> int:
-    """Clocks that turning n pixels into columns takes; most overlap with their arrival."""
-    return -(-n // WORD) * (WORD * 2 ** bits + 3)
-
-
 def transpose_cycles(n: int, bits: int) -> int:
     """Clocks in which `StreamEncoder` turns a whole image into columns, all pixels being there."""
     return -(-n // WORD) * (WORD * 2 ** bits + 3)

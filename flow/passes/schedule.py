@@ -1,6 +1,6 @@
 """Schedule: choose each layer's lowering, and count the clocks of an inference exactly."""
 
-from ...hdl.encode import RateEncoder, rate_timestep_cycles, stream_load_cycles
+from ...hdl.encode import rate_timestep_cycles, transpose_cycles
 from ...hdl.spatial import timestep_cycles
 from .. import ir
 from ..errors import GraphError, unknown

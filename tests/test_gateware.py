@@ -1,0 +1,149 @@
+"""The spatial lowering in Amaranth's simulator and as RTL in Icarus, against the reference model."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.sim import Simulator
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import random_graph
+
+from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.flow.passes.schedule import inference_cycles
+from spikeloom.hdl import encode, sng
+from spikeloom.hdl.packing import pack
+from spikeloom.hdl.popcount import popcount
+from spikeloom.sim import gateware, reference, rtl
+from spikeloom.sim.commands.sim import compare
+
+
+@st.composite
+def networks(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    depth = draw(st.integers(1, 3))
+    sizes = [draw(st.integers(1, 40)), *(draw(st.integers(1, 9)) for _ in range(depth))]
+    return random_graph(
+        rng, sizes=sizes, encoder=draw(st.sampled_from(["stream", "rate"])),
+        readout=draw(st.sampled_from(["membrane", "spike_count"])),
+        num_steps=draw(st.integers(1, 6)), sng=draw(st.sampled_from(sng.KINDS)),
+        input_sng=draw(st.sampled_from(sng.KINDS)),
+        lengths=[2 ** draw(st.integers(3, 6)) for _ in range(depth)],
+        weight_bits=[draw(st.integers(2, 4)) for _ in range(depth)],
+        leak_shift=draw(st.sampled_from([None, 1, 2, 3])),
+        reset=draw(st.sampled_from(["subtract", "zero"])))
+
+
+def equal(graph, images) -> list[int]:
+    """Clocks per image, after checking that every membrane, spike and score is equal."""
+    wanted = reference.run(graph, images, trace=True)
+    got, clocks = gateware.simulate(graph, images)
+    assert compare(wanted, got) == []
+    return clocks
+
+
+@settings(max_examples=25, deadline=None, derandomize=True,
+          suppress_health_check=[HealthCheck.too_slow])
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_random_networks_are_equal_and_take_the_cycles_of_the_formula(graph, seed):
+    graph = compile_graph(graph)
+    images = np.random.default_rng(seed).integers(0, 256, (2, graph.input.size))
+    assert equal(graph, images) == [inference_cycles(graph)] * 2
+
+
+@pytest.mark.parametrize("length", [8, 512])
+def test_shortest_and_longest_bitstreams(length):
+    rng = np.random.default_rng(length)
+    graph = compile_graph(random_graph(rng, sizes=(5, 3, 2), lengths=[length, length],
+                                       num_steps=2, sng="lfsr", input_sng="sobol2"))
+    assert equal(graph, rng.integers(0, 256, (1, 5))) == [inference_cycles(graph)]
+
+
+CHANGES = {
+    "weight": lambda g: g.replace(fc1={"weight": _poke(g.layers[0][0].weight)}),
+    "threshold": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
+        g.layers[0][1].neuron, v_threshold=g.layers[0][1].neuron.v_threshold + 1)}),
+    "seed": lambda g: g.replace(input={"sng": "sobol3"}),
+    "leak": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
+        g.layers[0][1].neuron, leak_shift=1)}),
+    "bias": lambda g: g.replace(fc2={"bias": g.layers[1][0].bias + 1}),
+}
+
+
+def _poke(weight):
+    changed = weight.copy()
+    changed[0, 1] ^= 1
+    return changed
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_network_is_caught(what):
+    """The gateware of a network that differs in one place fails the comparison."""
+    rng = np.random.default_rng(5)
+    graph = random_graph(rng, sizes=(20, 8, 4), num_steps=4, lengths=[16, 8])
+    images = rng.integers(0, 256, (6, 20))
+    wanted = reference.run(compile_graph(graph), images, trace=True)
+    got, _ = gateware.simulate(compile_graph(CHANGES[what](graph)), images)
+    assert compare(wanted, got)
+
+
+@pytest.mark.parametrize("encoder,readout", [("stream", "membrane"), ("rate", "spike_count")])
+def test_rtl_in_icarus_is_equal_and_changes_are_caught(encoder, readout, tmp_path):
+    rng = np.random.default_rng(7)
+    graph = compile_graph(random_graph(rng, sizes=(12, 6, 3), encoder=encoder, readout=readout,
+                                       num_steps=3))
+    images = rng.integers(0, 256, (3, 12))
+    got, figures = rtl.simulate(graph, images, tmp_path)
+    wanted = reference.run(graph, images, trace=True)
+    assert compare(wanted, got) == []
+    assert figures["clock_edges"] > 0
+    for what in ("weight", "threshold", "seed"):
+        if what == "seed" and encoder == "rate":
+            continue
+        changed = compile_graph(CHANGES[what](graph))
+        assert compare(reference.run(changed, images, trace=True), got), what
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7, 12, 15, 30, 33])
+def test_popcount_counts(n):
+    m = Module()
+    word, out = Signal(max(n, 1)), Signal(8)
+    m.d.comb += out.eq(popcount(m, [word[k] for k in range(n)]))
+    rng = np.random.default_rng(n)
+
+    async def bench(ctx):
+        for _ in range(50):
+            value = int(rng.integers(0, 2 ** max(n, 1)))
+            ctx.set(word, value)
+            await ctx.tick()
+            assert ctx.get(out) == (value.bit_count() if n else 0)
+
+    simulator = Simulator(m)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("bits", range(3, 10))
+def test_stream_code_is_the_division(bits):
+    m = Module()
+    pixel, code = Signal(8), Signal(bits + 1)
+    m.d.comb += code.eq(encode.stream_code(m, pixel, bits))
+
+    async def bench(ctx):
+        for p8 in range(256):
+            ctx.set(pixel, p8)
+            assert ctx.get(code) == (p8 * 2**bits + 127) // 255
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@given(st.lists(st.integers(0, 16), max_size=30))
+def test_packed_slots_never_overlap_and_keep_every_synapse(weights):
+    slots = pack(np.array(weights, np.int64), 16)
+    seen = sorted(s for slot in slots for s in (slot.up, slot.down) if s)
+    assert seen == sorted((i, w) for i, w in enumerate(weights) if w)
+    assert all(slot.up[1] + (slot.down[1] if slot.down else 0) <= 16 for slot in slots)
