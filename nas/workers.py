@@ -61,7 +61,7 @@ def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
         found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False)
         report = msgspec.to_builtins(found)
         if not found.fits:
-            status, reason = "over-full", found.advice
+            status, reason = "over-full", found.problem
     except FitError as error:
         status, reason = "over-full", str(error)
     except SpikeloomError as error:
