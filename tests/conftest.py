@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
@@ -5,6 +7,27 @@ from amaranth.lib.wiring import In, Out
 
 from spikeloom.hdl.top import Top
 from spikeloom.sim.host import SimTransport
+
+
+def _fail_if_skipped(report, slow=False):
+    """In CI nothing may be skipped for what is missing: a skip of a test not marked slow fails."""
+    if os.environ.get("CI") and report.skipped and not slow and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"no test may be skipped in CI: {why}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    return _fail_if_skipped(report, slow=item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    return _fail_if_skipped(report)
 
 
 class CountingCore(wiring.Component):

@@ -1,0 +1,102 @@
+# Thin: every target is one line of the command line, which has all the logic.
+
+BOARD ?= icebreaker
+RUN   ?= runs/default
+JOBS  ?= 2
+SIM   ?= rtl
+SEED  ?=
+COUNT ?=
+WAVES ?=
+ONLY  ?=
+PORT  ?=
+FILE  ?=
+
+PYTHON    ?= $(shell command -v python3.11 || command -v python3)
+SPIKELOOM  = .venv/bin/spikeloom
+PIP        = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
+APT        = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+INSTALL    = apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+             apt-get -qq install -y --no-install-recommends
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help setup system search synth sim test flash demo bench infer doctor report clean
+
+help:
+	@echo "make search synth            search networks for digits, build the chosen one: top.bin"
+	@echo "make demo BOARD=icebreaker   build, check and flash the network that ships (no torch)"
+	@echo
+	@echo "make sim       replay test images through the RTL, compare with the reference model"
+	@echo "make flash     program the board            make infer    classify on it, or simulated"
+	@echo "make report    what a run has measured      make doctor   boards, tools, what is missing"
+	@echo "make bench     this installation's figures  make test     everything but boards"
+	@echo "make setup     .venv and system packages    make clean    remove .venv, keep runs/"
+	@echo
+	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM) (reference, amaranth, rtl)"
+	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
+	@echo "  FILE=images (infer)  ONLY=word (test, bench)  PYTHON=python3.11 (to make .venv)"
+
+setup: .venv/full.stamp system
+
+search: .venv/full.stamp
+	$(SPIKELOOM) search --run $(RUN) --board $(BOARD) --jobs $(JOBS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(RUN)/search.sqlite),--resume) \
+	  examples/digits.toml
+
+synth: .venv/base.stamp
+	$(SPIKELOOM) synth --run $(RUN) --board $(BOARD) $(if $(SEED),--seed $(SEED))
+
+sim: .venv/full.stamp system
+	$(SPIKELOOM) sim --run $(RUN) --level $(SIM) $(if $(COUNT),--count $(COUNT)) \
+	  $(if $(WAVES),--waves)
+
+test: .venv/full.stamp system
+	.venv/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(if $(ONLY),-k "$(ONLY)")
+
+flash: .venv/base.stamp system
+	$(SPIKELOOM) flash --run $(RUN) --board $(BOARD)
+
+demo: .venv/base.stamp
+	$(SPIKELOOM) demo --board $(BOARD)
+
+bench: .venv/full.stamp system
+	$(SPIKELOOM) bench $(if $(ONLY),--only $(ONLY))
+
+infer: .venv/base.stamp
+	$(SPIKELOOM) infer --run $(RUN) $(if $(PORT),--port $(PORT),--sim) \
+	  $(if $(COUNT),--count $(COUNT)) $(FILE)
+
+doctor: .venv/base.stamp
+	$(SPIKELOOM) doctor
+
+report: .venv/base.stamp
+	$(SPIKELOOM) report --run $(RUN)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  $(APT) && $(INSTALL) python3-venv; } || { \
+	  echo "missing: python3-venv, to make .venv (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/base.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+.venv/full.stamp: .venv/base.stamp
+	$(PIP) -e '.[search,test]'
+	@touch $@
+
+# cocotb loads libpython into the simulator; Debian's python3 does not bring it along.
+system: .venv/bin/python
+	@missing=""; \
+	command -v iverilog >/dev/null || missing="$$missing iverilog"; \
+	command -v iceprog >/dev/null || missing="$$missing fpga-icestorm"; \
+	lib=$$(.venv/bin/python -c 'import os, sys; print("libpython%d.%d" % sys.version_info[:2] \
+	  if os.path.realpath(sys.executable).startswith("/usr/bin/") else "")'); \
+	[ -z "$$lib" ] || ldconfig -p 2>/dev/null | grep -q "$$lib.so" || missing="$$missing $$lib"; \
+	if [ -n "$$missing" ] && $(APT); then $(INSTALL) $$missing; \
+	elif [ -n "$$missing" ]; then echo "missing:$$missing (iverilog and libpython: make sim," \
+	  "make test; fpga-icestorm: make flash; Debian: apt install$$missing)"; fi
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

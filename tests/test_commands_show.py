@@ -1,0 +1,134 @@
+"""`spikeloom estimate` and `spikeloom show`: what they print and how they refuse."""
+
+import json
+
+import numpy as np
+import pytest
+from networks import random_graph
+
+from spikeloom.flow.cli import main
+from spikeloom.flow.cost.energy import energy_nj
+from spikeloom.flow.cost.features import estimate
+from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.flow.run import Run
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    opened = Run.create(tmp_path / "run")
+    random_graph(np.random.default_rng(3)).save(opened.graph_file)
+    return opened
+
+
+def shown(capsys, *argv, code=0):
+    assert main(list(argv)) == code
+    return capsys.readouterr().out
+
+
+def as_json(capsys, *argv, code=0):
+    return json.loads(shown(capsys, *argv, "--json", code=code))
+
+
+def refused(capsys, *argv):
+    assert main(list(argv)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    return err
+
+
+def test_estimate_of_layers_says_that_its_weights_are_assumed(capsys):
+    data = as_json(capsys, "estimate", "--layers", "12-7-4")
+    assert data["estimate"]["assumed"] and data["synapses"] == 12 * 7 + 7 * 4
+    assert data["fits"] and data["problem"] == ""
+    text = shown(capsys, "estimate", "--layers", "12-7-4")
+    assert "ESTIMATE" in text and "assumed weights" in text
+    assert f"{data['estimate']['lc']:,}" in text
+
+
+def test_estimate_of_a_run_counts_its_own_weights(capsys, run_dir):
+    found = estimate(compile_graph(run_dir.graph()))
+    data = as_json(capsys, "estimate", "--run", str(run_dir.path))
+    assert data["estimate"]["lc"] == found.lc and not data["estimate"]["assumed"]
+    assert data["microseconds_per_inference"] == pytest.approx(found.cycles / 12)
+    energy = energy_nj("UP5K", found.lc, found.ebr, found.cycles, 12e6)
+    assert data["energy"]["total_nj"] == pytest.approx(energy.total_nj)
+    assert "assumed" not in shown(capsys, "estimate", "--run", str(run_dir.path))
+
+
+def test_longer_bitstreams_and_more_timesteps_cost_clocks(capsys):
+    def cycles(*options):
+        return as_json(capsys, "estimate", "--layers", "12-4", *options)["estimate"]["cycles"]
+
+    plain = cycles()
+    assert cycles("--bitstream-length", "16") == plain + 8 * 8
+    assert cycles("--num-steps", "9") > plain
+
+
+def test_a_network_that_does_not_fit_is_told_by_how_much_and_what_holds_it(capsys):
+    argv = ("estimate", "--layers", "64-48-10")
+    data = as_json(capsys, *argv, code=2)
+    more = data["estimate"]["lc"] - 5280
+    assert not data["fits"] and f"({more:,} too many)" in data["problem"]
+    assert "LCs do not fit the UP5K's 5,280" in data["problem"]
+    assert "HX8K, on board ice40_hx8k_b_evn" in data["problem"]
+    assert data["problem"] in shown(capsys, *argv, code=2)
+    assert as_json(capsys, *argv, "--board", "ice40_hx8k_b_evn")["fits"]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--layers", "64"), "at least two widths"),
+    (("--layers", "64-x-10"), "at least two widths"),
+    (("--layers", "64-0-10"), "at least two widths"),
+    (("--layers", "65536-65536"), "at most 4,194,304 synapses, not 4,294,967,296"),
+    (("--layers", "8-4", "--encoder", "strem"), "did you mean 'stream'?"),
+    (("--layers", "8-4", "--encoder", "spikes"), "unknown encoder 'spikes'"),
+    (("--layers", "8-4", "--readout", "membrain"), "did you mean 'membrane'?"),
+    (("--layers", "8-4", "--weight-bits", "9"), "weight_bits must be an integer in 2..4, not 9"),
+    (("--layers", "8-4", "--bitstream-length", "12"), "power of two, not 12"),
+    (("--layers", "8-4", "--num-steps", "0"), "num_steps must be an integer in 1..1024, not 0"),
+    (("--layers", "8-4", "--board", "icebraker"), "did you mean 'icebreaker'?"),
+    (("--run", "nowhere"), "is not a run directory"),
+])
+def test_estimate_refuses_in_one_line(capsys, options, message):
+    assert message in refused(capsys, "estimate", *options)
+
+
+def test_show_graph_prints_the_canonical_text_and_the_digest(capsys, run_dir):
+    graph = compile_graph(run_dir.graph())
+    data = as_json(capsys, "show", "graph", "--run", str(run_dir.path))
+    assert data["text"] == graph.text() and data["digest"] == graph.digest()
+    assert [(layer["in"], layer["out"]) for layer in data["layers"]] == [(12, 7), (7, 4)]
+    text = shown(capsys, "show", "graph", "--run", str(run_dir.path))
+    assert text.startswith(graph.text()) and graph.digest() in text
+
+
+def test_show_sng_errors_are_those_of_counting_by_hand(capsys):
+    data = as_json(capsys, "show", "sng")
+    pair, = (p for p in data["pairs"] if (p["x"], p["w"]) == ("ramp", "sobol1"))
+    ramp, sobol = range(8), [0, 4, 2, 6, 1, 5, 3, 7]
+    errors = [abs(sum(p > r and m > s for r, s in zip(ramp, sobol, strict=True)) / 8 - p * m / 64)
+              for p in range(9) for m in range(8)]
+    assert pair["worst_error"] == pytest.approx(max(errors))
+    assert pair["mean_error"] == pytest.approx(sum(errors) / len(errors))
+    worst = [p["worst_error"] for p in data["pairs"]]
+    assert worst == sorted(worst) and len(worst) == 11 * 10
+    assert "C[p, c]" in shown(capsys, "show", "sng")
+
+
+def test_show_boards_names_every_board_whole_and_its_device(capsys):
+    data = as_json(capsys, "show", "boards")
+    devices = {device["name"]: device for device in data["devices"]}
+    for board in data["boards"]:
+        assert devices[board["device"]]["lc"] >= 5280
+    assert {board["name"] for board in data["boards"]} == {"icebreaker", "ice40_hx8k_b_evn"}
+    assert "icebreaker" in shown(capsys, "show", "boards")
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("grph",), "did you mean 'graph'?"),
+    (("sng", "--bits", "10"), "--bits must be in 3..9, not 10"),
+    (("sng", "--weight-bits", "5"), "--weight-bits must be in 2..4 with --bits 3, not 5"),
+    (("graph", "--run", "nowhere"), "is not a run directory"),
+])
+def test_show_refuses_in_one_line(capsys, options, message):
+    assert message in refused(capsys, "show", *options)
