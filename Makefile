@@ -18,9 +18,14 @@ APT        = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 INSTALL    = apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
              apt-get -qq install -y --no-install-recommends
 
+# Install the system packages in $$missing where we may; else say in one line what they are for.
+need = [ -z "$$missing" ] || { $(APT) && $(INSTALL) $$missing; } || \
+	  echo "missing:$$missing, for $(1) (Debian: apt install$$missing)"
+
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup system search synth sim test flash demo bench infer doctor report clean
+.PHONY: help setup search synth sim test flash demo bench infer doctor report clean
+.PHONY: system system-sim system-flash
 
 help:
 	@echo "make search synth            search networks for digits, build the chosen one: top.bin"
@@ -46,20 +51,20 @@ search: .venv/full.stamp
 synth: .venv/base.stamp
 	$(SPIKELOOM) synth --run $(RUN) --board $(BOARD) $(if $(SEED),--seed $(SEED))
 
-sim: .venv/full.stamp system
+sim: .venv/full.stamp system-sim
 	$(SPIKELOOM) sim --run $(RUN) --level $(SIM) $(if $(COUNT),--count $(COUNT)) \
 	  $(if $(WAVES),--waves)
 
-test: .venv/full.stamp system
+test: .venv/full.stamp system-sim
 	.venv/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(if $(ONLY),-k "$(ONLY)")
 
-flash: .venv/base.stamp system
+flash: .venv/base.stamp system-flash
 	$(SPIKELOOM) flash --run $(RUN) --board $(BOARD)
 
-demo: .venv/base.stamp
+demo: .venv/base.stamp system-flash
 	$(SPIKELOOM) demo --board $(BOARD)
 
-bench: .venv/full.stamp system
+bench: .venv/full.stamp system-sim
 	$(SPIKELOOM) bench $(if $(ONLY),--only $(ONLY))
 
 infer: .venv/base.stamp
@@ -86,17 +91,21 @@ report: .venv/base.stamp
 	$(PIP) -e '.[search,test]'
 	@touch $@
 
+system: system-sim system-flash
+
 # cocotb loads libpython into the simulator; Debian's python3 does not bring it along.
-system: .venv/bin/python
+system-sim: .venv/bin/python
 	@missing=""; \
 	command -v iverilog >/dev/null || missing="$$missing iverilog"; \
-	command -v iceprog >/dev/null || missing="$$missing fpga-icestorm"; \
 	lib=$$(.venv/bin/python -c 'import os, sys; print("libpython%d.%d" % sys.version_info[:2] \
 	  if os.path.realpath(sys.executable).startswith("/usr/bin/") else "")'); \
 	[ -z "$$lib" ] || ldconfig -p 2>/dev/null | grep -q "$$lib.so" || missing="$$missing $$lib"; \
-	if [ -n "$$missing" ] && $(APT); then $(INSTALL) $$missing; \
-	elif [ -n "$$missing" ]; then echo "missing:$$missing (iverilog and libpython: make sim," \
-	  "make test; fpga-icestorm: make flash; Debian: apt install$$missing)"; fi
+	$(call need,simulating the RTL)
+
+system-flash:
+	@missing=""; \
+	command -v iceprog >/dev/null || missing="$$missing fpga-icestorm"; \
+	$(call need,programming boards)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
