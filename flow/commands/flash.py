@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 
+from ...boards.board import Board
 from .. import bitstream, targets, tools
 from ..build import REPORT
 from ..errors import ConfigError, RunError, ToolError
@@ -21,13 +22,24 @@ def configure(parser) -> None:
 
 def run(args, out) -> None:
     board = targets.board(args.board)
-    argv = board.programmer
-    if args.sram:
-        if board.sram_programmer is None:
-            raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
-                              "memory cannot be loaded directly; leave it out")
-        argv = board.sram_programmer
-    opened = Run.open(args.run)
+    if args.sram and board.sram_programmer is None:
+        raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
+                          "memory cannot be loaded directly; leave it out")
+    data = program(board, Run.open(args.run), out, sram=args.sram, dry_run=args.dry_run)
+    lines = [f"{what}: {value}" for what, value in data["checked"].items()]
+    if board.notes:
+        lines.append(f"note: {board.notes}")
+    out.result(data, *lines, shlex.join(data["command"]),
+               *([f"{board.title} is programmed"] if data["programmed"] else []))
+
+
+def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool = False) -> dict:
+    """Check a run's bitstream for a board, and program the board unless `dry_run`.
+
+    Returns what was checked and the command. Raises RunError if there is no bitstream, or it is
+    damaged or another design's; ToolError if the programmer is missing or fails.
+    """
+    argv = board.sram_programmer if sram else board.programmer
     folder = opened.build_dir(board.name)
     if not folder.is_dir():
         raise RunError(f"{folder}: does not exist; run 'spikeloom synth --board {board.name}' "
@@ -37,22 +49,17 @@ def run(args, out) -> None:
     path = folder / "top.bin"
     checked = bitstream.check(path, report, board=board.name, design=design)
     try:
-        program = str(tools.find(argv[0]).path)
+        tool = str(tools.find(argv[0]).path)
     except ToolError as missing:
-        if not args.dry_run:
+        if not dry_run:
             raise
         out.note(f"note: {missing}")
-        program = argv[0]
-    command = [program, *argv[1:], str(path)]
-    if not args.dry_run:
+        tool = argv[0]
+    command = [tool, *argv[1:], str(path)]
+    if not dry_run:
         _program(command, out)
-    data = {"board": board.name, "bitstream": str(path), "command": command,
-            "checked": checked, "programmed": not args.dry_run}
-    lines = [f"{what}: {value}" for what, value in checked.items()]
-    if board.notes:
-        lines.append(f"note: {board.notes}")
-    out.result(data, *lines, shlex.join(command),
-               *([] if args.dry_run else [f"{board.title} is programmed"]))
+    return {"board": board.name, "bitstream": str(path), "command": command,
+            "checked": checked, "programmed": not dry_run}
 
 
 def _program(command: list[str], out) -> None:
