@@ -65,7 +65,7 @@ demo: .venv/base.stamp system-flash
 	$(SPIKELOOM) demo --board $(BOARD)
 
 bench: .venv/full.stamp system-sim
-	$(SPIKELOOM) bench $(if $(ONLY),--only $(ONLY))
+	$(SPIKELOOM) bench --json --jobs $(JOBS) $(if $(ONLY),--only "$(ONLY)")
 
 infer: .venv/base.stamp
 	$(SPIKELOOM) infer --run $(RUN) $(if $(PORT),--port $(PORT),--sim) \

@@ -4,8 +4,8 @@ The command line prints an error as one line and exits with its `exit_code`: 2 f
 something that failed. A message states the rule and then the value, and says what to try.
 """
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class SpikeloomError(Exception):

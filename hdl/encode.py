@@ -241,16 +241,15 @@ class RateEncoder(wiring.Component):
                 with m.If(wrapped):
                     m.d.sync += self.o.valid.eq(1)
                     m.next = "offer"
-            with m.State("offer"):
-                with m.If(self.o.ready):
-                    m.d.sync += [
-                        self.o.valid.eq(0), self.o.payload.first.eq(0),
-                        remaining.eq(remaining - 1), self.o.payload.last.eq(remaining == 1),
-                    ]
-                    m.next = "scan"
-                    with m.If(remaining == 0):
-                        m.d.sync += remaining.eq(self.num_steps - 1)
-                        m.next = "idle"
+            with m.State("offer"), m.If(self.o.ready):
+                m.d.sync += [
+                    self.o.valid.eq(0), self.o.payload.first.eq(0),
+                    remaining.eq(remaining - 1), self.o.payload.last.eq(remaining == 1),
+                ]
+                m.next = "scan"
+                with m.If(remaining == 0):
+                    m.d.sync += remaining.eq(self.num_steps - 1)
+                    m.next = "idle"
         return m
 
 

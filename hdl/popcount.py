@@ -11,7 +11,6 @@ from collections import deque
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-
 #: The level of adders behind which the register stands.
 CUT = 1
 
@@ -101,7 +100,7 @@ def _wide(value: Value, width: int) -> Value:
 
 
 def adder_cells(n: int) -> int:
-    """Logic cells of `popcount` over n bits by structure: leaves, adders, and carries in and out."""
+    """Logic cells of `popcount` over n bits by structure: leaves, adders, carries in and out."""
     levels = set()
     cells = 0
 

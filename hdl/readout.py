@@ -19,7 +19,8 @@ class Readout(wiring.Component):
     def __init__(self, n: int, num_steps: int, membranes: list | None) -> None:
         self.n, self.num_steps, self.membranes = n, num_steps, membranes
         super().__init__({
-            "i": In(stream.Signature(spikes_layout(n))), "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
+            "i": In(stream.Signature(spikes_layout(n))), "done": Out(1), "cls": Out(8),
+            "select": In(8), "score": Out(signed(SCORE_BITS)),
         })
 
     @property

@@ -57,8 +57,8 @@ class SpatialLayer(wiring.Component):
     last layer under `membrane` read-out; columns: fed by `columns_layout` instead of
     `spikes_layout`.
 
-    `committed` is high in the clock after a timestep's last phase, when the membranes (`cells[j].v`)
-    and `o.payload.spikes` are those of that timestep.
+    `committed` is high in the clock after a timestep's last phase, when the membranes
+    (`cells[j].v`) and `o.payload.spikes` are those of that timestep.
     """
 
     def __init__(self, weights: np.ndarray, *, length: int, neuron, bias, v_bits, fires: bool,

@@ -41,7 +41,8 @@ def load_cases(path: Path) -> tuple[list[Case], dict[str, str]]:
     try:
         items = json.loads(Path(path).read_text())["cases"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: must be a contract file with a list 'cases' ({error})") from error
+        raise ConfigError(f"{path}: must be a contract file with a list 'cases' ({error})"
+                          ) from error
     cases, refused = [], {}
     for item in items:
         try:

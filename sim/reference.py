@@ -49,7 +49,7 @@ def rate_spikes(p8: np.ndarray, num_steps: int) -> np.ndarray:
     The 16-bit register starts at 0xACE1 with each image, is compared as it is, then stepped eight
     times per pixel, in index order, timestep after timestep.
     """
-    batch, n = p8.shape
+    n = p8.shape[1]
     thresholds = np.empty(num_steps * n, np.int64)
     state = 0xACE1
     for i in range(num_steps * n):

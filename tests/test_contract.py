@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from spikeloom.sim import contract, reference
 
 FILE = Path(__file__).parent / "cases" / "contract.json"

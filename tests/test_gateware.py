@@ -1,4 +1,4 @@
-"""The spatial lowering in Amaranth's simulator and as RTL in Icarus, against the reference model."""
+"""The spatial lowering in Amaranth's simulator and as RTL in Icarus, against the reference."""
 
 import dataclasses
 

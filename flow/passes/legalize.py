@@ -19,7 +19,7 @@ def effective_weights(dense: ir.Dense) -> np.ndarray:
 
 def signed_bits(lo: int, hi: int) -> int:
     """Two's complement width that holds every integer in lo..hi."""
-    return max(int(lo if lo >= 0 else ~lo).bit_length(), int(hi if hi >= 0 else ~hi).bit_length()) + 1
+    return max(int(x if x >= 0 else ~x).bit_length() for x in (lo, hi)) + 1
 
 
 def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:

@@ -38,7 +38,8 @@ def inference_cycles(graph: ir.Graph) -> int:
         E_l(t) = max(S_l(t) + c_l - 1, S_{l+1}(t-1) + L_{l+1})
 
     `stream` columns are always there; a `rate` encoder takes n clocks for the first timestep and
-    n + 1 from the clock in which its spikes are taken for each further one. The read-out takes one clock a class after the last.
+    n + 1 from the clock in which its spikes are taken for each further one. The read-out takes one
+    clock a class after the last.
     """
     cycles = layer_cycles(graph)
     lengths = [dense.bitstream_length for dense, _ in graph.layers]
