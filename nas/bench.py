@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 
@@ -205,7 +206,7 @@ def uniform(sizes: tuple[int, ...], *, num_steps: int = 8, seed: int = 0) -> ir.
         "weight": rng.integers(-7, 8, (n_out, n_in)).astype(np.int16),
         "bias": rng.integers(-8, 9, n_out).astype(np.int32),
         "neuron": Lif(v_threshold=24, leak_shift=2),
-    } for n_in, n_out in zip(sizes, sizes[1:], strict=False)]
+    } for n_in, n_out in pairwise(sizes)]
     return ir.chain(shape=sizes[:1], encoder="stream", input_sng="ramp", layers=layers,
                     readout="membrane", num_steps=num_steps).verify()
 
