@@ -4,6 +4,8 @@ Nothing else knows which executor it is given. What runs in a worker stands here
 a worker imports no more than its work needs.
 """
 
+import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
@@ -26,7 +28,7 @@ def workers(jobs: int) -> Iterator[Executor]:
     """
     from loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=jobs)
+    executor = ProcessPoolExecutor(max_workers=jobs, initializer=end_with, initargs=(os.getpid(),))
     try:
         yield executor
     except BrokenExecutor as error:
@@ -34,6 +36,16 @@ def workers(jobs: int) -> Iterator[Executor]:
                              "finished is saved, go on with --resume and fewer --jobs") from error
     finally:
         executor.shutdown(wait=True, kill_workers=True)
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after process `parent` is gone, even if that was killed."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, settings: TrainSettings,

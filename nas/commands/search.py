@@ -5,7 +5,6 @@ for), candidates/ID/ (finalists), search.json (the outcome), graph.safetensors a
 samples.safetensors (the chosen network and the test images).
 """
 
-import contextlib
 import json
 import time
 from argparse import ArgumentParser, Namespace
@@ -188,7 +187,8 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
                   *(("~" if name == "energy_nj" else "") + COLUMNS[name].title
                     for name in others)):
         text = title in ("", "id", "network")
-        table.add_column(title, justify="left" if text else "right", no_wrap=title != "network")
+        table.add_column(title, justify="left" if text else "right", no_wrap=title != "network",
+                         overflow="fold")
     for item in sorted(found, key=lambda item: (item.measured is None,
                                                 item.estimate["lc"] if item.measured is None
                                                 else item.measured["lc"])):
@@ -218,7 +218,7 @@ def _summary(task: Task, outcome: dict, chosen: Finalist, opened: Run) -> list[s
         f"{seconds['total']:.0f} s, {seconds['search']:.0f} of them for the search",
     ]
     error = outcome["prediction_error"]
-    with contextlib.suppress(TypeError):
+    if error:
         lines.append(f"predicted against measured LCs: {error['mean']:+.1%} on average, "
                      f"{error['mean_absolute']:.1%} in absolute value, {error['worst']:+.1%} at "
                      "worst")
