@@ -8,6 +8,7 @@ because it sees the weights that became zero. All of these are estimates until p
 import hashlib
 import json
 import math
+import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass
@@ -70,6 +71,14 @@ def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
             "energy_nj": energy.total_nj}
 
 
+def _named(find: Callable, name: str, where: str):
+    """find(name), an unknown name with where it stands."""
+    try:
+        return find(name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
 @dataclass
 class Counts:
     """What the free checks did: networks priced, and how many of them broke a bound."""
@@ -94,7 +103,7 @@ class Task:
                  if value is not None}
         self.experiment = msgspec.structs.replace(experiment, train=plain)
         self.search = experiment.search
-        self.board = targets.board(experiment.target.board)
+        self.board = _named(targets.board, experiment.target.board, f"{source}: target.board")
         self.device = targets.device(self.board.device)
         self.strategy = strategies.load(self.search.strategy, source)
         for key in ("objectives", "constraints"):
@@ -102,7 +111,11 @@ class Task:
                 if name not in COLUMNS:
                     raise ConfigError(f"{source}: search.{key}: "
                                       + unknown("column", name, COLUMNS))
-        self.data = datasets.load(experiment.data.name)
+        choose = self.search.choose
+        if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
+            raise ConfigError(f"{source}: search.choose must be a column or the id of a finalist: "
+                              + unknown("column", choose, COLUMNS))
+        self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
         self.space = Space(experiment.space, self.data.shape, self.data.num_classes)
         self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
                        "ebr": self.device.ebr}

@@ -240,7 +240,7 @@ def test_another_finalist_can_be_chosen_afterwards(world, capsys):
     other = next(f for f in first["finalists"] if f["id"] != first["chosen"])
     assert world.search("--resume", "--choose", other["id"][:8], experiment=False) == 0
     assert outcome(world.path / "run")["chosen"] == other["id"]
-    assert world.search("--resume", "--choose", "acuracy", experiment=False) == 2
+    assert world.search("--resume", "--choose", "0123", experiment=False) == 2
     assert "search.choose must be a column" in capsys.readouterr().err
 
 
@@ -318,8 +318,11 @@ def test_training_and_choosing_never_see_the_test_split(world, monkeypatch, tmp_
                                             "mean 'accuracy'?"),
     ("search.constraints={ lcs = 3 }", "search.constraints: unknown column 'lcs'; did you mean"),
     ("search.strategy='nsga'", "search.strategy: unknown strategy 'nsga'; did you mean 'nsga2'?"),
-    ("target.board='icebraker'", "unknown board 'icebraker'; did you mean 'icebreaker'?"),
-    ("data.name='digit'", "unknown dataset 'digit'; did you mean 'digits'?"),
+    ("target.board='icebraker'", "e.toml: target.board: unknown board 'icebraker'; did you mean "
+                                 "'icebreaker'?"),
+    ("data.name='digit'", "e.toml: data.name: unknown dataset 'digit'; did you mean 'digits'?"),
+    ("search.choose='acuracy'", "search.choose must be a column or the id of a finalist: unknown "
+                                "column 'acuracy'; did you mean 'accuracy'?"),
     ("train.epoch=3", "train.epoch: unknown key 'epoch'; did you mean 'epochs'?"),
     ("train.epochs=0", "train.epochs must be in 1..100000, not 0"),
     ("train.epochs='many'", "train.epochs must be an integer, not 'many'"),
@@ -436,7 +439,7 @@ def test_a_search_with_the_real_tools(world, monkeypatch, capsys):
     assert item["measured"]["lc"] == report["lc"] > 100
     assert (world.path / "run" / "candidates" / item["id"] / "build" / "icebreaker"
             / "top.bin").stat().st_size == report["bitstream_bytes"]
-    assert abs(found["prediction_error"]["worst"]) < 0.5
+    assert abs(found["prediction_error"]["worst"]) < 0.15
     with Store(world.path / "run" / FILE) as store:
         (row,) = store.syntheses()
         assert (row.lc, row.fmax_mhz, row.tools) == (report["lc"], report["fmax_mhz"],
