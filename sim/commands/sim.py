@@ -21,8 +21,8 @@ LEVELS = ("reference", "amaranth", "rtl")
 def configure(parser) -> None:
     parser.add_argument("--level", default="rtl", metavar="LEVEL",
                         help=f"rung to run: {', '.join(LEVELS)} (default: rtl)")
-    parser.add_argument("--count", type=int, default=10, metavar="N",
-                        help="replay the first N test images (default: 10)")
+    parser.add_argument("--count", type=int, metavar="N",
+                        help="replay the first N test images (default: 10, or all of fewer)")
     parser.add_argument("--waves", action="store_true",
                         help="keep waveforms in the run directory (FST of rtl, VCD of amaranth)")
 
@@ -33,10 +33,11 @@ def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     p8, labels = opened.samples()
-    if not 1 <= args.count <= len(p8):
+    count = min(10, len(p8)) if args.count is None else args.count
+    if not 1 <= count <= len(p8):
         raise ConfigError(f"--count must be in 1..{len(p8)}, the test images of this run, "
-                          f"not {args.count}")
-    p8, labels = p8[:args.count], labels[:args.count]
+                          f"not {count}")
+    p8, labels = p8[:count], labels[:count]
     wanted = reference.run(graph, p8, trace=True)
     folder = opened.path / "sim" / args.level
     data, got = replay(graph, p8, args.level, folder, waves=args.waves, out=out)

@@ -1,0 +1,143 @@
+"""`spikeloom sim`, `spikeloom demo`, `spikeloom bench`, and how the command line fails."""
+
+import json
+
+import numpy as np
+import pytest
+from networks import random_graph
+
+from spikeloom.flow import cli
+from spikeloom.flow.run import Run
+from spikeloom.nas import bench
+from spikeloom.sim import gateware, rtl
+from spikeloom.sim.commands import demo
+
+
+@pytest.fixture
+def run(tmp_path):
+    rng = np.random.default_rng(4)
+    opened = Run.create(tmp_path / "run")
+    random_graph(rng, sizes=(12, 6, 3), num_steps=3).save(opened.graph_file)
+    opened.save_samples(rng.integers(0, 256, (5, 12)), rng.integers(0, 3, 5))
+    return opened
+
+
+@pytest.mark.parametrize("level", ["reference", "amaranth", "rtl"])
+def test_every_level_is_equal(run, level, capsys):
+    argv = ["sim", "--run", str(run.path), "--level", level, "--count", "3", "--json"]
+    assert cli.main(argv) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["images_equal"] == data["images"] == 3 and data["first"] is None
+    assert data["compared"] == 2 * 3 * 3 * (6 + 3) + 3 * 3 + 3
+    if level == "amaranth":
+        assert data["cycles"] == [data["expected_cycles"]]
+
+
+def test_waves(run, capsys):
+    argv = ["sim", "--run", str(run.path), "--count", "1", "--waves", "--json"]
+    assert cli.main(argv) == 0
+    fst = json.loads(capsys.readouterr().out)["fst"]
+    with open(fst, "rb") as file:
+        assert len(file.read()) > 1000
+
+
+def test_a_difference_is_located_and_exits_1(run, capsys, monkeypatch):
+    real = gateware.simulate
+
+    def wrong(*args, **options):
+        trace, clocks = real(*args, **options)
+        trace.v[1][2, 0, 1] += 1
+        return trace, clocks
+
+    monkeypatch.setattr(gateware, "simulate", wrong)
+    argv = ["sim", "--run", str(run.path), "--level", "amaranth", "--count", "2"]
+    assert cli.main(argv) == 1
+    assert "image 0, v, layer 1, timestep 2, neuron 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv,words", [
+    (["--level", "amarant"], "did you mean 'amaranth'"),
+    (["--count", "6"], "--count must be in 1..5"),
+    (["--count", "x"], "invalid int value"),
+])
+def test_bad_options(run, argv, words, capsys):
+    try:
+        code = cli.main(["sim", "--run", str(run.path), *argv])
+    except SystemExit as stopped:
+        code = stopped.code
+    assert code == 2 and words in capsys.readouterr().err
+
+
+def test_without_icarus_its_package_is_named(run, capsys, monkeypatch):
+    monkeypatch.setattr(rtl.shutil, "which", lambda name: None)
+    assert cli.main(["sim", "--run", str(run.path)]) == 1
+    assert "apt-get install iverilog" in capsys.readouterr().err
+
+
+def test_the_network_that_ships_is_installed_and_trained(tmp_path):
+    opened = demo.install(tmp_path / "demo")
+    p8, labels = opened.samples()
+    from spikeloom.flow.passes.compile import compile_graph
+    from spikeloom.sim import reference
+
+    classes = reference.run(compile_graph(opened.graph()), p8).classes
+    assert p8.shape == (360, 64) and (classes == labels).mean() > 0.96
+
+
+def test_the_demo_s_check_sees_a_difference(run):
+    import types
+
+    from spikeloom.flow.output import Output
+    from spikeloom.flow.passes.compile import compile_graph
+
+    graph = compile_graph(run.graph())
+    p8, _ = run.samples()
+    assert demo.check(graph, p8[:1], Output()) == 1
+    other = types.SimpleNamespace(run=lambda g, x: demo_reference(g, x))
+
+    def demo_reference(g, x):
+        from spikeloom.sim import reference
+
+        trace = reference.run(g, x)
+        trace.scores[0, 0] += 1
+        return trace
+
+    original, demo.reference = demo.reference, other
+    try:
+        assert demo.check(graph, p8[:1], Output()) == 0
+    finally:
+        demo.reference = original
+
+
+def test_unknown_command_and_missing_run(tmp_path, capsys):
+    assert cli.main(["serch"]) == 2
+    assert "did you mean 'search'" in capsys.readouterr().err
+    assert cli.main(["sim", "--run", str(tmp_path / "none")]) == 2
+    assert "is not a run directory" in capsys.readouterr().err
+
+
+def test_ctrl_c_exits_130(run, capsys, monkeypatch):
+    def stop(*args, **options):
+        raise KeyboardInterrupt("nothing was lost")
+
+    monkeypatch.setattr(gateware, "simulate", stop)
+    assert cli.main(["sim", "--run", str(run.path), "--level", "amaranth"]) == 130
+    assert "interrupted: nothing was lost" in capsys.readouterr().err
+
+
+def test_bench_names_and_goals(capsys):
+    assert bench.holds(0.97, ">= 0.965") and not bench.holds(2.1, "<= 2.0")
+    assert bench.holds(1.0, "") is None
+    assert bench.selected(["spatial.*", "cosim.mismatches"]) == [
+        "spatial.lc_per_synapse", "spatial.fmax_mhz", "cosim.mismatches"]
+    assert cli.main(["bench", "--only", "spatia.*"]) == 2
+    assert "must match a figure" in capsys.readouterr().err
+
+
+def test_bench_writes_what_it_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench", "--only", "reference.*", "--json"]) == 0
+    figures = json.loads((tmp_path / "build" / "bench.json").read_text())
+    assert [f["name"] for f in figures] == ["reference.digits_seconds"]
+    assert figures[0]["value"] > 0 and set(figures[0]) == {
+        "name", "value", "unit", "goal", "holds", "detail"}
