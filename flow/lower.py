@@ -2,6 +2,7 @@
 
 from ..hdl import sng
 from ..hdl.core import Core
+from ..hdl.delay import SpikeDelay
 from ..hdl.encode import RateEncoder, StreamEncoder
 from ..hdl.readout import Readout
 from ..hdl.spatial import SpatialLayer
@@ -28,6 +29,8 @@ def core(graph: ir.Graph) -> Core:
     else:
         encoder = RateEncoder(graph.input.size, graph.num_steps)
     layers = []
+    delays = [SpikeDelay(dense.in_features, dense.delay) if dense.delay else None
+              for dense, _ in graph.layers]
     membrane = graph.readout.kind == "membrane"
     for index, (dense, population) in enumerate(graph.layers):
         layers.append(SpatialLayer(
@@ -37,7 +40,7 @@ def core(graph: ir.Graph) -> Core:
             columns=index == 0 and graph.input.encoder == "stream"))
     membranes = [cell.v for cell in layers[-1].cells] if membrane else None
     readout = Readout(graph.readout.size, graph.num_steps, membranes)
-    return Core(encoder, layers, readout, num_steps=graph.num_steps)
+    return Core(encoder, layers, readout, num_steps=graph.num_steps, delays=delays)
 
 
 def top(graph: ir.Graph, divisor: int = 104):

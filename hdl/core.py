@@ -13,11 +13,13 @@ class Core(wiring.Component):
     `pixels` takes exactly `n_inputs` transfers per image in index order, one in any clock outside
     an inference. `restart` forgets the pixels received so far, and any inference under way;
     `start` says that the image is complete. `done` is then high, with `cls` and the scores,
-    until the next `restart`; `score` is that of class `select`, combinationally.
+    until the next `restart`; `score` is that of class `select`, combinationally. `delays` has, for
+    each layer, the component in front of it that delays its input, or None.
     """
 
-    def __init__(self, encoder, layers: list, readout, *, num_steps: int) -> None:
+    def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list) -> None:
         self.encoder, self.layers, self.readout = encoder, layers, readout
+        self.delays = delays
         self.n_inputs, self.n_classes, self.num_steps = encoder.n, readout.n, num_steps
         super().__init__({
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
@@ -29,7 +31,11 @@ class Core(wiring.Component):
         fresh = ResetInserter(self.restart)
         m.submodules.encoder = fresh(self.encoder)
         source = self.encoder.o
-        for index, layer in enumerate(self.layers, 1):
+        for index, (delay, layer) in enumerate(zip(self.delays, self.layers, strict=True), 1):
+            if delay is not None:
+                m.submodules[f"delay{index}"] = fresh(delay)
+                wiring.connect(m, source, delay.i)
+                source = delay.o
             m.submodules[f"layer{index}"] = fresh(layer)
             wiring.connect(m, source, layer.i)
             source = layer.o

@@ -8,21 +8,23 @@ from spikeloom.hdl.neurons import Lif
 
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
-                 reset="subtract", zeros=0.1):
+                 reset="subtract", zeros=0.1, refractory=0, delays=None):
     """An integer chain with uniform codes, biases and thresholds of a plausible size."""
+    delays = delays or [0] * (len(sizes) - 1)
     lengths = lengths or [8] * (len(sizes) - 1)
     weight_bits = weight_bits or [4] * (len(sizes) - 1)
     layers = []
-    for n_in, n_out, length, w in zip(sizes, sizes[1:], lengths, weight_bits, strict=False):
+    for n_in, n_out, length, w, delay in zip(sizes, sizes[1:], lengths, weight_bits, delays,
+                                             strict=False):
         top = 2 ** (w - 1) - 1
         codes = rng.integers(-top, top + 1, (n_out, n_in))
         codes[rng.random(codes.shape) < zeros] = 0
         layers.append({
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
-            "weight": codes.astype(np.int16),
+            "delay": delay, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
             "neuron": Lif(v_threshold=int(rng.integers(length, 4 * length)),
-                          leak_shift=leak_shift, reset=reset),
+                          leak_shift=leak_shift, reset=reset, refractory=refractory),
         })
     return ir.chain(shape=(sizes[0],), encoder=encoder, layers=layers, readout=readout,
                     num_steps=num_steps,

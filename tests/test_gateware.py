@@ -24,10 +24,14 @@ def networks(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     depth = draw(st.integers(1, 3))
     sizes = [draw(st.integers(1, 40)), *(draw(st.integers(1, 9)) for _ in range(depth))]
+    encoder = draw(st.sampled_from(["stream", "rate"]))
+    delays = [draw(st.integers(0, 3)) for _ in range(depth)]
+    if encoder == "stream":
+        delays[0] = 0
     return random_graph(
-        rng, sizes=sizes, encoder=draw(st.sampled_from(["stream", "rate"])),
+        rng, sizes=sizes, encoder=encoder, delays=delays, refractory=draw(st.integers(0, 3)),
         readout=draw(st.sampled_from(["membrane", "spike_count"])),
-        num_steps=draw(st.integers(1, 6)), sng=draw(st.sampled_from(sng.KINDS)),
+        num_steps=sum(delays) + draw(st.integers(1, 6)), sng=draw(st.sampled_from(sng.KINDS)),
         input_sng=draw(st.sampled_from(sng.KINDS)),
         lengths=[2 ** draw(st.integers(3, 6)) for _ in range(depth)],
         weight_bits=[draw(st.integers(2, 4)) for _ in range(depth)],
@@ -67,6 +71,9 @@ CHANGES = {
     "seed": lambda g: g.replace(input={"sng": "sobol3"}),
     "leak": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
         g.layers[0][1].neuron, leak_shift=1)}),
+    "refractory": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
+        g.layers[0][1].neuron, refractory=1)}),
+    "delay": lambda g: g.replace(fc2={"delay": 1}),
     "bias": lambda g: g.replace(fc2={"bias": g.layers[1][0].bias + 1}),
 }
 

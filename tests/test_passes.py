@@ -62,9 +62,6 @@ def test_signed_bits(lo, hi, bits):
 
 
 REFUSED = {
-    "no lowering takes a delay yet": lambda g: g.replace(fc2={"delay": 1}),
-    "no lowering takes a refractory period yet":
-        lambda g: g.replace(pop1={"neuron": Lif(v_threshold=3, refractory=1)}),
     "unknown encoder for gateware 'spikes'":
         lambda g: g.replace(input={"encoder": "spikes", "sng": None}),
     "membranes must fit 24 bits":

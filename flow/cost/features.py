@@ -65,7 +65,7 @@ def estimate(graph: ir.Graph) -> Estimate:
     lut = ff = carry = 0
     for index, (dense, population) in enumerate(graph.layers):
         fires = index < len(graph.layers) - 1 or graph.readout.kind == "spike_count"
-        part = _layer(dense, widths[population.name], fires)
+        part = _layer(dense, widths[population.name], fires, population.neuron.refractory)
         layers.append(part["lc"])
         lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
     encoder, encoder_ff = _encoder(graph)
@@ -83,8 +83,8 @@ def estimate(graph: ir.Graph) -> Estimate:
         assumed=assumed)
 
 
-def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool) -> dict[str, int]:
-    """Cells of one `spatial` layer and its neurons."""
+def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, refractory: int) -> dict[str, int]:
+    """Cells of one `spatial` layer, its neurons, and the delay in front of it."""
     table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
     codes = dense.weight.astype(np.int64)
     weights = np.sign(codes) * table[np.abs(codes)]
@@ -101,16 +101,18 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool) -> dict[str, int]:
                     downs.add(slot.down[1])
         adders = adder_cells(count)
         bits = int(v_bits[j])
-        neuron = 2 * bits + 3
+        rest = refractory.bit_length()
+        neuron = 2 * bits + 3 + (2 * rest + 2 if rest and fires else 0)
         lc += adders + neuron + count.bit_length() // 2
         lut += adders + neuron
         carry += adders // 2 + bits
         ff += bits + count.bit_length() + adders // 2 + fires
     streams = len(ups) + len(downs)
-    control = 25 + 2 * dense.bits + streams
+    control = 25 + 2 * dense.bits + streams + dense.delay * dense.in_features
     return {
         "lc": lc + len(shared) + control + (dense.out_features if fires else 0),
-        "lut": lut + len(shared) + control, "ff": ff + streams + 20, "carry": carry,
+        "lut": lut + len(shared) + control, "carry": carry,
+        "ff": ff + streams + 20 + dense.delay * dense.in_features,
     }
 
 

@@ -67,13 +67,6 @@ def legalize(graph: ir.Graph) -> ir.Graph:
             "encoder for gateware", graph.input.encoder, ("rate", "stream")))
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
-    for dense, population in graph.layers:
-        if dense.delay:
-            raise GraphError(f"{dense.name}: no lowering takes a delay yet; delay must be 0, "
-                             f"not {dense.delay}")
-        if getattr(population.neuron, "refractory", 0):
-            raise GraphError(f"{population.name}: no lowering takes a refractory period yet; "
-                             f"refractory must be 0, not {population.neuron.refractory}")
     ranges = membrane_ranges(graph)
     for name, widths in ranges.items():
         if widths.max() > MAX_V_BITS:

@@ -77,7 +77,8 @@ class LifCell(wiring.Component):
     count `excess` too much over a bitstream; both are constants, and are put right by the constant
     that FIRE adds anyway: ``bias - v_threshold - excess + 1``. The sign is then the comparison, and
     SETTLE adds the threshold back (reset `subtract`, no spike), or clears (reset `zero`, spike).
-    With `fires` false FIRE adds the bias without the threshold, and there is no SETTLE.
+    With `fires` false FIRE adds the bias without the threshold, and there is no SETTLE. A resting
+    neuron holds its membrane for whole timesteps, which a counter of its own tells it.
 
     Two's complement wraps within a timestep; `v_bits` holds every value at FIRE and after it.
     """
@@ -99,6 +100,21 @@ class LifCell(wiring.Component):
             "v": Out(signed(v_bits)), "spike": Out(1),
         })
 
+    def _held(self, m: Module):
+        """High in the timesteps after a spike in which the neuron rests, None if it never does."""
+        period = self.neuron.refractory
+        if not period or not self.fires:
+            return None
+        wait = Signal(range(period + 1))
+        with m.If(self.clear):
+            m.d.sync += wait.eq(0)
+        with m.Elif(self.enable & (self.phase == Phase.SETTLE)):
+            with m.If(wait != 0):
+                m.d.sync += wait.eq(wait - 1)
+            with m.Elif(self.spike):
+                m.d.sync += wait.eq(period)
+        return wait != 0
+
     def elaborate(self, platform):
         m = Module()
         p, v = self.neuron, self.v
@@ -119,7 +135,12 @@ class LifCell(wiring.Component):
             self.spike.eq(~v[-1]),
             settling.eq((self.phase == Phase.SETTLE) & self.spike),
         ]
-        with m.If(self.enable & ~settling):
+        moving = self.enable & ~settling
+        held = self._held(m)
+        if held is not None:
+            m.d.comb += self.spike.eq(~v[-1] & ~held)
+            moving = moving & ~held
+        with m.If(moving):
             m.d.sync += v.eq(v + addend)
         cleared = self.clear
         if p.reset == "zero" and self.fires:
