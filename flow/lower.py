@@ -1,9 +1,8 @@
 """Lower: a scheduled graph becomes gateware."""
 
-from ..hdl import sng
+from ..hdl import encoders, sng
 from ..hdl.core import Core
 from ..hdl.delay import SpikeDelay
-from ..hdl.encode import RateEncoder, StreamEncoder
 from ..hdl.readout import Readout
 from ..hdl.spatial import SpatialLayer
 from . import ir
@@ -25,9 +24,9 @@ def core(graph: ir.Graph) -> Core:
     if graph.input.encoder == "stream":
         order = sng.rank_order(first.sng, first.bits)
         thresholds = sng.sequence(graph.input.sng, first.bits)[order]
-        encoder = StreamEncoder(graph.input.size, first.bits, thresholds, graph.num_steps)
+        encoder = encoders.StreamEncoder(graph.input.size, first.bits, thresholds, graph.num_steps)
     else:
-        encoder = RateEncoder(graph.input.size, graph.num_steps)
+        encoder = encoders.KINDS[graph.input.encoder](graph.input.size, graph.num_steps)
     layers = []
     delays = [SpikeDelay(dense.in_features, dense.delay) if dense.delay else None
               for dense, _ in graph.layers]

@@ -10,8 +10,8 @@ from .readout import SCORE_BITS
 class Core(wiring.Component):
     """An inference engine for one image at a time.
 
-    `pixels` takes exactly `n_inputs` transfers per image in index order, one in any clock outside
-    an inference. `restart` forgets the pixels received so far, and any inference under way;
+    `pixels` takes exactly `n_inputs` bytes per image in index order, one in any clock outside an
+    inference. `restart` forgets the pixels received so far, and any inference under way;
     `start` says that the image is complete. `done` is then high, with `cls` and the scores,
     until the next `restart`; `score` is that of class `select`, combinationally. `delays` has, for
     each layer, the component in front of it that delays its input, or None.
@@ -20,7 +20,8 @@ class Core(wiring.Component):
     def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list) -> None:
         self.encoder, self.layers, self.readout = encoder, layers, readout
         self.delays = delays
-        self.n_inputs, self.n_classes, self.num_steps = encoder.n, readout.n, num_steps
+        self.n_inputs, self.n_classes = encoder.payload_bytes, readout.n
+        self.num_steps = num_steps
         super().__init__({
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
             "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),

@@ -58,7 +58,8 @@ class SpatialLayer(wiring.Component):
     `spikes_layout`.
 
     `committed` is high in the clock after a timestep's last phase, when the membranes
-    (`cells[j].v`) and `o.payload.spikes` are those of that timestep.
+    (`cells[j].v`) and `o.payload.spikes` are those of that timestep. `accumulating` is high in the
+    clocks whose counts (`cells[j].count`) they add.
     """
 
     def __init__(self, weights: np.ndarray, *, length: int, neuron, bias, v_bits, fires: bool,
@@ -77,7 +78,7 @@ class SpatialLayer(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),
             "o": Out(stream.Signature(spikes_layout(n_out))),
-            "committed": Out(1),
+            "committed": Out(1), "accumulating": Out(1),
         })
 
     def _streams(self, m: Module, step) -> tuple[dict, dict]:
@@ -138,6 +139,7 @@ class SpatialLayer(wiring.Component):
                     m.d.sync += phase.eq(value)
             with m.Default():
                 m.d.sync += phase.eq(accumulate)
+        m.d.comb += self.accumulating.eq(enable & (phase == accumulate))
         busy_with = (upcoming >= begin) & (upcoming < cycles)
         for at in phases:
             if at < begin:

@@ -38,13 +38,8 @@ def graph_of(case: dict) -> ir.Graph:
 
 def load_cases(path: Path) -> tuple[list[Case], dict[str, str]]:
     """Read a contract file: the cases, and by name why a case is not supported."""
-    try:
-        items = json.loads(Path(path).read_text())["cases"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: must be a contract file with a list 'cases' ({error})"
-                          ) from error
     cases, refused = [], {}
-    for item in items:
+    for item in _items(path):
         try:
             source = item["input"]
             inputs = np.array(source["p8"] if "p8" in source else source["spikes"])[None]
@@ -55,6 +50,22 @@ def load_cases(path: Path) -> tuple[list[Case], dict[str, str]]:
             raise ConfigError(f"{path}: case {item.get('name', '?')!r} is malformed "
                               f"({type(error).__name__}: {error})") from error
     return cases, refused
+
+
+def names(path: Path) -> list[str]:
+    """Names of a contract file's cases, in its order."""
+    return [item["name"] for item in _items(path)]
+
+
+def _items(path: Path) -> list[dict]:
+    try:
+        items = json.loads(Path(path).read_text())["cases"]
+        return [item for item in items if item["name"]]
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: must be a contract file with a list 'cases' of named cases "
+                          f"({type(error).__name__})") from error
 
 
 def first_difference(expect: dict, got: dict) -> dict | None:

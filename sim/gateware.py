@@ -8,27 +8,36 @@ from amaranth.sim import Simulator
 from ..flow import ir
 from ..flow.errors import SpikeloomError
 from ..flow.lower import core as lower_core
+from .images import payload
 from .reference import Trace
 
 CLOCK_LIMIT = 1_000_000
 
 
 class Recorder:
-    """Collects v and spikes of each layer at its commits, as int64 [T, batch, size]."""
+    """Collects v and spikes of each layer at its commits, as int64 [T, batch, size].
 
-    def __init__(self, core, steps: int, batch: int) -> None:
-        self.layers = core.layers
+    With `currents`, also what each neuron counted in a timestep, less its complemented slots.
+    """
+
+    def __init__(self, core, steps: int, batch: int, currents: bool) -> None:
+        self.layers, self.currents = core.layers, currents
         shapes = [(steps, batch, len(layer.cells)) for layer in core.layers]
         self.v = [np.zeros(shape, np.int64) for shape in shapes]
         self.spikes = [np.zeros(shape, np.int64) for shape in shapes]
+        self.current = [np.zeros(shape, np.int64) for shape in shapes] if currents else []
         self.t = [0] * len(shapes)
 
     def sample(self, ctx, image: int) -> None:
         """Record what was committed in this clock."""
         for index, layer in enumerate(self.layers):
+            t = self.t[index]
+            if self.currents and ctx.get(layer.accumulating):
+                self.current[index][t, image] += [ctx.get(cell.count) for cell in layer.cells]
             if not ctx.get(layer.committed):
                 continue
-            t = self.t[index]
+            if self.currents:
+                self.current[index][t, image] -= [cell.excess for cell in layer.cells]
             self.v[index][t, image] = [ctx.get(cell.v) for cell in layer.cells]
             if layer.fires:
                 word = ctx.get(layer.o.payload.spikes)
@@ -36,8 +45,9 @@ class Recorder:
             self.t[index] += 1
 
 
-def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None) -> tuple[Trace, list]:
-    """Run images p8 [batch, n] through the gateware of a scheduled graph.
+def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
+             currents: bool = False) -> tuple[Trace, list]:
+    """Run images [batch, *input_shape] through the gateware of a scheduled graph.
 
     Returns the trace in the reference model's form, and per image the clocks from the one in which
     the encoder starts to the one in which `done` is high. Raises SpikeloomError if an image does
@@ -45,7 +55,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None) -> 
     """
     core = lower_core(graph)
     batch = len(images)
-    recorder = Recorder(core, graph.num_steps, batch)
+    recorder = Recorder(core, graph.num_steps, batch, currents)
     scores = np.zeros((batch, graph.readout.size), np.int64)
     classes = np.zeros(batch, np.int64)
     clocks: list[int] = []
@@ -57,8 +67,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None) -> 
             await ctx.tick()
             ctx.set(core.restart, 0)
             ctx.set(core.pixels.valid, 1)
-            for pixel in pixels:
-                ctx.set(core.pixels.payload, int(pixel))
+            for byte in payload(graph, pixels):
+                ctx.set(core.pixels.payload, byte)
                 await ctx.tick()
             ctx.set(core.pixels.valid, 0)
             ctx.set(core.start, 1)
@@ -85,4 +95,5 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None) -> 
     simulator.add_testbench(drive)
     with simulator.write_vcd(vcd) if vcd else contextlib.nullcontext():
         simulator.run()
-    return Trace(scores=scores, classes=classes, v=recorder.v, spikes=recorder.spikes), clocks
+    return Trace(scores=scores, classes=classes, current=recorder.current, v=recorder.v,
+                 spikes=recorder.spikes), clocks

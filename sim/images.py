@@ -7,7 +7,31 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ..flow import ir
 from ..flow.errors import ConfigError, unknown
+from ..hdl.encoders.spikes import pack_frames
+
+
+def input_shape(graph: ir.Graph) -> tuple[int, ...]:
+    """The shape of one image of a network: [n] pixels, or for `spikes` [T, n] events 0/1."""
+    n = graph.input.size
+    return (graph.num_steps, n) if graph.input.encoder == "spikes" else (n,)
+
+
+def shaped(graph: ir.Graph, flat: np.ndarray, where: str) -> np.ndarray:
+    """Images [batch, ...] in the network's `input_shape`; ConfigError if they have another size."""
+    shape = input_shape(graph)
+    if flat[0:1].size != np.prod(shape):
+        raise ConfigError(f"{where}: images must have {np.prod(shape)} values for this network, "
+                          f"not {flat[0:1].size}")
+    return flat.reshape(-1, *shape)
+
+
+def payload(graph: ir.Graph, image: np.ndarray) -> bytes:
+    """The bytes of one image on the link."""
+    if graph.input.encoder == "spikes":
+        return pack_frames(image)
+    return np.asarray(image).astype(np.uint8).tobytes()
 
 
 def read_images(path: Path, n: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -10,6 +10,7 @@ from ..flow import ir, tools
 from ..flow.errors import SpikeloomError, ToolError
 from ..flow.lower import top as lower_top
 from ..hdl.uart import MIN_DIVISOR
+from .images import payload
 from .reference import Trace
 
 BENCH = "spikeloom.sim.benches.replay"
@@ -17,8 +18,8 @@ CLOCK_NS = 10
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool = False,
-             note=None) -> tuple[Trace, dict]:
-    """Replay images p8 [batch, n] on the Verilog of a scheduled graph; divisor 4.
+             currents: bool = False, note=None) -> tuple[Trace, dict]:
+    """Replay images [batch, *input_shape] on the Verilog of a scheduled graph; divisor 4.
 
     Returns the trace in the reference model's form, and figures: `seconds`, `clock_edges`, `fst`
     (path of the waveforms, with `waves`). `folder` keeps the Verilog, the log and the results.
@@ -36,13 +37,15 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
     source.write_text(tools.amaranth_verilog(
         design, ports=[design.rx, design.tx, design.busy, design.cls], note=note))
     layers = [{"name": f"layer{index}", "neurons": population.size,
+               "excess": [cell.excess for cell in design.core.layers[index - 1].cells],
                "fires": index < len(graph.layers) or graph.readout.kind == "spike_count"}
               for index, (_, population) in enumerate(graph.layers, 1)]
-    np.savez(folder / "images.npz", images=np.asarray(images, np.uint8))
+    frames = [np.frombuffer(payload(graph, image), np.uint8) for image in images]
+    np.savez(folder / "images.npz", images=np.stack(frames))
     results = folder / "results.npz"
     results.unlink(missing_ok=True)
     job = {"layers": layers, "num_steps": graph.num_steps, "classes": graph.readout.size,
-           "divisor": MIN_DIVISOR, "clock_ns": CLOCK_NS}
+           "divisor": MIN_DIVISOR, "clock_ns": CLOCK_NS, "currents": currents}
     (folder / "job.json").write_text(json.dumps(job))
     runner = get_runner("icarus")
     log = folder / "icarus.log"
@@ -61,7 +64,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
         trace = Trace(
             scores=data["scores"], classes=data["classes"],
             v=[data[f"v{k}"] for k in range(len(layers))],
-            spikes=[data[f"spikes{k}"] for k in range(len(layers))])
+            spikes=[data[f"spikes{k}"] for k in range(len(layers))],
+            current=[data[f"current{k}"] for k in range(len(layers))] if currents else [])
         figures = {"seconds": float(data["seconds"]), "clock_edges": int(data["clock_edges"])}
     if waves:
         found = sorted(folder.rglob("*.fst"))

@@ -4,6 +4,13 @@ import numpy as np
 
 from spikeloom.flow import ir
 from spikeloom.hdl.neurons import Lif
+from spikeloom.sim.images import input_shape
+
+
+def random_images(rng, graph, count):
+    """Images of the kind that the network's encoder takes."""
+    shape = (count, *input_shape(graph))
+    return rng.integers(0, 2 if graph.input.encoder == "spikes" else 256, shape)
 
 
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,

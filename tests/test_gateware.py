@@ -8,11 +8,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import random_graph
+from networks import random_graph, random_images
 
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
-from spikeloom.hdl import encode, sng
+from spikeloom.hdl import sng
+from spikeloom.hdl.encoders import memory
 from spikeloom.hdl.packing import pack
 from spikeloom.hdl.popcount import popcount
 from spikeloom.sim import gateware, reference, rtl
@@ -24,7 +25,7 @@ def networks(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     depth = draw(st.integers(1, 3))
     sizes = [draw(st.integers(1, 40)), *(draw(st.integers(1, 9)) for _ in range(depth))]
-    encoder = draw(st.sampled_from(["stream", "rate"]))
+    encoder = draw(st.sampled_from(["stream", "rate", "spikes"]))
     delays = [draw(st.integers(0, 3)) for _ in range(depth)]
     if encoder == "stream":
         delays[0] = 0
@@ -52,7 +53,7 @@ def equal(graph, images) -> list[int]:
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_random_networks_are_equal_and_take_the_cycles_of_the_formula(graph, seed):
     graph = compile_graph(graph)
-    images = np.random.default_rng(seed).integers(0, 256, (2, graph.input.size))
+    images = random_images(np.random.default_rng(seed), graph, 2)
     assert equal(graph, images) == [inference_cycles(graph)] * 2
 
 
@@ -95,18 +96,19 @@ def test_a_changed_network_is_caught(what):
     assert compare(wanted, got)
 
 
-@pytest.mark.parametrize("encoder,readout", [("stream", "membrane"), ("rate", "spike_count")])
+@pytest.mark.parametrize("encoder,readout", [("stream", "membrane"), ("rate", "spike_count"),
+                                             ("spikes", "membrane")])
 def test_rtl_in_icarus_is_equal_and_changes_are_caught(encoder, readout, tmp_path):
     rng = np.random.default_rng(7)
     graph = compile_graph(random_graph(rng, sizes=(12, 6, 3), encoder=encoder, readout=readout,
                                        num_steps=3))
-    images = rng.integers(0, 256, (3, 12))
+    images = random_images(rng, graph, 3)
     got, figures = rtl.simulate(graph, images, tmp_path)
     wanted = reference.run(graph, images, trace=True)
     assert compare(wanted, got) == []
     assert figures["clock_edges"] > 0
     for what in ("weight", "threshold", "seed"):
-        if what == "seed" and encoder == "rate":
+        if what == "seed" and encoder != "stream":
             continue
         changed = compile_graph(CHANGES[what](graph))
         assert compare(reference.run(changed, images, trace=True), got), what
@@ -136,7 +138,7 @@ def test_popcount_counts(n):
 def test_stream_code_is_the_division(bits):
     m = Module()
     pixel, code = Signal(8), Signal(bits + 1)
-    m.d.comb += code.eq(encode.stream_code(m, pixel, bits))
+    m.d.comb += code.eq(memory.stream_code(m, pixel, bits))
 
     async def bench(ctx):
         for p8 in range(256):

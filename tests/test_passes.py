@@ -62,8 +62,6 @@ def test_signed_bits(lo, hi, bits):
 
 
 REFUSED = {
-    "unknown encoder for gateware 'spikes'":
-        lambda g: g.replace(input={"encoder": "spikes", "sng": None}),
     "membranes must fit 24 bits":
         lambda g: g.replace(fc2={"bias": np.full(4, 2**22, np.int32)}),
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hdl import sng
+from ...hdl import encoders, sng
 from ...hdl.packing import pack_neuron
 from ...hdl.popcount import adder_cells
 from .. import ir
@@ -119,11 +119,17 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, refractory: int) ->
 def _encoder(graph: ir.Graph) -> tuple[int, int]:
     """Cells and flip-flops of the encoder."""
     n = graph.input.size
-    if graph.input.encoder == "rate":
-        return n + 70 + 2 * n.bit_length(), n + 40
+    if graph.input.encoder != "stream":
+        address = _image_bytes(graph).bit_length()
+        register = 70 if graph.input.encoder == "rate" else 30
+        return n + register + 2 * address, n + 24 + 2 * address
     bits = graph.layers[0][0].bits
     rom = 0 if bits <= 4 else bits * (1 << bits) // 20
     return 75 + 9 * bits + rom, 50 + 5 * bits
+
+
+def _image_bytes(graph: ir.Graph) -> int:
+    return encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
 
 
 def _ebr(graph: ir.Graph) -> int:
@@ -133,8 +139,8 @@ def _ebr(graph: ir.Graph) -> int:
     deep enough is taken for each slice of the width.
     """
     n = graph.input.size
-    if graph.input.encoder == "rate":
-        return _blocks(n, 8)
+    if graph.input.encoder != "stream":
+        return _blocks(_image_bytes(graph), 8)
     bits = graph.layers[0][0].bits
     return _blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, bits + 1) + (
         2 * -(-n // EBR_WIDTH) * _blocks(1 << bits, EBR_WIDTH))

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...hdl import sng
 from .. import ir
-from ..errors import GraphError, unknown
+from ..errors import GraphError
 
 #: Widest membrane that a lowering builds, and widest read-out value on the link.
 MAX_V_BITS = 24
@@ -62,9 +62,6 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"legalize needs integer weights, not stage {graph.stage!r}; "
                          "train and quantize first")
-    if graph.input.encoder not in ("rate", "stream"):
-        raise GraphError(f"{graph.input.name}: " + unknown(
-            "encoder for gateware", graph.input.encoder, ("rate", "stream")))
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
     ranges = membrane_ranges(graph)

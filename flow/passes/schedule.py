@@ -1,6 +1,7 @@
 """Schedule: choose each layer's lowering, and count the clocks of an inference exactly."""
 
-from ...hdl.encode import rate_timestep_cycles, transpose_cycles
+from ...hdl import encoders
+from ...hdl.encoders.stream import transpose_cycles
 from ...hdl.spatial import timestep_cycles
 from .. import ir
 from ..errors import GraphError, unknown
@@ -37,21 +38,21 @@ def inference_cycles(graph: ir.Graph) -> int:
         S_l(t) = max(E_l(t-1) + 1, E_{l-1}(t) + 1)
         E_l(t) = max(S_l(t) + c_l - 1, S_{l+1}(t-1) + L_{l+1})
 
-    `stream` columns are always there; a `rate` encoder takes n clocks for the first timestep and
-    n + 1 from the clock in which its spikes are taken for each further one. The read-out takes one
-    clock a class after the last.
+    `stream` columns are always there; the other encoders take `scan_cycles` clocks for the first
+    timestep, and one more from the clock in which its spikes are taken for each further one. The
+    read-out takes one clock a class after the last.
     """
     cycles = layer_cycles(graph)
     lengths = [dense.bitstream_length for dense, _ in graph.layers]
     count, steps = len(cycles), graph.num_steps
-    rate = graph.input.encoder == "rate"
-    n = graph.input.size
+    scans = graph.input.encoder != "stream"
+    scan = encoders.KINDS[graph.input.encoder].scan_cycles(graph.input.size) if scans else 0
     start = [[0] * steps for _ in range(count)]
     end = [[-1] * steps for _ in range(count)]
-    offered = n if rate else 0
+    offered = scan
     for t in range(steps):
-        if t and rate:
-            offered = start[0][t - 1] + lengths[0] + rate_timestep_cycles(n)
+        if t and scans:
+            offered = start[0][t - 1] + lengths[0] + scan + 1
         for index in range(count):
             ready = offered if index == 0 else end[index - 1][t] + 1
             start[index][t] = max(ready, end[index][t - 1] + 1 if t else 0)
@@ -62,6 +63,6 @@ def inference_cycles(graph: ir.Graph) -> int:
 
 def load_cycles(graph: ir.Graph) -> int:
     """Clocks that preparing one image takes at most; most of them overlap with its arrival."""
-    if graph.input.encoder == "rate":
+    if graph.input.encoder != "stream":
         return 0
     return transpose_cycles(graph.input.size, graph.layers[0][0].bits)

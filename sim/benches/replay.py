@@ -53,7 +53,18 @@ class Monitor:
         self.cells = [getattr(self.scope, f"neuron{j}").v for j in range(size)]
         self.v = np.zeros((num_steps, batch, size), np.int64)
         self.spikes = np.zeros((num_steps, batch, size), np.int64)
+        self.current = np.zeros((num_steps, batch, size), np.int64)
+        self.excess = layer["excess"]
         self.at = [0, 0]
+
+    async def count(self, clock) -> None:
+        """Add up the counts of each timestep, sampled before every clock edge that uses them."""
+        counts = [getattr(self.scope, f"neuron{j}").count for j in range(len(self.cells))]
+        while True:
+            await FallingEdge(clock)
+            if int(self.scope.accumulating.value):
+                t, image = self.at
+                self.current[t, image] += [count.value.to_unsigned() for count in counts]
 
     async def watch(self) -> None:
         size = len(self.cells)
@@ -61,6 +72,7 @@ class Monitor:
             await RisingEdge(self.scope.committed)
             await ReadOnly()
             t, image = self.at
+            self.current[t, image] -= self.excess
             self.v[t, image] = [cell.value.to_signed() for cell in self.cells]
             if self.fires:
                 word = self.scope.o__payload.value.to_unsigned()
@@ -84,6 +96,8 @@ async def replay(dut) -> None:
     monitors = [Monitor(dut, layer, job["num_steps"], len(images)) for layer in job["layers"]]
     for monitor in monitors:
         cocotb.start_soon(monitor.watch())
+        if job["currents"]:
+            cocotb.start_soon(monitor.count(dut.clk))
     line = Line(dut, job["divisor"] * period)
     wanted = 6 + link.infer_reply_bytes(job["classes"])
     scores = np.zeros((len(images), job["classes"]), np.int64)
@@ -105,6 +119,7 @@ async def replay(dut) -> None:
     seconds = time.monotonic() - began
     now = cocotb.utils.get_sim_time("ns")
     arrays = {f"v{k}": m.v for k, m in enumerate(monitors)}
+    arrays |= {f"current{k}": m.current for k, m in enumerate(monitors)}
     arrays |= {f"spikes{k}": m.spikes for k, m in enumerate(monitors)}
     np.savez(folder / "results.npz", scores=scores, classes=classes, seconds=seconds,
              clock_edges=int(2 * now / period), **arrays)

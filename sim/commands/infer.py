@@ -4,6 +4,7 @@ Every answer is compared with the reference model; one that differs ends the com
 code 1.
 """
 
+import numpy as np
 from rich.progress import track
 
 from ...flow.errors import ConfigError
@@ -14,7 +15,7 @@ from ...flow.run import Run
 from ...hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 from .. import reference
 from ..host import CLOCK_HZ, RESET_BAUD, Device, NoAnswerError, SerialTransport, SimTransport
-from ..images import read_images
+from ..images import input_shape, payload, read_images, shaped
 
 #: How far a rate may be from the one asked for, in either direction.
 BAUD_TOLERANCE = 0.02
@@ -45,15 +46,15 @@ def run(args, out) -> int:
         p8, labels = opened.samples()
         count = args.count or 10
     else:
-        p8, labels = read_images(args.file, graph.input.size)
+        p8, labels = read_images(args.file, int(np.prod(input_shape(graph))))
         count = args.count or len(p8)
-    p8 = p8[:count]
+    p8 = shaped(graph, p8[:count], args.file or str(opened.samples_file))
     wanted = reference.run(graph, p8)
     device = connect(args, graph, divisor)
     try:
         images = []
         for index in track(range(len(p8)), "inferring", console=out.progress, transient=True):
-            result = device.infer(p8[index])
+            result = device.infer(np.frombuffer(payload(graph, p8[index]), np.uint8))
             scores = [int(score) for score in wanted.scores[index]]
             images.append({
                 "index": index, "class": result.cls, "scores": list(result.scores),

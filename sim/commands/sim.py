@@ -5,15 +5,17 @@ Every membrane, every spike, every score and class must be equal; there is no to
 
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...flow.errors import ConfigError, unknown
+from ...flow.errors import ConfigError, GraphError, unknown
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles
 from ...flow.run import Run
 from .. import contract, gateware, reference, rtl
+from ..images import shaped
 
 LEVELS = ("reference", "amaranth", "rtl")
 
@@ -23,6 +25,8 @@ def configure(parser) -> None:
                         help=f"rung to run: {', '.join(LEVELS)} (default: rtl)")
     parser.add_argument("--count", type=int, metavar="N",
                         help="replay the first N test images (default: 10, or all of fewer)")
+    parser.add_argument("--contract", metavar="FILE",
+                        help="run the worked examples of a contract file instead of a run's images")
     parser.add_argument("--waves", action="store_true",
                         help="keep waveforms in the run directory (FST of rtl, VCD of amaranth)")
 
@@ -30,9 +34,12 @@ def configure(parser) -> None:
 def run(args, out) -> int:
     if args.level not in LEVELS:
         raise ConfigError(unknown("level", args.level, LEVELS))
+    if args.contract:
+        return _contract(args, out)
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     p8, labels = opened.samples()
+    p8 = shaped(graph, p8, str(opened.samples_file))
     count = min(10, len(p8)) if args.count is None else args.count
     if not 1 <= count <= len(p8):
         raise ConfigError(f"--count must be in 1..{len(p8)}, the test images of this run, "
@@ -73,6 +80,40 @@ def replay(graph, p8: np.ndarray, level: str, folder: Path, *, waves: bool, out
             got, simulated = rtl.simulate(graph, p8, folder, waves=waves, note=out.note)
             figures |= simulated
     return {**figures, "seconds": time.monotonic() - start}, got
+
+
+def _contract(args, out) -> int:
+    """Every case of a contract file on one rung; the first difference of each that is not equal."""
+    cases, refused = contract.load_cases(Path(args.contract))
+    results = [{"name": name, "equal": False, "first": None, "error": why}
+               for name, why in refused.items()]
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        for case in cases:
+            out.note(f"{args.level}: {case.name}")
+            try:
+                trace = _rung(case, args.level, Path(folder) / case.name)
+            except GraphError as error:
+                results.append({"name": case.name, "equal": False, "first": None,
+                                "error": str(error)})
+                continue
+            first = contract.first_difference(case.expect, contract.image_of(trace, 0))
+            results.append({"name": case.name, "equal": first is None, "first": first})
+    order = {name: k for k, name in enumerate(contract.names(Path(args.contract)))}
+    results.sort(key=lambda item: order[item["name"]])
+    lines = [f"{item['name']}: " + ("equal" if item["equal"] else str(
+        item.get("error") or f"NOT equal: {item['first']}")) for item in results]
+    out.result({"level": args.level, "cases": results}, *lines)
+    return 0 if all(item["equal"] for item in results) else 1
+
+
+def _rung(case, level: str, folder: Path) -> reference.Trace:
+    """One case on one rung, with its currents."""
+    if level == "reference":
+        return reference.run(case.graph, case.inputs, trace=True)
+    graph = compile_graph(case.graph)
+    if level == "amaranth":
+        return gateware.simulate(graph, case.inputs, currents=True)[0]
+    return rtl.simulate(graph, case.inputs, folder, currents=True)[0]
 
 
 def compare(wanted: reference.Trace, got: reference.Trace) -> list[dict]:

@@ -1,0 +1,88 @@
+"""What `rate` and `spikes` share: scan a memory once per timestep, then offer the spikes."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..spatial import spikes_layout
+from .memory import PixelMemory
+
+
+class ScanEncoder(wiring.Component):
+    """Shifts the spikes of a timestep in, `bits_per_clock` a clock, and waits until they are taken.
+
+    A subclass says whether every timestep scans the whole image again (`rewind`), and with
+    `shift_in` what enters in a clock. The first timestep is
+    offered after `scan_cycles` clocks, each further one `scan_cycles` + 1 after the one before was
+    taken.
+    """
+
+    rewind = True
+    bits_per_clock = 1
+
+    def __init__(self, n: int, num_steps: int) -> None:
+        self.n, self.num_steps = n, num_steps
+        self.payload_bytes = self.image_bytes(n, num_steps)
+        super().__init__({
+            "pixels": In(stream.Signature(8)), "start": In(1),
+            "o": Out(stream.Signature(spikes_layout(n))),
+            "busy": Out(1),
+        })
+
+    @classmethod
+    def scan_cycles(cls, n: int) -> int:
+        """Clocks that one timestep of n inputs takes to scan."""
+        return -(-n // cls.bits_per_clock)
+
+    @classmethod
+    def image_bytes(cls, n: int, num_steps: int) -> int:
+        """Bytes of one image on the link."""
+        return cls.scan_cycles(n) * (1 if cls.rewind else num_steps)
+
+    def shift_in(self, m: Module, value, scanning, idle):
+        """The bits, lowest input first, that the byte `value` gives in a clock of the scan."""
+        raise NotImplementedError
+
+    def elaborate(self, platform):
+        m = Module()
+        size, clocks = self.payload_bytes, self.scan_cycles(self.n)
+        m.submodules.image = image = PixelMemory(size)
+        wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
+        index, upcoming = Signal(range(size)), Signal(range(size))
+        count = Signal(range(clocks))
+        remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
+        line = Signal(clocks * self.bits_per_clock)
+        idle, scanning = Signal(), Signal()
+        bits = self.shift_in(m, image.value, scanning, idle)
+        m.d.comb += [image.address.eq(upcoming), upcoming.eq(index),
+                     self.o.payload.spikes.eq(line)]
+        with m.FSM() as fsm:
+            m.d.comb += [
+                idle.eq(fsm.ongoing("idle")), scanning.eq(fsm.ongoing("scan")),
+                image.accept.eq(idle), self.busy.eq(~idle),
+            ]
+            with m.State("idle"):
+                m.d.sync += [index.eq(0), count.eq(0), self.o.payload.first.eq(1),
+                             self.o.payload.last.eq(self.num_steps == 1)]
+                with m.If(self.start):
+                    m.next = "scan"
+            with m.State("scan"):
+                m.d.comb += upcoming.eq(Mux(index == size - 1, 0, index + 1))
+                m.d.sync += [
+                    line.eq((bits << len(line) - self.bits_per_clock)
+                            | (line >> self.bits_per_clock)),
+                    index.eq(upcoming), count.eq(count + 1),
+                ]
+                with m.If(count == clocks - 1):
+                    m.d.sync += [count.eq(0), self.o.valid.eq(1)]
+                    m.next = "offer"
+            with m.State("offer"), m.If(self.o.ready):
+                m.d.sync += [
+                    self.o.valid.eq(0), self.o.payload.first.eq(0),
+                    remaining.eq(remaining - 1), self.o.payload.last.eq(remaining == 1),
+                ]
+                m.next = "scan"
+                with m.If(remaining == 0):
+                    m.d.sync += remaining.eq(self.num_steps - 1)
+                    m.next = "idle"
+        return m

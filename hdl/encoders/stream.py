@@ -1,0 +1,128 @@
+"""`stream`: pixels become stochastic streams, which meet the weights' streams clock by clock."""
+
+import numpy as np
+from amaranth.hdl import Array, Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..spatial import columns_layout
+from .memory import BLOCK_RAM, WORD, PixelMemory
+
+
+def transpose_cycles(n: int, bits: int) -> int:
+    """Clocks in which `StreamEncoder` turns a whole image into columns, all pixels being there."""
+    return -(-n // WORD) * (WORD * 2 ** bits + 3)
+
+
+class StreamEncoder(wiring.Component):
+    """`stream`: one column of all inputs' streams a clock, forwards (x) and backwards (y).
+
+    thresholds: int [2**B], R_x in the rank order of the weights' generator. As soon as 16 pixels
+    are there, their stream bits go to a column memory, word by word, one bit a clock; `start` waits
+    for the last word. An inference then reads the columns once per timestep.
+    """
+
+    def __init__(self, n: int, bits: int, thresholds: np.ndarray, num_steps: int) -> None:
+        self.n, self.bits, self.num_steps = n, bits, num_steps
+        self.thresholds = [int(r) for r in thresholds]
+        self.groups = -(-n // WORD)
+        self.payload_bytes = self.image_bytes(n, num_steps)
+        super().__init__({
+            "pixels": In(stream.Signature(8)), "start": In(1),
+            "o": Out(stream.Signature(columns_layout(n))),
+            "busy": Out(1),
+        })
+
+    @staticmethod
+    def image_bytes(n: int, num_steps: int) -> int:
+        """Bytes of one image on the link."""
+        return n
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.image = image = PixelMemory(self.n, self.bits)
+        wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
+        group = Signal(range(self.groups + 1))
+        columns_ready = Signal()
+        m.d.comb += columns_ready.eq(group == self.groups)
+        write = self._transpose(m, image, group)
+
+        t, fetch = Signal(self.bits), Signal()
+        upcoming = Signal(self.bits)
+        m.d.comb += upcoming.eq(t + fetch)
+        for index in range(self.groups):
+            m.submodules[f"columns{index}"] = memory = Memory(
+                shape=WORD, depth=1 << self.bits, init=[],
+                attrs=BLOCK_RAM)
+            port, x, y = memory.write_port(), memory.read_port(), memory.read_port()
+            low, high = index * WORD, min(self.n, (index + 1) * WORD)
+            m.d.comb += [
+                port.addr.eq(write["address"]), port.data.eq(write["word"]),
+                port.en.eq(write["strobe"] & (write["group"] == index)),
+                x.addr.eq(upcoming), y.addr.eq(~upcoming), x.en.eq(1), y.en.eq(1),
+                self.o.payload.x[low:high].eq(x.data[:high - low]),
+                self.o.payload.y[low:high].eq(y.data[:high - low]),
+            ]
+        self._play(m, image, columns_ready, t, fetch)
+        return m
+
+    def _transpose(self, m: Module, image: PixelMemory, group) -> dict:
+        """Walk t over the clocks and q over 16 pixels of a group; write a word after each q."""
+        rom = Array([Const(r, self.bits) for r in self.thresholds])
+        q, t = Signal(range(WORD)), Signal(self.bits)
+        walking, available = Signal(), Signal()
+        m.d.comb += image.address.eq(Cat(q, group))
+        needed = Signal(range(self.groups * WORD + 1))
+        m.d.comb += [
+            needed.eq(Cat(Const(0, len(q)), group + 1)),
+            available.eq((group != self.groups)
+                         & ((image.written >= needed) | (image.written == self.n))),
+        ]
+        # The address goes out, a clock later the bit is shifted in, another clock later written.
+        last = {"strobe": Signal(), "address": Signal(self.bits), "group": Signal(len(group))}
+        word, compare = Signal(WORD), Signal(self.bits)
+        taking, full = Signal(), Signal()
+        with m.If(walking):
+            m.d.sync += q.eq(q + 1)
+            with m.If(q == WORD - 1):
+                m.d.sync += t.eq(t + 1)
+                with m.If(t == (1 << self.bits) - 1):
+                    m.d.sync += [walking.eq(0), group.eq(group + 1)]
+        with m.Elif(available & ~taking & ~full & ~last["strobe"]):
+            m.d.sync += walking.eq(1)
+        m.d.sync += [
+            taking.eq(walking), compare.eq(t), full.eq(walking & (q == WORD - 1)),
+            last["strobe"].eq(full), last["address"].eq(compare),
+        ]
+        with m.If(walking):
+            m.d.sync += last["group"].eq(group)
+        with m.If(taking):
+            m.d.sync += word.eq(Cat(word[1:], image.value > rom[compare]))
+        return last | {"word": word}
+
+    def _play(self, m: Module, image: PixelMemory, columns_ready, t, fetch) -> None:
+        """Offer the columns of every timestep, the next one in each clock that takes one."""
+        requested = Signal()
+        remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
+        marks = self.o.payload
+        with m.FSM() as fsm:
+            m.d.comb += [self.busy.eq(~fsm.ongoing("idle")), image.accept.eq(fsm.ongoing("idle"))]
+            with m.State("idle"):
+                m.d.sync += [t.eq(0), marks.first.eq(1), marks.last.eq(self.num_steps == 1),
+                             remaining.eq(self.num_steps - 1)]
+                with m.If(requested & columns_ready):
+                    m.d.sync += [requested.eq(0), self.o.valid.eq(1)]
+                    m.next = "run"
+            with m.State("run"):
+                m.d.comb += fetch.eq(self.o.ready)
+                with m.If(self.o.ready):
+                    m.d.sync += t.eq(t + 1)
+                    with m.If(t == (1 << self.bits) - 1):
+                        m.d.sync += [marks.first.eq(0), marks.last.eq(remaining == 1),
+                                     remaining.eq(remaining - 1)]
+                        with m.If(remaining == 0):
+                            m.d.sync += self.o.valid.eq(0)
+                            m.next = "idle"
+        with m.If(self.start):
+            m.d.sync += requested.eq(1)
