@@ -3,8 +3,23 @@
 import numpy as np
 
 from spikeloom.flow import ir
-from spikeloom.hdl.neurons import Lif
+from spikeloom.hdl.neurons import FixedPointLif, HomeostaticLif, Lif
 from spikeloom.sim.images import input_shape
+
+
+def random_neuron(rng, kind, length, leak_shift, reset, refractory):
+    """Parameters of a kind, with thresholds of a plausible size for this bitstream length."""
+    common = {"v_threshold": int(rng.integers(length, 4 * length)), "reset": reset,
+              "refractory": refractory}
+    if kind == "fixed":
+        n = int(rng.integers(1, 9))
+        return FixedPointLif(beta=int(rng.integers(0, 2**n + 1)), n=n, **common)
+    if kind == "homeostatic":
+        lo = int(rng.integers(1, 2 * length))
+        return HomeostaticLif(up=int(rng.integers(0, length)), down=int(rng.integers(0, 4)), lo=lo,
+                              hi=lo + int(rng.integers(0, 4 * length)), leak_shift=leak_shift,
+                              **common)
+    return Lif(leak_shift=leak_shift, **common)
 
 
 def random_images(rng, graph, count):
@@ -15,7 +30,7 @@ def random_images(rng, graph, count):
 
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
-                 reset="subtract", zeros=0.1, refractory=0, delays=None):
+                 reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif"):
     """An integer chain with uniform codes, biases and thresholds of a plausible size."""
     delays = delays or [0] * (len(sizes) - 1)
     lengths = lengths or [8] * (len(sizes) - 1)
@@ -30,8 +45,7 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
             "delay": delay, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
-            "neuron": Lif(v_threshold=int(rng.integers(length, 4 * length)),
-                          leak_shift=leak_shift, reset=reset, refractory=refractory),
+            "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory),
         })
     return ir.chain(shape=(sizes[0],), encoder=encoder, layers=layers, readout=readout,
                     num_steps=num_steps,

@@ -12,7 +12,7 @@ from networks import random_graph, random_images
 
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
-from spikeloom.hdl import sng
+from spikeloom.hdl import neurons, sng
 from spikeloom.hdl.encoders import memory
 from spikeloom.hdl.packing import pack
 from spikeloom.hdl.popcount import popcount
@@ -30,7 +30,8 @@ def networks(draw):
     if encoder == "stream":
         delays[0] = 0
     return random_graph(
-        rng, sizes=sizes, encoder=encoder, delays=delays, refractory=draw(st.integers(0, 3)),
+        rng, sizes=sizes, kind=draw(st.sampled_from(sorted(neurons.KINDS))), encoder=encoder,
+        delays=delays, refractory=draw(st.integers(0, 3)),
         readout=draw(st.sampled_from(["membrane", "spike_count"])),
         num_steps=sum(delays) + draw(st.integers(1, 6)), sng=draw(st.sampled_from(sng.KINDS)),
         input_sng=draw(st.sampled_from(sng.KINDS)),
@@ -48,7 +49,7 @@ def equal(graph, images) -> list[int]:
     return clocks
 
 
-@settings(max_examples=25, deadline=None, derandomize=True,
+@settings(max_examples=60, deadline=None, derandomize=True,
           suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_random_networks_are_equal_and_take_the_cycles_of_the_formula(graph, seed):

@@ -38,12 +38,13 @@ def test_shapes_cannot_be_compiled():
         compile_graph(bare)
 
 
+@pytest.mark.parametrize("kind", ["lif", "fixed", "homeostatic"])
 @pytest.mark.parametrize("seed", range(12))
-def test_every_membrane_stays_within_its_proven_width(seed):
+def test_every_membrane_stays_within_its_proven_width(seed, kind):
     """Also with inputs that drive single neurons to their extremes."""
     rng = np.random.default_rng(seed)
     graph = compile_graph(random_graph(
-        rng, sizes=(9, 5, 3), encoder="rate", num_steps=7, readout="spike_count",
+        rng, sizes=(9, 5, 3), kind=kind, encoder="rate", num_steps=7, readout="spike_count",
         reset=["subtract", "zero"][seed % 2], leak_shift=[None, 2, 3][seed % 3]))
     weights = legalize.effective_weights(graph.layers[0][0])
     extremes = [np.where(row > 0, 255, 0) for row in weights]

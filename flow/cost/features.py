@@ -65,7 +65,7 @@ def estimate(graph: ir.Graph) -> Estimate:
     lut = ff = carry = 0
     for index, (dense, population) in enumerate(graph.layers):
         fires = index < len(graph.layers) - 1 or graph.readout.kind == "spike_count"
-        part = _layer(dense, widths[population.name], fires, population.neuron.refractory)
+        part = _layer(dense, widths[population.name], fires, population.neuron)
         layers.append(part["lc"])
         lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
     encoder, encoder_ff = _encoder(graph)
@@ -83,7 +83,7 @@ def estimate(graph: ir.Graph) -> Estimate:
         assumed=assumed)
 
 
-def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, refractory: int) -> dict[str, int]:
+def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str, int]:
     """Cells of one `spatial` layer, its neurons, and the delay in front of it."""
     table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
     codes = dense.weight.astype(np.int64)
@@ -101,10 +101,10 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, refractory: int) ->
                     downs.add(slot.down[1])
         adders = adder_cells(count)
         bits = int(v_bits[j])
-        rest = refractory.bit_length()
-        neuron = 2 * bits + 3 + (2 * rest + 2 if rest and fires else 0)
-        lc += adders + neuron + count.bit_length() // 2
-        lut += adders + neuron
+        rest = neuron.refractory.bit_length()
+        cell = 2 * bits + 3 + (2 * rest + 2 if rest and fires else 0) + neuron.extra_cells(bits)
+        lc += adders + cell + count.bit_length() // 2
+        lut += adders + cell
         carry += adders // 2 + bits
         ff += bits + count.bit_length() + adders // 2 + fires
     streams = len(ups) + len(downs)

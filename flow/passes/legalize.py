@@ -40,7 +40,7 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
         widths = np.empty(population.size, np.int64)
         for j in range(population.size):
             lo = hi = 0
-            low_seen, high_seen = 0, neuron.v_threshold if fires else 0
+            low_seen, high_seen = 0, neuron.thresholds[1] if fires else 0
             for _ in range(graph.num_steps):
                 before = (lo, hi)
                 lo, hi, wide_lo, wide_hi = neuron.after_step(

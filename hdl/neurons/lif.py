@@ -35,25 +35,36 @@ class Lif:
             return f"refractory must be in 0..255, not {self.refractory}"
         return None
 
+    @property
+    def thresholds(self) -> tuple[int, int]:
+        """The lowest and the highest threshold that can occur."""
+        return self.v_threshold, self.v_threshold
+
+    def leak(self, v: int) -> int:
+        """v after the leak."""
+        return v if self.leak_shift is None else v - (v >> self.leak_shift)
+
+    def extra_cells(self, v_bits: int) -> int:
+        """Estimate of the logic cells that a cell of this kind takes beyond a LIF's."""
+        return 0
+
     def after_step(self, lo: int, hi: int, i_lo: int, i_hi: int, fires: bool) -> tuple:
         """Interval of v after a step from [lo, hi] with I + bias in [i_lo, i_hi].
 
         Returns ``(lo, hi, widest_lo, widest_hi)``; the last two also span every value that v takes
-        within the step, those of `LifCell` at FIRE included. Exact because each operation is
-        monotone in v.
+        within the step, those of the gateware at FIRE included. Each operation is monotone in v, so
+        with one threshold the bounds are reached.
         """
         held = (lo, hi)
-        if self.leak_shift is not None:
-            lo, hi = lo - (lo >> self.leak_shift), hi - (hi >> self.leak_shift)
-        lo, hi = lo + i_lo, hi + i_hi
+        lo, hi = self.leak(lo) + i_lo, self.leak(hi) + i_hi
         widest_lo, widest_hi = lo, hi
         if fires:
-            th = self.v_threshold
-            widest_lo = lo - th
-            if hi >= th:
-                kept = [0] if self.reset == "zero" else [max(lo, th) - th, hi - th]
-                if lo < th:
-                    kept += [lo, th - 1]
+            lowest, highest = self.thresholds
+            widest_lo = lo - highest
+            if hi >= lowest:
+                kept = [0] if self.reset == "zero" else [max(lo - highest, 0), hi - lowest]
+                if lo < highest:
+                    kept += [lo, min(hi, highest - 1)]
                 lo, hi = min(kept), max(kept)
         if self.refractory:
             lo, hi = min(lo, held[0]), max(hi, held[1])
@@ -96,7 +107,7 @@ class LifCell(wiring.Component):
                  fires: bool) -> None:
         self.neuron, self.bias, self.excess, self.fires = neuron, bias, excess, fires
         super().__init__({
-            "count": In(count_bits), "phase": In(Phase), "enable": In(1), "clear": In(1),
+            "count": In(count_bits), "phase": In(self.Phase), "enable": In(1), "clear": In(1),
             "v": Out(signed(v_bits)), "spike": Out(1),
         })
 
@@ -108,32 +119,41 @@ class LifCell(wiring.Component):
         wait = Signal(range(period + 1))
         with m.If(self.clear):
             m.d.sync += wait.eq(0)
-        with m.Elif(self.enable & (self.phase == Phase.SETTLE)):
+        with m.Elif(self.enable & (self.phase == self.Phase.SETTLE)):
             with m.If(wait != 0):
                 m.d.sync += wait.eq(wait - 1)
             with m.Elif(self.spike):
                 m.d.sync += wait.eq(period)
         return wait != 0
 
+    @property
+    def shortfall(self) -> int:
+        """What the complement in LEAK leaves out, for FIRE to add."""
+        return int(self.neuron.leak_shift is not None)
+
+    def addends(self, m: Module) -> dict:
+        """What each phase adds to the membrane."""
+        p, v = self.neuron, self.v
+        constant = self.bias - self.excess + self.shortfall
+        return {
+            Phase.ACCUMULATE: self.count,
+            Phase.LEAK: 0 if p.leak_shift is None else ~(v >> p.leak_shift),
+            Phase.FIRE: constant - (p.v_threshold if self.fires else 0),
+            Phase.SETTLE: p.v_threshold,
+        }
+
     def elaborate(self, platform):
         m = Module()
-        p, v = self.neuron, self.v
-        leaky = p.leak_shift is not None
-        constant = self.bias - self.excess + leaky - (p.v_threshold if self.fires else 0)
-        addend = Signal(len(v))
+        v = self.v
+        addend, addends = Signal(len(v)), self.addends(m)
         with m.Switch(self.phase):
-            with m.Case(Phase.ACCUMULATE):
-                m.d.comb += addend.eq(self.count)
-            with m.Case(Phase.LEAK):
-                m.d.comb += addend.eq(~(v >> p.leak_shift) if leaky else 0)
-            with m.Case(Phase.FIRE):
-                m.d.comb += addend.eq(constant)
-            with m.Case(Phase.SETTLE):
-                m.d.comb += addend.eq(p.v_threshold)
+            for phase, value in addends.items():
+                with m.Case(phase):
+                    m.d.comb += addend.eq(value)
         settling = Signal()
         m.d.comb += [
             self.spike.eq(~v[-1]),
-            settling.eq((self.phase == Phase.SETTLE) & self.spike),
+            settling.eq((self.phase == self.Phase.SETTLE) & self.spike),
         ]
         moving = self.enable & ~settling
         held = self._held(m)
@@ -141,10 +161,14 @@ class LifCell(wiring.Component):
             m.d.comb += self.spike.eq(~v[-1] & ~held)
             moving = moving & ~held
         with m.If(moving):
-            m.d.sync += v.eq(v + addend)
+            m.d.sync += v.eq(self.moved(v + addend))
         cleared = self.clear
-        if p.reset == "zero" and self.fires:
+        if self.neuron.reset == "zero" and self.fires:
             cleared = cleared | (self.enable & settling)
         with m.If(cleared):
             m.d.sync += v.eq(0)
         return m
+
+    def moved(self, total):
+        """The membrane's next value; `total` is the sum with the phase's addend."""
+        return total

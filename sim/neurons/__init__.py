@@ -1,6 +1,8 @@
 """Neuron kinds of the reference model: one file each, named as in `hdl.neurons`."""
 
+from .fixed import FixedPointLifState
+from .homeostatic import HomeostaticLifState
 from .lif import LifState
 
 #: State class of each neuron kind.
-KINDS = {"lif": LifState}
+KINDS = {"lif": LifState, "fixed": FixedPointLifState, "homeostatic": HomeostaticLifState}

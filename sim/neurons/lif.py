@@ -13,26 +13,36 @@ class LifState:
         self.v = np.zeros((batch, size), np.int64)
         self.wait = np.zeros((batch, size), np.int64) if neuron.refractory else None
 
+    def leaked(self) -> np.ndarray:
+        """v after the leak: ``v - (v >> leak_shift)``."""
+        shift = self.neuron.leak_shift
+        return self.v if shift is None else self.v - (self.v >> shift)
+
+    def threshold(self) -> int | np.ndarray:
+        """The threshold of this step."""
+        return self.neuron.v_threshold
+
+    def adapt(self, spikes: np.ndarray) -> None:
+        """Move the threshold after a step; a LIF's stays."""
+
     def step(self, current: np.ndarray, bias: np.ndarray, fires: bool) -> np.ndarray:
         """Advance by one timestep; `current` int64 [batch, size]; returns spikes, the same shape.
 
         With `fires` false (membrane read-out) the neuron leaks and integrates only.
         """
         p = self.neuron
-        v = self.v
-        if p.leak_shift is not None:
-            v = v - (v >> p.leak_shift)
-        v = v + current + bias
+        v = self.leaked() + current + bias
         if not fires:
             self.v = v
             return np.zeros_like(v)
-        spikes = v >= p.v_threshold
-        reset = 0 if p.reset == "zero" else v - p.v_threshold
-        v = np.where(spikes, reset, v)
+        threshold = self.threshold()
+        spikes = v >= threshold
+        v = np.where(spikes, 0 if p.reset == "zero" else v - threshold, v)
         if self.wait is not None:
             held = self.wait > 0
             v = np.where(held, self.v, v)
             spikes = spikes & ~held
             self.wait = np.where(spikes, p.refractory, np.maximum(self.wait - 1, 0))
         self.v = v
+        self.adapt(spikes)
         return spikes.astype(np.int64)
