@@ -60,8 +60,9 @@ class Plan:
         return {argv[0]: argv[1:] for argv in commands}
 
 
-#: No design reads a word in the clock in which it writes it (`hdl.encoders.memory`). Amaranth
-#: defines such a read as the old word, for which Yosys would build a bypass around every EBR.
+#: No design uses a word that it reads in the clock in which it writes it (`hdl.encoders.memory`).
+#: Amaranth defines such a read as the old word, for which Yosys would build a bypass around every
+#: EBR.
 _MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
 
 

@@ -6,6 +6,7 @@ string and imported only when chosen, so that ``spikeloom synth`` never loads to
 """
 
 import argparse
+import errno
 import sys
 from importlib import import_module, metadata
 
@@ -85,11 +86,19 @@ def main(argv: list[str] | None = None) -> int:
               "install it with: pip install 'spikeloom[search,test]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        why = f": {error}" if str(error) else ""
-        print(f"spikeloom {name}: interrupted{why}", file=sys.stderr)
+        why = str(error) or ("files are whole, finished builds are cached; run the same command "
+                             "again to go on")
+        print(f"spikeloom {name}: interrupted: {why}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except OSError as error:
+        if verbose:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        advice = "; free some space and repeat" if error.errno == errno.ENOSPC else ""
+        print(f"spikeloom {name}: {where}{error.strerror or error}{advice}", file=sys.stderr)
         return 1
 
 

@@ -24,6 +24,7 @@ from .files import write_atomic
 FORMAT = 1
 ENCODERS = ("rate", "stream", "spikes")
 READOUTS = ("spike_count", "membrane")
+LOWERINGS = ("spatial",)
 MAX_DELAY = 8
 MAX_STEPS = 1024
 MAX_FEATURES = 65536

@@ -45,7 +45,7 @@ class Run:
         run = cls(path)
         try:
             found = json.loads(run.manifest.read_text())["format"]
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(f"{run.path}: is not a run directory (no run.json); 'spikeloom search' "
                            "or 'spikeloom train' makes one") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -94,4 +94,9 @@ class Run:
         except Exception as error:
             raise RunError(f"{self.samples_file}: is damaged ({type(error).__name__}); train or "
                            "search again") from error
+        if (p8.dtype != np.uint8 or p8.ndim < 2 or labels.dtype != np.int64
+                or labels.shape != p8.shape[:1]):
+            raise RunError(f"{self.samples_file}: must hold p8 uint8 [n, ...] and labels int64 "
+                           f"[n], not {p8.dtype} {list(p8.shape)} and {labels.dtype} "
+                           f"{list(labels.shape)}; train or search again")
         return p8.reshape(len(p8), -1), labels

@@ -1,5 +1,7 @@
 """The rules of the IR, checked between stages."""
 
+import dataclasses
+
 import numpy as np
 
 from ..hdl import neurons, sng
@@ -65,6 +67,8 @@ def _dense(node: ir.Dense, size: int) -> None:
     _between(node.name, "weight_bits", node.weight_bits, 2, node.bits + 1)
     _between(node.name, "delay", node.delay, 0, ir.MAX_DELAY)
     ir.check_sng(node.sng, node.name)
+    if node.lowering is not None and node.lowering not in ir.LOWERINGS:
+        raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
     if node.weight is None:
         return
     if node.weight.shape != (node.out_features, node.in_features):
@@ -76,6 +80,9 @@ def _dense(node: ir.Dense, size: int) -> None:
         raise GraphError(f"{node.name}: weight and bias must be finite")
     if node.weight.dtype.kind != "f":
         largest = int(np.abs(node.weight.astype(np.int64)).max(initial=0))
+        if node.bias.dtype.kind not in "iu":
+            raise GraphError(f"{node.name}: bias must be integers beside integer weights, not "
+                             f"{node.bias.dtype}")
         if largest > node.max_code:
             raise GraphError(f"{node.name}: weight codes must be in -{node.max_code}.."
                              f"{node.max_code} at weight_bits = {node.weight_bits}, not {largest}")
@@ -86,9 +93,25 @@ def _population(node: ir.Population, size: int) -> None:
         raise GraphError(f"{node.name}: size must be {size}, that of {node.src}, not {node.size}")
     if type(node.neuron) not in neurons.KINDS.values():
         raise GraphError(f"{node.name}: " + unknown("neuron", node.neuron, neurons.KINDS))
+    for field in dataclasses.fields(node.neuron):
+        value = getattr(node.neuron, field.name)
+        if not (_is_text(field, value) or _is_number(field, value)):
+            kind = getattr(field.type, "__name__", field.type)
+            raise GraphError(f"{node.name}: {field.name} must be {kind}, not {value!r}")
     problem = node.neuron.check()
     if problem:
         raise GraphError(f"{node.name}: {problem}")
+
+
+def _is_text(field, value: object) -> bool:
+    return isinstance(value, str) if field.type is str else value is None and field.default is None
+
+
+def _is_number(field, value: object) -> bool:
+    """An integer; a threshold that is still being learned may be a fraction (see quantize)."""
+    if field.type is str or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (field.name == "v_threshold" and isinstance(value, float))
 
 
 def _readout(node: ir.Readout, size: int) -> None:

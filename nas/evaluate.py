@@ -65,7 +65,7 @@ def price(graph: ir.Graph, board: Board) -> dict[str, float]:
 
 def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
     """Columns with latency and energy that follow from `lc`, `ebr` and `cycles` on a board."""
-    energy = energy_nj(board.device, columns["lc"], columns["ebr"], columns["cycles"],
+    energy = energy_nj(board.device, columns["lc"], columns["cycles"],
                        board.clock_hz)
     return {**columns, "latency_us": 1e6 * columns["cycles"] / board.clock_hz,
             "energy_nj": energy.total_nj}

@@ -128,8 +128,8 @@ class Routing:
 
 
 def front(task: Task, finalists: Sequence[Finalist]) -> list[Finalist]:
-    """The non-dominated among those placed and routed, on measured columns; fewest LCs first."""
-    routed = [item for item in finalists if item.status == "routed"]
+    """The non-dominated of those that run on the board, by measured columns; fewest LCs first."""
+    routed = [item for item in finalists if item.usable]
     table = [measured_columns(item) for item in routed]
     kept = [routed[index] for index in pareto.front(task.F(table))]
     return sorted(kept, key=lambda item: (item.measured["lc"], -item.accuracy))

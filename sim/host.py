@@ -230,6 +230,8 @@ class SerialTransport:
 def _why(error: Exception) -> str:
     """What to do about a port that cannot be opened."""
     number = getattr(error, "errno", None)
+    if number == errno.ENOTTY:
+        return "is not a serial port; give the board's, such as /dev/ttyUSB1"
     if number == errno.ENOENT:
         from serial.tools.list_ports import comports
 

@@ -50,7 +50,7 @@ def test_estimate_of_a_run_counts_its_own_weights(capsys, run_dir):
     data = as_json(capsys, "estimate", "--run", str(run_dir.path))
     assert data["estimate"]["lc"] == found.lc and not data["estimate"]["assumed"]
     assert data["microseconds_per_inference"] == pytest.approx(found.cycles / 12)
-    energy = energy_nj("UP5K", found.lc, found.ebr, found.cycles, 12e6)
+    energy = energy_nj("UP5K", found.lc, found.cycles, 12e6)
     assert data["energy"]["total_nj"] == pytest.approx(energy.total_nj)
     assert "assumed" not in shown(capsys, "estimate", "--run", str(run_dir.path))
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import random_graph, random_images
 
+from spikeloom.flow import lower
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
 from spikeloom.hdl import neurons, sng
@@ -64,6 +65,71 @@ def test_shortest_and_longest_bitstreams(length):
     graph = compile_graph(random_graph(rng, sizes=(5, 3, 2), lengths=[length, length],
                                        num_steps=2, sng="lfsr", input_sng="sobol2"))
     assert equal(graph, rng.integers(0, 256, (1, 5))) == [inference_cycles(graph)]
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_many_random_networks(graph, seed):
+    graph = compile_graph(graph)
+    images = random_images(np.random.default_rng(seed), graph, 1)
+    assert equal(graph, images) == [inference_cycles(graph)]
+
+
+CORNERS = {
+    "one of each": {"sizes": (1, 1), "num_steps": 1, "lengths": [8], "weight_bits": [2]},
+    "all weights zero": {"sizes": (9, 4, 3), "zeros": 1.1},
+    "widest weights": {"sizes": (17, 5, 3), "lengths": [16, 8], "weight_bits": [5, 4],
+                       "sng": "lfsr"},
+    "many classes": {"sizes": (5, 255), "num_steps": 2},
+    "many inputs": {"sizes": (300, 3), "num_steps": 2},
+    "a slow layer behind": {"sizes": (6, 5, 4, 3), "lengths": [8, 128, 8]},
+}
+
+
+@pytest.mark.parametrize("encoder", ["stream", "rate", "spikes"])
+@pytest.mark.parametrize("what", CORNERS)
+def test_corners(what, encoder):
+    rng = np.random.default_rng(11)
+    graph = compile_graph(random_graph(rng, encoder=encoder, **CORNERS[what]))
+    assert equal(graph, random_images(rng, graph, 1)) == [inference_cycles(graph)]
+
+
+def test_a_restart_in_the_middle_of_an_inference_leaves_no_trace():
+    rng = np.random.default_rng(3)
+    graph = compile_graph(random_graph(rng, sizes=(8, 5, 3), num_steps=5, encoder="rate"))
+    first, second = rng.integers(0, 256, (2, 8))
+    core = lower.core(graph)
+    wanted = reference.run(graph, second[None])
+
+    async def send(ctx, image):
+        ctx.set(core.restart, 1)
+        await ctx.tick()
+        ctx.set(core.restart, 0)
+        ctx.set(core.pixels.valid, 1)
+        for pixel in image:
+            ctx.set(core.pixels.payload, int(pixel))
+            await ctx.tick()
+        ctx.set(core.pixels.valid, 0)
+        ctx.set(core.start, 1)
+        await ctx.tick()
+        ctx.set(core.start, 0)
+
+    async def bench(ctx):
+        for wait in range(1, inference_cycles(graph), 7):
+            await send(ctx, first)
+            await ctx.tick().repeat(wait)
+            await send(ctx, second)
+            await ctx.tick().until(core.done)
+            assert ctx.get(core.cls) == wanted.classes[0]
+            for c in range(3):
+                ctx.set(core.select, c)
+                assert ctx.get(core.score) == wanted.scores[0, c]
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
 
 
 CHANGES = {

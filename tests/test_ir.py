@@ -67,6 +67,13 @@ RULES = {
         lambda g: g.replace(fc1={"weight": np.full((4, 6), np.nan, "f4")}),
     "v_threshold must be at least 1, not 0":
         lambda g: g.replace(pop1={"neuron": Lif(v_threshold=0)}),
+    "v_threshold must be int, not None":
+        lambda g: g.replace(pop1={"neuron": Lif(v_threshold=None)}),
+    "leak_shift must be int | None, not 'a'":
+        lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, leak_shift="a")}),
+    "refractory must be int, not 1.5":
+        lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, refractory=1.5)}),
+    "bias must be integers": lambda g: g.replace(fc1={"bias": np.zeros(4, "f4")}),
     "reset must be 'subtract' or 'zero'":
         lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, reset="none")}),
     "leak_shift must be in 1..15": lambda g: g.replace(

@@ -63,6 +63,8 @@ def test_signed_bits(lo, hi, bits):
 
 
 REFUSED = {
+    "the link carries images of at most 65535 bytes": lambda g: random_graph(
+        np.random.default_rng(0), sizes=(65536, 1), num_steps=1),
     "membranes must fit 24 bits":
         lambda g: g.replace(fc2={"bias": np.full(4, 2**22, np.int32)}),
 }
@@ -79,6 +81,9 @@ def test_what_gateware_cannot_take_is_named(words):
 def test_unknown_lowering():
     with pytest.raises(GraphError, match="did you mean 'spatial'"):
         schedule.schedule(random_graph(np.random.default_rng(0)), "spacial")
+    graph = compile_graph(random_graph(np.random.default_rng(0)))
+    with pytest.raises(GraphError, match="fc2: unknown lowering 'spatil'"):
+        graph.replace(fc2={"lowering": "spatil"}).verify()
 
 
 def test_stage_names():

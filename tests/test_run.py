@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from networks import random_graph
+from safetensors.numpy import save
 
 from spikeloom.flow import files
 from spikeloom.flow.errors import RunError, SpikeloomError
@@ -52,6 +53,15 @@ def test_missing_or_damaged_samples(tmp_path, content, words):
         run.samples_file.write_bytes(content)
     with pytest.raises(RunError, match=words):
         run.samples()
+
+
+def test_samples_of_the_wrong_form(tmp_path):
+    run = Run.create(tmp_path / "a")
+    for p8, labels in ((np.zeros((3, 4), np.float32), np.zeros(3, np.int64)),
+                       (np.zeros((3, 4), np.uint8), np.zeros(2, np.int64))):
+        run.samples_file.write_bytes(save({"p8": p8, "labels": labels}))
+        with pytest.raises(RunError, match="must hold p8 uint8"):
+            run.samples()
 
 
 def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def run(args, out) -> int:
     else:
         graph, source = graph_from(args), f"--layers {args.layers}"
     found = estimate(graph)
-    energy = energy_nj(board.device, found.lc, found.ebr, found.cycles, board.clock_hz)
+    energy = energy_nj(board.device, found.lc, found.cycles, board.clock_hz)
     used = {key: getattr(found, key) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)

@@ -19,7 +19,7 @@ def configure(parser) -> None:
     del parser
 
 
-def run(args, out) -> None:
+def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     cycles = inference_cycles(graph)
@@ -32,7 +32,7 @@ def run(args, out) -> None:
     builds = []
     for name in sorted(BOARDS):
         path = opened.build_dir(name) / REPORT
-        if not path.parent.is_dir():
+        if not path.exists():
             continue
         try:
             report = read_report(path)
@@ -43,7 +43,7 @@ def run(args, out) -> None:
         current = report.design == graph.digest()
         clock_hz = BOARDS[name].clock_hz
         microseconds = 1e6 * cycles / clock_hz
-        energy = energy_nj(report.device, report.lc, report.ebr, cycles, clock_hz)
+        energy = energy_nj(report.device, report.lc, cycles, clock_hz)
         builds.append({"board": name, "current": current,
                        "microseconds_per_inference": microseconds,
                        "energy_estimate": {**asdict(energy), "low_nj": energy.low_nj,
@@ -62,3 +62,4 @@ def run(args, out) -> None:
     data = {"run": str(opened.path), "network": network, "estimate": asdict(guess),
             "builds": builds}
     out.result(data, *shown)
+    return RunError.exit_code if any("problem" in item for item in builds) else 0

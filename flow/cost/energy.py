@@ -44,14 +44,13 @@ class Energy:
         return self.static_nj + self.clock_nj + self.logic_low_nj
 
 
-def energy_nj(device: str, lc: float, ebr: float, cycles: float, clock_hz: float) -> Energy:
+def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
     """Energy of `cycles` clocks at `clock_hz` on a device with `lc` cells in use.
 
-    `ebr` is taken and not priced (see above). Raises ConfigError for a device without figures.
+    Raises ConfigError for a device without figures.
     """
     if device not in STATIC_W:
         raise ConfigError(unknown("device with energy figures", device, STATIC_W))
-    del ebr
     seconds = cycles / clock_hz
     return Energy(
         static_nj=1e9 * STATIC_W[device] * seconds,

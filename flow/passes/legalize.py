@@ -2,16 +2,21 @@
 
 import numpy as np
 
-from ...hdl import sng
+from ...hdl import encoders, sng
 from .. import ir
 from ..errors import GraphError
 
 #: Widest membrane that a lowering builds, and widest read-out value on the link.
 MAX_V_BITS = 24
+#: The link's length field has 16 bits.
+MAX_IMAGE_BYTES = 65535
 
 
 def effective_weights(dense: ir.Dense) -> np.ndarray:
-    """Signed counts sign * w_eff[code] that a spike adds: int64 [out, in]."""
+    """Signed counts sign * w_eff[code] that a spike adds: int64 [out, in].
+
+    The reference model has its own, from the contract, so that the two can disagree.
+    """
     table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
     codes = dense.weight.astype(np.int64)
     return np.sign(codes) * table[np.abs(codes)]
@@ -62,6 +67,10 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"legalize needs integer weights, not stage {graph.stage!r}; "
                          "train and quantize first")
+    image = encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
+    if image > MAX_IMAGE_BYTES:
+        raise GraphError(f"{graph.input.name}: the link carries images of at most "
+                         f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
     ranges = membrane_ranges(graph)

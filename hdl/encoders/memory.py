@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 #: Words of the column memory, and the multiple of pixels that image memories hold.
 WORD = 16
-#: Keep memories in EBR. No port reads a word in the clock in which it is written, so a build may
-#: take such a read as undefined, and need no bypass for it.
+#: Keep memories in EBR. What a port reads in the clock in which that word is written is never used,
+#: so a build may take such a read as undefined, and need no bypass for it.
 BLOCK_RAM = {"ram_style": "block"}
 
 

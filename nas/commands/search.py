@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ...flow import config, tools
-from ...flow.errors import ConfigError, RunError
+from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
@@ -80,6 +80,10 @@ def run(args: Namespace, out: Output) -> None:
                 f"{store.count()} trainings saved in {store_path}; go on with: "
                 f"spikeloom search --run {folder} --resume") from None
     seconds["total"] = time.perf_counter() - began
+    if not rows:
+        raise FitError(f"{folder}: no network of the space meets the bounds "
+                       f"({task.counts.priced} priced); widen [search.constraints] or [space], and "
+                       "start again with --fresh")
     outcome = _outcome(task, rows, found, evaluator, seconds)
     write_atomic(folder / "search.json", json.dumps(outcome, indent=1) + "\n")
     chosen = finalists.choose(found, task.search.choose)
@@ -172,7 +176,8 @@ def _outcome(task: Task, rows: Sequence[Candidate], found: Sequence[Finalist],
 
 
 TEST_NOTE = ("the search saw the train and validation splits only; finalists were trained on both "
-             "together, and test accuracy was computed once, on the finalists' integer networks")
+             "together, and test accuracy was computed once, on the finalists' integer networks; "
+             "the front pairs the search's validation accuracy with the cells of those networks")
 
 
 def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:

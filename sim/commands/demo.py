@@ -13,7 +13,8 @@ from serial.tools import list_ports
 
 from ...flow import build, lower, targets, tools
 from ...flow.commands import flash
-from ...flow.errors import ConfigError, SpikeloomError, ToolError
+from ...flow.cost.features import estimate
+from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
 from ...flow.files import write_atomic
 from ...flow.passes.compile import compile_graph
 from ...flow.report import compare
@@ -55,7 +56,8 @@ def run(args, out) -> int:
             "simulated": args.count, "equal": equal, "report": to_builtins(report),
             "path": str(path), "flashed": False}
     connected = [] if args.no_flash else _connected(board)
-    lines = [compare(report), f"{equal} of {args.count} images through the simulated UART equal "
+    lines = [compare(report, estimate(graph)),
+             f"{equal} of {args.count} images through the simulated UART equal "
              f"to the reference model; {right:.2%} of {len(p8)} test digits right"]
     if connected:
         flash.program(board, opened, out)
@@ -70,10 +72,14 @@ def run(args, out) -> int:
 
 
 def install(path: Path) -> Run:
-    """Copy the network that ships into a run directory, or open the one that is there."""
-    if (path / "run.json").exists():
-        return Run.open(path)
+    """Copy the network that ships into a run directory, or open the copy that is there."""
     source = resources.files("spikeloom.sim") / "demo"
+    if (path / "run.json").exists():
+        opened = Run.open(path)
+        if opened.graph_file.read_bytes() != (source / "graph.safetensors").read_bytes():
+            raise RunError(f"{path}: holds another network than the one that ships; choose another "
+                           "--run, or use 'spikeloom synth' for it")
+        return opened
     for name in reversed(FILES):  # the manifest last: a directory without it is not a run
         write_atomic(path / name, (source / name).read_bytes())
     return Run.open(path)

@@ -129,10 +129,12 @@ def compare(wanted: reference.Trace, got: reference.Trace) -> list[dict]:
 
 
 def _lines(data: dict) -> list[str]:
+    labels = (f"{data['correct']} of {data['images']} labels right, {data['seconds']:.1f} s")
+    if data["level"] == "reference":
+        return [f"reference: {labels}; it is what the other levels are compared with"]
     lines = [f"{data['level']}: {data['images_equal']} of {data['images']} images equal to the "
              f"reference model ({data['compared']:,} membranes, spikes, scores and classes "
-             f"compared), {data['correct']} of {data['images']} labels right, "
-             f"{data['seconds']:.1f} s"]
+             f"compared), {labels}"]
     first = data["first"]
     if first:
         lines.append(f"first difference: image {first['image']}, {first['what']}, layer "
