@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from networks import random_graph, random_images
 from safetensors.numpy import save_file
 
 from spikeloom.flow import ir
@@ -216,3 +217,16 @@ def test_a_file_of_another_kind_inside(tmp_path):
     os.rename(tmp_path / "a.npz", tmp_path / "a.npy")
     with pytest.raises(ConfigError, match=r"is no \.npy file inside"):
         read_images(tmp_path / "a.npy", 9)
+
+
+@pytest.mark.parametrize("encoder,length", [("stream", 256), ("spikes", 8), ("rate", 8)])
+def test_slow_images_and_events_go_over_the_simulated_link_too(tmp_path, capsys, encoder, length):
+    """A long bitstream takes longer to prepare than to infer; events are frames of bits."""
+    rng = np.random.default_rng(1)
+    graph = random_graph(rng, sizes=(17, 3, 2), lengths=[length, 8], num_steps=2, encoder=encoder)
+    run = Run.create(tmp_path / "run")
+    graph.save(run.graph_file)
+    run.save_samples(random_images(rng, graph, 2), np.zeros(2))
+    assert main(["infer", "--sim", "--run", str(run.path), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["count"], data["equal"]) == (2, 2)

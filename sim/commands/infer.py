@@ -10,7 +10,7 @@ from rich.progress import track
 from ...flow.errors import ConfigError
 from ...flow.lower import design_hash, top
 from ...flow.passes.compile import compile_graph
-from ...flow.passes.schedule import inference_cycles
+from ...flow.passes.schedule import inference_cycles, load_cycles
 from ...flow.run import Run
 from ...hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 from .. import reference
@@ -91,7 +91,7 @@ def divisor_for(clock_hz: float, baud: float) -> int:
 def connect(args, graph, divisor: int | None) -> Device:
     """The device of this run's design, at the rate asked for."""
     if args.sim:
-        patience = (2 * inference_cycles(graph) + 1000) / args.clock
+        patience = (2 * (inference_cycles(graph) + load_cycles(graph)) + 1000) / args.clock
         transport = SimTransport(top(graph, divisor=MIN_DIVISOR), clock_hz=args.clock,
                                  timeout=patience)
     else:
