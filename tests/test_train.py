@@ -15,7 +15,7 @@ from spikeloom.flow.errors import ConfigError, GraphError
 from spikeloom.flow.run import Run
 from spikeloom.hdl import sng
 from spikeloom.hdl.neurons import Lif
-from spikeloom.nas import datasets, neurons, plan
+from spikeloom.nas import datasets, plan
 from spikeloom.nas.neurons.lif import LifTraining
 from spikeloom.nas.program import Program, StreamTable, shape_class
 from spikeloom.nas.train import TrainSettings, accuracy, rate_benchmark, train
@@ -269,12 +269,6 @@ def test_rate_benchmark_compares_together_with_alone():
     assert found["batch_speedup"] == pytest.approx(
         found["together_per_second"] / found["alone_per_second"])
     assert torch.get_num_threads() == threads, "training leaves torch's threads as they were"
-
-
-def test_every_neuron_kind_can_be_trained():
-    from spikeloom.hdl import neurons as hardware
-
-    assert set(neurons.KINDS) == set(hardware.KINDS)
 
 
 def command(capsys, *argv):

@@ -8,15 +8,25 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...flow import ir
-from ...flow.errors import ConfigError
+from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
 from ...flow.run import Run
-from ...hdl.neurons import Lif
+from ...hdl.neurons import KINDS, Lif
 from .. import datasets
 from ..train import Trained, TrainSettings, accuracy, plan, train
 
 #: What may be trained on, and what is then still unseen.
 FITS = ("final", "train")
+
+#: Parameters that only one neuron kind has: option, name, default, meaning.
+PARAMETERS = {
+    "fixed": (("--beta", "beta", 7, "v becomes (v * BETA) >> N in each timestep"),
+              ("--beta-bits", "n", 3, "the N of --beta")),
+    "homeostatic": (("--up", "up", 4, "the threshold grows by this after a spike"),
+                    ("--down", "down", 1, "the threshold shrinks by this without one"),
+                    ("--lo", "lo", 8, "lowest threshold after the first timestep"),
+                    ("--hi", "hi", 255, "highest threshold after the first timestep")),
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--encoder", default="stream", help="stream or rate (default: stream)")
     add("--sng", default="sobol1", help="number generator of the weights (default: sobol1)")
     add("--input-sng", default="ramp", help="number generator of stream input (default: ramp)")
+    add("--neuron", default="lif", metavar="KIND",
+        help=f"one of {', '.join(KINDS)} (default: lif)")
+    for kind, options in PARAMETERS.items():
+        for option, name, default, meaning in options:
+            add(option, type=int, dest=f"neuron_{name}", metavar=name.upper(),
+                help=f"{kind}: {meaning} (default: {default})")
     add("--leak-shift", default="none", metavar="S",
         help="v loses v >> S in each timestep; 'none' for no leak (default: none)")
     add("--reset", default="subtract", help="subtract or zero (default: subtract)")
@@ -47,6 +63,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
 
 
+def _neuron(args: argparse.Namespace) -> Lif:
+    """The neuron that the options describe; its threshold is learned."""
+    if args.neuron not in KINDS:
+        raise ConfigError("--neuron: " + unknown("neuron", args.neuron, KINDS))
+    own = {}
+    for kind, options in PARAMETERS.items():
+        for option, name, default, _ in options:
+            value = getattr(args, f"neuron_{name}")
+            if kind == args.neuron:
+                own[name] = default if value is None else value
+            elif value is not None:
+                raise ConfigError(f"{option} must be left out unless --neuron is {kind}, "
+                                  f"not {args.neuron}")
+    try:
+        leak = None if args.leak_shift == "none" else int(args.leak_shift)
+    except ValueError as error:
+        raise ConfigError(f"--leak-shift must be 'none' or an integer in 1..15, "
+                          f"not {args.leak_shift!r}") from error
+    return KINDS[args.neuron](v_threshold=1, leak_shift=leak, reset=args.reset, **own)
+
+
 def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
     """The shape-stage graph that the options describe; ConfigError or GraphError if they cannot."""
     try:
@@ -56,13 +93,8 @@ def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
     if not hidden or min(hidden) < 1:
         raise ConfigError("--hidden must be widths of at least 1, separated by commas, "
                           f"not {args.hidden!r}")
-    try:
-        leak = None if args.leak_shift == "none" else int(args.leak_shift)
-    except ValueError as error:
-        raise ConfigError(f"--leak-shift must be 'none' or an integer in 1..15, "
-                          f"not {args.leak_shift!r}") from error
     layer = {"weight_bits": args.weight_bits, "bitstream_length": args.bitstream_length,
-             "sng": args.sng, "neuron": Lif(v_threshold=1, leak_shift=leak, reset=args.reset)}
+             "sng": args.sng, "neuron": _neuron(args)}
     return ir.chain(
         shape=data.shape, encoder=args.encoder, readout=args.readout, num_steps=args.num_steps,
         input_sng=args.input_sng if args.encoder == "stream" else None,

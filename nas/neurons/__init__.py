@@ -1,6 +1,9 @@
 """Neuron kinds that can be trained: one file each, named as in `hdl.neurons`."""
 
+from .fixed import FixedPointLifTraining
+from .homeostatic import HomeostaticLifTraining
 from .lif import LifTraining
 
 #: Training class of each neuron kind.
-KINDS = {"lif": LifTraining}
+KINDS = {"lif": LifTraining, "fixed": FixedPointLifTraining,
+         "homeostatic": HomeostaticLifTraining}

@@ -21,15 +21,19 @@ class LifTraining:
     surrogate: half width of the surrogate derivative, as a share of the threshold.
     """
 
+    #: Whether the threshold moves from step to step.
+    adapts = False
+
     def __init__(self, neurons: Sequence[Lif], steps: int, dtype: torch.dtype,
                  surrogate: float) -> None:
         self.reset = neurons[0].reset
         self.steps = steps
         self.surrogate = surrogate
         self.buffers = Buffers()
-        leaks = [0.0 if n.leak_shift is None else 0.5 ** n.leak_shift for n in neurons]
-        self.leak = torch.tensor(leaks, dtype=dtype)[:, None, None] if any(leaks) else None
-        keep = 1 - torch.tensor(leaks, dtype=dtype)[:, None, None]
+        keep = torch.tensor([self.kept(n) for n in neurons], dtype=dtype)[:, None, None]
+        #: [C, 1, 1]: share of v that a leak leaves; None where no candidate has a leak.
+        self.keep = None if bool((keep == 1).all()) else keep
+        self.leak = 1 - keep
         later = torch.arange(steps)
         later = later - later[:, None]
         #: [C, T, T]: what a unit of current at step t (row) is still worth at step t' (column).
@@ -47,6 +51,27 @@ class LifTraining:
             return f"refractory must be 0 for training, not {neuron.refractory}"
         return None
 
+    @staticmethod
+    def kept(neuron: Lif) -> float:
+        """Share of v that the leak leaves, before rounding; exact in float32."""
+        return 1.0 if neuron.leak_shift is None else 1 - 0.5 ** neuron.leak_shift
+
+    def leaked(self, v: Tensor) -> Tensor:
+        """v after the leak, ``v - floor(v * 2**-leak_shift)``, in place."""
+        return v if self.keep is None else v.sub_((v * self.leak).floor_())
+
+    def adapted(self, threshold: Tensor, s: Tensor) -> Tensor:
+        """The threshold after a step with spikes s [C, B, N]; a LIF's stays."""
+        return threshold
+
+    def thresholds(self, threshold: Tensor, s: Tensor) -> Tensor:
+        """The threshold of each step, given all spikes [C, T, B, N]; an axis of 1 is constant."""
+        return threshold[:, None]
+
+    def followed(self, g: Tensor, thresholds: Tensor, s: Tensor) -> Tensor:
+        """Gradient of the first threshold, [C, 1, 1], from that of every step's, [C, T, B, N]."""
+        return g.flatten(1).sum(1)[:, None, None]
+
     def spikes(self, drive: Tensor, threshold: Tensor) -> Tensor:
         """Spikes 0/1 [C, T, B, N] from drive = I + bias, [C, T, B, N] or constant [C, 1, B, N].
 
@@ -62,13 +87,11 @@ class LifTraining:
         return _Integrate.apply(drive, steps, self)
 
 
-def _leaked(v: Tensor, leak: Tensor | None) -> Tensor:
-    """``v - floor(v * 2**-leak_shift)``, in place."""
-    return v if leak is None else v.sub_((v * leak).floor_())
-
-
 class _Fire(Function):
-    """Forward: the exact LIF. Backward: through time, the reset taken as given (detached)."""
+    """Forward: the exact neuron. Backward: through time, the reset taken as given (detached).
+
+    So are the moves of a threshold that adapts.
+    """
 
     @staticmethod
     def forward(ctx, drive: Tensor, threshold: Tensor, p: LifTraining) -> Tensor:
@@ -76,17 +99,15 @@ class _Fire(Function):
         u = p.buffers.get("u", drive, C, p.steps, B, N)
         s = p.buffers.get("s", drive, C, p.steps, B, N)
         v = p.buffers.get("v", drive, C, B, N).zero_()
-        lower = -threshold
+        now = threshold
         for t in range(p.steps):
             u_t, s_t = u[:, t], s[:, t]
-            torch.add(_leaked(v, p.leak), drive[:, t if given > 1 else 0], out=u_t)
-            torch.ge(u_t, threshold, out=s_t)
+            torch.add(p.leaked(v), drive[:, t if given > 1 else 0], out=u_t)
+            torch.ge(u_t, now, out=s_t)
             if t + 1 == p.steps:
                 break
-            if p.reset == "zero":
-                torch.addcmul(u_t, u_t, s_t, value=-1, out=v)
-            else:
-                torch.addcmul(u_t, s_t, lower, out=v)
+            torch.addcmul(u_t, s_t, u_t if p.reset == "zero" else now, value=-1, out=v)
+            now = p.adapted(now, s_t)
         ctx.save_for_backward(u, s, threshold)
         ctx.p, ctx.constant = p, given == 1
         return s
@@ -97,28 +118,31 @@ class _Fire(Function):
         p = ctx.p
         C, T, B, N = u.shape
         # ds/du = 1 / (1 + ((u - threshold) / width)**2), the derivative of an arctangent;
-        # the factor width**2 is left to the smaller products below.
-        square = (threshold * p.surrogate).square_()
-        x = torch.sub(u, threshold[:, None], out=p.buffers.get("x", u, *u.shape))
-        a = torch.div(g, torch.addcmul(square[:, None], x, x, out=x), out=x)
-        flat = a.view(C, T, B * N)
+        # where one width holds for all of a candidate, its square is left to smaller products.
+        late = p.reset != "zero" and not p.adapts
+        thresholds = p.thresholds(threshold, s)
+        square = (thresholds * p.surrogate).square_()
+        x = torch.sub(u, thresholds, out=p.buffers.get("x", u, *u.shape))
+        a = torch.div(g, torch.addcmul(square, x, x, out=x), out=x)
+        if not late:
+            a.mul_(square)
+        g_threshold = -p.followed(a, thresholds, s)
         if p.reset == "zero":
-            into = _through_resets(a.mul_(square[:, None]), s, p)
+            into = _through_resets(a, s, p)
             into = into.sum(1, keepdim=True) if ctx.constant else into
-            g_threshold = -flat.sum((1, 2))[:, None, None]
         else:
             worth = p.memory.sum(1, keepdim=True) if ctx.constant else p.memory
-            into = torch.bmm(worth * square, flat).view(C, -1, B, N)
-            g_threshold = -flat.sum((1, 2))[:, None, None] * square
+            if late:
+                worth, g_threshold = worth * square[:, 0], g_threshold * square[:, 0]
+            into = torch.bmm(worth, a.view(C, T, B * N)).view(C, -1, B, N)
         return into, g_threshold, None
 
 
 def _through_resets(a: Tensor, s: Tensor, p: LifTraining) -> Tensor:
     """Gradient of the drive where a spike clears the membrane."""
     out = a.clone()
-    keep = None if p.leak is None else 1 - p.leak
     for t in range(a.shape[1] - 2, -1, -1):
-        later = out[:, t + 1] if keep is None else out[:, t + 1] * keep
+        later = out[:, t + 1] if p.keep is None else out[:, t + 1] * p.keep
         out[:, t].add_(later).addcmul_(later, s[:, t], value=-1)
     return out
 
@@ -133,7 +157,7 @@ class _Integrate(Function):
         out = torch.empty_like(v)
         ends = steps.tolist()
         for t in range(max(ends)):
-            v = _leaked(v, p.leak).add_(drive[:, t if given > 1 else 0])
+            v = p.leaked(v).add_(drive[:, t if given > 1 else 0])
             if t + 1 in ends:
                 done = steps == t + 1
                 out[done] = v[done]
