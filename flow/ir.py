@@ -131,6 +131,10 @@ class Graph:
         """The (dense, population) pairs in order."""
         return tuple(zip(self.nodes[1:-1:2], self.nodes[2:-1:2]))
 
+    def fires(self, index: int) -> bool:
+        """Whether layer `index` spikes: all do, but the last one under `membrane` read-out."""
+        return index < len(self.layers) - 1 or self.readout.kind != "membrane"
+
     @property
     def stage(self) -> str:
         """`shape`, `float`, `integer` or `scheduled`."""

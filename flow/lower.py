@@ -35,7 +35,7 @@ def core(graph: ir.Graph) -> Core:
         layers.append(SpatialLayer(
             effective_weights(dense), length=dense.bitstream_length, neuron=population.neuron,
             bias=dense.bias, v_bits=population.v_bits,
-            fires=not (membrane and index == len(graph.layers) - 1),
+            fires=graph.fires(index),
             columns=index == 0 and graph.input.encoder == "stream"))
     membranes = [cell.v for cell in layers[-1].cells] if membrane else None
     readout = Readout(graph.readout.size, graph.num_steps, membranes)

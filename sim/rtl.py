@@ -38,7 +38,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
         design, ports=[design.rx, design.tx, design.busy, design.cls], note=note))
     layers = [{"name": f"layer{index}", "neurons": population.size,
                "excess": [cell.excess for cell in design.core.layers[index - 1].cells],
-               "fires": index < len(graph.layers) or graph.readout.kind == "spike_count"}
+               "fires": graph.fires(index - 1)}
               for index, (_, population) in enumerate(graph.layers, 1)]
     frames = [np.frombuffer(payload(graph, image), np.uint8) for image in images]
     np.savez(folder / "images.npz", images=np.stack(frames))

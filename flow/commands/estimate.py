@@ -114,7 +114,8 @@ def _lines(data: dict, found: Estimate, energy) -> list[str]:
     ]
     if found.assumed:
         lines.append("assumed weights: codes normally distributed with a standard deviation of "
-                     f"{ASSUMED_SPREAD:g} of the largest, no biases; trained ones will differ")
+                     f"{ASSUMED_SPREAD:g} of the largest, no biases; trained ones spread wider and "
+                     "cost more, on digits up to 57 %")
     lines.append("it should fit; 'spikeloom synth' measures it" if not data["problem"] else
                  f"does not fit: {data['problem']}")
     return lines

@@ -36,7 +36,7 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
     """
     out = {}
     for index, (dense, population) in enumerate(graph.layers):
-        fires = index < len(graph.layers) - 1 or graph.readout.kind == "spike_count"
+        fires = graph.fires(index)
         weights = effective_weights(dense)
         bias = dense.bias.astype(np.int64)
         lows = np.minimum(weights, 0).sum(1) + bias

@@ -14,10 +14,8 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
 
 def layer_cycles(graph: ir.Graph) -> list[int]:
     """Clocks per timestep of each layer."""
-    last = len(graph.layers) - 1
     return [
-        timestep_cycles(dense.bitstream_length, population.neuron,
-                        index < last or graph.readout.kind == "spike_count")
+        timestep_cycles(dense.bitstream_length, population.neuron, graph.fires(index))
         for index, (dense, population) in enumerate(graph.layers)
     ]
 
