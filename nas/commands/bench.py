@@ -25,12 +25,12 @@ def run(args, out) -> int:
     if args.list:
         out.result({"names": wanted}, *wanted)
         return 0
-    figures = bench.Bench(out.note, args.jobs).run(wanted)
-    bench.save(figures, FILE)
+    found = bench.Bench(out.note, args.jobs).run(wanted)
+    bench.save(found, FILE)
     table = Table("figure", "value", "unit", "goal", "holds")
-    for figure in figures:
+    for figure in found:
         verdict = {True: "yes", False: "NO", None: ""}[figure.holds]
         value = f"{figure.value:,}" if isinstance(figure.value, int) else f"{figure.value:.4g}"
         table.add_row(figure.name, value, figure.unit, figure.goal, verdict)
-    out.result({"figures": [asdict(f) for f in figures], "file": str(FILE)}, table, str(FILE))
+    out.result({"figures": [asdict(f) for f in found], "file": str(FILE)}, table, str(FILE))
     return 0

@@ -1,0 +1,59 @@
+"""The reference model's speed, the `spatial` lowering, and co-simulation."""
+
+import time
+from collections.abc import Callable
+
+from ...flow import build, targets
+from ...flow.passes.compile import compile_graph
+from ...sim import reference, rtl
+from ...sim.commands.sim import compare
+from .. import datasets
+from ..bench import FOLDER, Bench, group
+from ..train import TrainSettings, train
+from .networks import shapes, uniform
+
+
+@group(reference__digits_seconds=("s", "<= 0.5"))
+def reference_model(bench: Bench) -> dict:
+    """1,000 digits through 64-32-10 with T = 8."""
+    p8 = datasets.load("digits").final.p8[:1000]
+    graph = uniform((64, 32, 10))
+    best = min(_timed(lambda: reference.run(graph, p8, trace=True)) for _ in range(3))
+    return {"reference.digits_seconds": (best, "64-32-10, T = 8, 1,000 images in one batch, every "
+                                               "membrane and spike kept; fastest of three")}
+
+
+def _timed(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+@group(spatial__lc_per_synapse=("LCs", "<= 2.0"), spatial__fmax_mhz=("MHz", ">= 45"))
+def spatial(bench: Bench) -> dict:
+    """64-32-10 with uniform weights on an HX8K, top level with link, encoder and all."""
+    graph = compile_graph(uniform((64, 32, 10)))
+    report = build.build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
+                               note=bench.note)
+    synapses = 64 * 32 + 32 * 10
+    detail = (f"64-32-10, weights uniform over 15 values, L = 8, HX8K with link: {report.lc} LCs, "
+              f"seed {report.seed}, {report.router}")
+    return {"spatial.lc_per_synapse": (report.lc / synapses, detail),
+            "spatial.fmax_mhz": (report.fmax_mhz, detail)}
+
+
+@group(cosim__images_equal=("images", ">= 100"), cosim__mismatches=("images", "<= 0"))
+def cosim(bench: Bench) -> dict:
+    """100 test images through the RTL of the trained 64-32-10 network, by its UART, in Icarus."""
+    data = datasets.load("digits")
+    graph = compile_graph(train([shapes(uniform((64, 32, 10)))], data.final, None,
+                                TrainSettings(epochs=60), [0])[0].graph)
+    images = data.test.p8[:100]
+    wanted = reference.run(graph, images, trace=True)
+    got, figures = rtl.simulate(graph, images, FOLDER / "cosim", note=bench.note)
+    different = compare(wanted, got)
+    compared = sum(a.size for a in (*wanted.v, *wanted.spikes))
+    detail = (f"64-32-10 trained on digits, T = 8; {compared:,} membranes and spikes and all "
+              f"scores compared, {figures['seconds']:.0f} s of simulation")
+    return {"cosim.images_equal": (len(images) - len(different), detail),
+            "cosim.mismatches": (len(different), detail)}

@@ -1,0 +1,30 @@
+"""Networks that several figures measure."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from ...flow import ir
+from ...hdl.neurons import Lif
+
+
+def shapes(graph: ir.Graph) -> ir.Graph:
+    """The shape-stage graph of a trained one."""
+    changes: dict = {}
+    for dense, population in graph.layers:
+        changes[dense.name] = {"weight": None, "bias": None, "lowering": None}
+        changes[population.name] = {"v_bits": None}
+    return graph.replace(**changes)
+
+
+def uniform(sizes: tuple[int, ...], *, num_steps: int = 8, seed: int = 0) -> ir.Graph:
+    """A chain with 4-bit weights uniform over all 15 values, L = 8, `stream` input."""
+    rng = np.random.default_rng(seed)
+    layers = [{
+        "out_features": n_out, "weight_bits": 4, "bitstream_length": 8, "sng": "sobol1",
+        "weight": rng.integers(-7, 8, (n_out, n_in)).astype(np.int16),
+        "bias": rng.integers(-8, 9, n_out).astype(np.int32),
+        "neuron": Lif(v_threshold=24, leak_shift=2),
+    } for n_in, n_out in pairwise(sizes)]
+    return ir.chain(shape=sizes[:1], encoder="stream", input_sng="ramp", layers=layers,
+                    readout="membrane", num_steps=num_steps).verify()
