@@ -1,52 +1,26 @@
-"""Random integer networks for tests."""
+"""Random integer networks for tests, and their choices drawn by Hypothesis."""
 
-import numpy as np
+from hypothesis import strategies as st
 
-from spikeloom.flow import ir
-from spikeloom.hdl.neurons import FixedPointLif, HomeostaticLif, Lif
-from spikeloom.sim.images import input_shape
+from spikeloom.sim.random_networks import random_graph, random_images, random_network
 
-
-def random_neuron(rng, kind, length, leak_shift, reset, refractory):
-    """Parameters of a kind, with thresholds of a plausible size for this bitstream length."""
-    common = {"v_threshold": int(rng.integers(length, 4 * length)), "reset": reset,
-              "refractory": refractory}
-    if kind == "fixed":
-        n = int(rng.integers(1, 9))
-        return FixedPointLif(beta=int(rng.integers(0, 2**n + 1)), n=n, **common)
-    if kind == "homeostatic":
-        lo = int(rng.integers(1, 2 * length))
-        return HomeostaticLif(up=int(rng.integers(0, length)), down=int(rng.integers(0, 4)), lo=lo,
-                              hi=lo + int(rng.integers(0, 4 * length)), leak_shift=leak_shift,
-                              **common)
-    return Lif(leak_shift=leak_shift, **common)
+__all__ = ["networks", "random_graph", "random_images"]
 
 
-def random_images(rng, graph, count):
-    """Images of the kind that the network's encoder takes."""
-    shape = (count, *input_shape(graph))
-    return rng.integers(0, 2 if graph.input.encoder == "spikes" else 256, shape)
+class Drawn:
+    """A `Chooser` whose choices Hypothesis makes, and shrinks."""
+
+    def __init__(self, draw) -> None:
+        self.draw = draw
+
+    def integer(self, lo, hi):
+        return self.draw(st.integers(lo, hi))
+
+    def among(self, options):
+        return self.draw(st.sampled_from(options))
 
 
-def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
-                 sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
-                 reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif"):
-    """An integer chain with uniform codes, biases and thresholds of a plausible size."""
-    delays = delays or [0] * (len(sizes) - 1)
-    lengths = lengths or [8] * (len(sizes) - 1)
-    weight_bits = weight_bits or [4] * (len(sizes) - 1)
-    layers = []
-    for n_in, n_out, length, w, delay in zip(sizes, sizes[1:], lengths, weight_bits, delays,
-                                             strict=False):
-        top = 2 ** (w - 1) - 1
-        codes = rng.integers(-top, top + 1, (n_out, n_in))
-        codes[rng.random(codes.shape) < zeros] = 0
-        layers.append({
-            "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
-            "delay": delay, "weight": codes.astype(np.int16),
-            "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
-            "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory),
-        })
-    return ir.chain(shape=(sizes[0],), encoder=encoder, layers=layers, readout=readout,
-                    num_steps=num_steps,
-                    input_sng=input_sng if encoder == "stream" else None).verify()
+@st.composite
+def networks(draw):
+    """Integer graphs."""
+    return random_network(Drawn(draw))

@@ -8,38 +8,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import random_graph, random_images
+from networks import networks, random_graph, random_images
 
 from spikeloom.flow import lower
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
-from spikeloom.hdl import neurons, sng
 from spikeloom.hdl.encoders import memory
 from spikeloom.hdl.packing import pack
 from spikeloom.hdl.popcount import popcount
 from spikeloom.sim import gateware, reference, rtl
 from spikeloom.sim.commands.sim import compare
-
-
-@st.composite
-def networks(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    depth = draw(st.integers(1, 3))
-    sizes = [draw(st.integers(1, 40)), *(draw(st.integers(1, 9)) for _ in range(depth))]
-    encoder = draw(st.sampled_from(["stream", "rate", "spikes"]))
-    delays = [draw(st.integers(0, 3)) for _ in range(depth)]
-    if encoder == "stream":
-        delays[0] = 0
-    return random_graph(
-        rng, sizes=sizes, kind=draw(st.sampled_from(sorted(neurons.KINDS))), encoder=encoder,
-        delays=delays, refractory=draw(st.integers(0, 3)),
-        readout=draw(st.sampled_from(["membrane", "spike_count"])),
-        num_steps=sum(delays) + draw(st.integers(1, 6)), sng=draw(st.sampled_from(sng.KINDS)),
-        input_sng=draw(st.sampled_from(sng.KINDS)),
-        lengths=[2 ** draw(st.integers(3, 6)) for _ in range(depth)],
-        weight_bits=[draw(st.integers(2, 4)) for _ in range(depth)],
-        leak_shift=draw(st.sampled_from([None, 1, 2, 3])),
-        reset=draw(st.sampled_from(["subtract", "zero"])))
 
 
 def equal(graph, images) -> list[int]:
