@@ -61,7 +61,7 @@ class Dense:
     weight_bits: int
     bitstream_length: int
     sng: str
-    delay: int = 0
+    delay: int | tuple[int, ...] = 0
     lowering: str | None = None
     weight: np.ndarray | None = field(default=None, repr=False, compare=False)
     bias: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -80,6 +80,16 @@ class Dense:
     @property
     def max_code(self) -> int:
         return (1 << (self.weight_bits - 1)) - 1
+
+    @property
+    def delays(self) -> np.ndarray:
+        """Timesteps that each input axon takes: int64 [in_features]."""
+        return np.broadcast_to(np.array(self.delay, np.int64), self.in_features)
+
+    @property
+    def max_delay(self) -> int:
+        """The largest of `delays`."""
+        return int(self.delays.max())
 
 
 @dataclass(frozen=True, kw_only=True)
