@@ -38,6 +38,13 @@ class Board:
         """A fresh platform; each serves one build."""
         return self.make_platform()
 
+    @property
+    def ports(self) -> dict[str, str]:
+        """Names of a build's top-level ports, as Amaranth makes them: clk, rx, tx."""
+        uart = "_".join(map(str, self.uart))
+        return {"clk": f"{self.platform().default_clk}_0__io", "rx": f"{uart}__rx__io",
+                "tx": f"{uart}__tx__io"}
+
     def pins(self, top) -> "Pins":
         """`top` (signals rx, tx, busy, cls) connected to this board's pins."""
         return Pins(self, top)

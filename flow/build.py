@@ -29,6 +29,7 @@ from .report import Report, decode_report, write_report
 Note = Callable[[str], None]
 
 BITSTREAM = "top.bin"
+CONSTRAINTS = "top.pcf"
 REPORT = "report.json"
 
 #: In this order. router1, nextpnr's own default, gives circuits a few percent faster, but on dense
@@ -80,7 +81,7 @@ def prepare(top, board: Board, *, design: str) -> Plan:
 
 def build(top, board: Board, *, design: str, seed: int = 1, out_dir: Path | None = None,
           use_cache: bool = True, must_fit: bool = True, note: Note | None = None) -> Report:
-    """Place and route one design; writes top.bin, report.json and logs to `out_dir` if given.
+    """Place and route one design; writes top.bin, its top.pcf, report.json and logs to `out_dir`.
 
     Raises FitError if it does not fit (with must_fit=False returns a report of the counts, where
     `fits` is False, and writes nothing), ToolError if a tool is missing, fails or takes too long.
@@ -104,7 +105,7 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
         if not best.fits and must_fit:
             raise FitError(f"{board.name}: {best.problem}")
         if out_dir is not None and best.fits:
-            for name, content in files.items():
+            for name, content in {CONSTRAINTS: plan.files[CONSTRAINTS], **files}.items():
                 if name != REPORT:
                     write_atomic(Path(out_dir) / name, content)
             # Last, so that a report never speaks of a bitstream that is not there.
@@ -119,6 +120,17 @@ def build_graph(graph: Graph, board: Board, **options) -> Report:
     return build(top(graph), board, design=graph.digest(), **options)
 
 
+def netlist(top, board: Board, *, design: str, note: Note | None = None) -> bytes:
+    """The netlist (Yosys' JSON) that place and route would be given, from the cache if it is there.
+
+    Raises ToolError as `build`.
+    """
+    plan = prepare(top, board, design=design)
+    found = {item.tool.name: item for item in tools.prepare(["yosys"], note)}
+    builder = _Builder(plan, found, cache.Cache(), None, note or (lambda text: None))
+    return gzip.decompress(builder.netlist()["top.json.gz"])
+
+
 @dataclass(frozen=True)
 class _Builder:
     plan: Plan
@@ -127,20 +139,27 @@ class _Builder:
     out_dir: Path | None
     note: Note
 
+    @property
+    def netlist_key(self) -> str:
+        return cache.key("netlist", self.plan.digest, self.found["yosys"].identity)
+
+    def netlist(self) -> dict[str, bytes]:
+        """The files of the netlist, from the cache or synthesised."""
+        files = self.cache.get(self.netlist_key, self.note)
+        if files is None:
+            files = self._synthesise()
+            self.cache.put(self.netlist_key, files)
+        return files
+
     def result(self, seed: int) -> tuple[Report, dict[str, bytes]]:
         """The report of one seed and the files that belong to it."""
         identities = {name: item.identity for name, item in self.found.items()}
-        netlist_key = cache.key("netlist", self.plan.digest, identities["yosys"])
-        key = cache.key("routed", netlist_key, identities["nextpnr-ice40"], identities["icepack"],
-                        _NEXTPNR_OPTIONS, ROUTERS, seed)
+        key = cache.key("routed", self.netlist_key, identities["nextpnr-ice40"],
+                        identities["icepack"], _NEXTPNR_OPTIONS, ROUTERS, seed)
         files = self.cache.get(key, self.note)
         cached = files is not None
         if files is None:
-            netlist = self.cache.get(netlist_key, self.note)
-            if netlist is None:
-                netlist = self._synthesise()
-                self.cache.put(netlist_key, netlist)
-            files = self._route(netlist, seed, identities)
+            files = self._route(self.netlist(), seed, identities)
             self.cache.put(key, files)
         else:
             self.note(f"{self.plan.board.name}, seed {seed}: from the cache")
@@ -175,7 +194,7 @@ class _Builder:
         start = time.monotonic()
         with self.cache.workspace() as folder:
             (folder / "top.json").write_bytes(gzip.decompress(netlist["top.json.gz"]))
-            (folder / "top.pcf").write_text(self.plan.files["top.pcf"])
+            (folder / CONSTRAINTS).write_text(self.plan.files[CONSTRAINTS])
             for router in ROUTERS:
                 self.note(f"{board.name}: place and route, seed {seed}, {router}, with "
                           f"{identities['nextpnr-ice40']}")
@@ -213,6 +232,7 @@ class _Builder:
         """Run one command of the plan in `folder`; returns its seconds."""
         log = folder / f"{name}.out"
         detail = folder / {"yosys": "top.rpt", "nextpnr-ice40": "top.tim"}.get(name, log.name)
+        detail.unlink(missing_ok=True)  # of the router before, which this one would be judged by
 
         def stuck() -> bool:
             return detail.is_file() and routing_is_stuck(detail.read_text(errors="replace"))

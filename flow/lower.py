@@ -5,6 +5,7 @@ from ..hdl.core import Core
 from ..hdl.delay import SpikeDelay
 from ..hdl.readout import Readout
 from ..hdl.spatial import SpatialLayer
+from ..hdl.trace import Traces
 from . import ir
 from .errors import GraphError
 from .passes.legalize import effective_weights
@@ -15,8 +16,8 @@ def design_hash(graph: ir.Graph) -> bytes:
     return bytes.fromhex(graph.digest())[:8]
 
 
-def core(graph: ir.Graph) -> Core:
-    """The inference engine of a scheduled graph."""
+def core(graph: ir.Graph, *, trace: bool = False) -> Core:
+    """The inference engine of a scheduled graph; with `trace`, the one of its proof build."""
     if graph.stage != "scheduled":
         raise GraphError(f"lowering needs a scheduled graph, not stage {graph.stage!r}; "
                          "run compile_graph first")
@@ -39,11 +40,15 @@ def core(graph: ir.Graph) -> Core:
             columns=index == 0 and graph.input.encoder == "stream"))
     membranes = [cell.v for cell in layers[-1].cells] if membrane else None
     readout = Readout(graph.readout.size, graph.num_steps, membranes)
-    return Core(encoder, layers, readout, num_steps=graph.num_steps, delays=delays)
+    return Core(encoder, layers, readout, num_steps=graph.num_steps, delays=delays,
+                traces=Traces(layers) if trace else None)
 
 
-def top(graph: ir.Graph, divisor: int = 104):
-    """The whole design with its UART link; `divisor` is the clocks per bit at reset."""
+def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False):
+    """The whole design with its UART link; `divisor` is the clocks per bit at reset.
+
+    With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`).
+    """
     from ..hdl.top import Top
 
-    return Top(core(graph), design_hash(graph), divisor=divisor)
+    return Top(core(graph, trace=trace), design_hash(graph), divisor=divisor)

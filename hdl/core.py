@@ -14,17 +14,21 @@ class Core(wiring.Component):
     inference. `restart` forgets the pixels received so far, and any inference under way;
     `start` says that the image is complete. `done` is then high, with `cls` and the scores,
     until the next `restart`; `score` is that of class `select`, combinationally. `delays` has, for
-    each layer, the component in front of it that delays its input, or None.
+    each layer, the component in front of it that delays its input, or None. `traces` (see `trace`)
+    makes it a proof build: `trace` is then byte `select` of the `4 * n_traces` of its checksums.
     """
 
-    def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list) -> None:
+    def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list,
+                 traces=None) -> None:
         self.encoder, self.layers, self.readout = encoder, layers, readout
-        self.delays = delays
+        self.delays, self.traces = delays, traces
+        self.n_traces = len(layers) if traces is not None else 0
         self.n_inputs, self.n_classes = encoder.payload_bytes, readout.n
         self.num_steps = num_steps
         super().__init__({
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
             "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
+            "trace": Out(8),
         })
 
     def elaborate(self, platform):
@@ -48,4 +52,10 @@ class Core(wiring.Component):
             self.done.eq(self.readout.done), self.cls.eq(self.readout.cls),
             self.score.eq(self.readout.score),
         ]
+        if self.traces is not None:
+            m.submodules.traces = fresh(self.traces)
+            m.d.comb += [
+                self.traces.select.eq(self.select), self.trace.eq(self.traces.byte),
+                self.done.eq(self.readout.done & ~self.traces.busy),
+            ]
         return m

@@ -6,7 +6,8 @@ head is a `Command` in a request and a `Status` in a reply. The checksum, CRC-16
 
     INFO     payload: none              reply: `INFO_REPLY`
     INFER    payload: n_inputs pixels   reply: the first `TAG_BYTES` of INFO's, a score per class
-                                        (24 bits, little-endian two's complement), the class
+                                        (24 bits, little-endian two's complement), the class; in a
+                                        proof build, a CRC-32 per layer (little-endian, `trace`)
     DIVISOR  payload: clocks per bit,   reply: empty, at the old rate; then the rate changes
              16 bit little-endian
 
@@ -25,12 +26,13 @@ from amaranth.lib.wiring import In, Out
 
 from .uart import DIVISOR_BITS, MAX_DIVISOR, MIN_DIVISOR
 
-PROTOCOL = 1
+PROTOCOL = 2
 #: Different, so that a line that echoes is not taken for a device.
 SYNC_REQUEST, SYNC_REPLY = 0xA5, 0x5A
-#: Reply to INFO: protocol, design hash, n_inputs, n_classes, num_steps, bytes per score.
+#: Reply to INFO: protocol, design hash, n_inputs, n_classes, num_steps, traced layers.
 INFO_REPLY = struct.Struct("<B8sHHHB")
-DESIGN_BYTES, SCORE_BYTES = 8, 3
+DESIGN_BYTES, SCORE_BYTES, CRC_BYTES = 8, 3, 4
+MAX_TRACES = 63
 #: What each INFER repeats of `INFO_REPLY`: protocol and half the hash.
 TAG_BYTES = 5
 #: 8,192 bit times: 71 ms at 115,200 baud, longer than a host's gaps between USB packets.
@@ -66,9 +68,9 @@ def frame(sync: int, head: int, payload: bytes = b"") -> bytes:
     return bytes([sync]) + body + struct.pack(">H", crc16(body))
 
 
-def infer_reply_bytes(n_classes: int) -> int:
+def infer_reply_bytes(n_classes: int, n_traces: int = 0) -> int:
     """Payload length of the reply to INFER."""
-    return TAG_BYTES + SCORE_BYTES * n_classes + 1
+    return TAG_BYTES + SCORE_BYTES * n_classes + 1 + CRC_BYTES * n_traces
 
 
 def crc_step(crc, folded):
@@ -88,25 +90,29 @@ class Phase(IntEnum):
     CONSTANTS = 1
     RESULT = 2
     TRAILER = 3
+    TRACE = 4
 
 
 class Link(wiring.Component):
     """Serves requests, one at a time: bytes in `i`, bytes out `o`, the rest mirrors a core's ports.
 
     design: 8 bytes that identify the network. divisor: the UART's at reset; the port is the present
-    one. `tick` strobes once per bit time. `busy` is high from a sync byte to the end of the reply.
+    one. n_traces: the layers whose checksums an inference answers, 0 but in a proof build. `tick`
+    strobes once per bit time. `busy` is high from a sync byte to the end of the reply.
     `i` has no back-pressure, so `pixels` offers each pixel for one clock, against the usual rule of
     streams; one that is not taken is lost, and the request answered with REFUSED.
     """
 
     def __init__(self, n_inputs: int, n_classes: int, num_steps: int, design: bytes,
-                 divisor: int = 104, silence_bits: int = SILENCE_BITS) -> None:
+                 divisor: int = 104, silence_bits: int = SILENCE_BITS, n_traces: int = 0) -> None:
+        assert 0 <= n_traces <= MAX_TRACES
         assert 1 <= n_inputs < 1 << 16 and 1 <= n_classes <= 256 and len(design) == DESIGN_BYTES
         assert MIN_DIVISOR <= divisor <= MAX_DIVISOR
         self.n_inputs = n_inputs
         self.n_classes = n_classes
+        self.n_traces = n_traces
         self.silence_bits = silence_bits
-        self.info = INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, SCORE_BYTES)
+        self.info = INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, n_traces)
         super().__init__({
             "i": In(stream.Signature(8, always_ready=True)),
             "o": Out(stream.Signature(8)),
@@ -120,20 +126,25 @@ class Link(wiring.Component):
             "cls": In(8),
             "select": Out(8),
             "score": In(signed(24)),
+            "trace": In(8),
         })
 
     def elaborate(self, platform) -> Module:
         m = Module()
         command = Signal(2, reset_less=True)
         status = Signal(3, reset_less=True)
-        phase = Signal(2, reset_less=True)
-        index = Signal(range(max(self.n_inputs, self.n_classes, len(self.info))), reset_less=True)
+        phase = Signal(3 if self.n_traces else 2, reset_less=True)
+        index = Signal(range(max(self.n_inputs, self.n_classes, len(self.info),
+                                 CRC_BYTES * self.n_traces)), reset_less=True)
         part = Signal(2, reset_less=True)  # byte of a header, a length, a score or a checksum
         pending = Signal(DIVISOR_BITS, reset_less=True)
         crc = Signal(16, reset_less=True)
-        clear, covered, replying = Signal(), Signal(), Signal()
+        clear = Signal()
+        covered = Signal()
+        replying = Signal()
         byte, reply = self.i.payload, self.o.payload
-        got, sent = self.i.valid, Signal()
+        got = self.i.valid
+        sent = Signal()
         asked, answered = self._payload_bytes(m, command)
         is_infer, is_divisor = command == Command.INFER, command == Command.DIVISOR
         m.d.comb += [
@@ -244,7 +255,9 @@ class Link(wiring.Component):
         header = Array([SYNC_REPLY, status, length[:8], length[8:]])[part]
         constant = Array(self.info)[index[:4]]
         result = Cat(self.score, self.cls).word_select(part, 8)
-        m.d.comb += reply.eq(Array([header, constant, result, crc[8:]])[phase])
+        replies = {Phase.HEADER: header, Phase.CONSTANTS: constant, Phase.RESULT: result,
+                   Phase.TRAILER: crc[8:], Phase.TRACE: self.trace}
+        m.d.comb += reply.eq(Array(replies[k] for k in range(5 if self.n_traces else 4))[phase])
         with m.If(sent), m.Switch(phase):
             with m.Case(Phase.HEADER):
                 m.d.sync += part.eq(part + 1)
@@ -261,20 +274,28 @@ class Link(wiring.Component):
             with m.Case(Phase.RESULT):
                 m.d.sync += part.eq(part + 1)
                 with m.If(part == SCORE_BYTES):
-                    m.d.sync += phase.eq(Phase.TRAILER)
+                    m.d.sync += phase.eq(Phase.TRACE if self.n_traces else Phase.TRAILER)
+                    if self.n_traces:
+                        m.d.sync += index.eq(0)
                 with m.Elif((part == SCORE_BYTES - 1) & (index != self.n_classes - 1)):
                     m.d.sync += [part.eq(0), index.eq(index + 1)]
             with m.Case(Phase.TRAILER):
                 m.d.sync += part.eq(part + 1)
+            if self.n_traces:
+                with m.Case(Phase.TRACE):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == CRC_BYTES * self.n_traces - 1):
+                        m.d.sync += phase.eq(Phase.TRAILER)
         return m
 
     def _payload_bytes(self, m: Module, command: Signal) -> tuple[Signal, Signal]:
         """Payload lengths of a command's request and of its reply, 16 bits each."""
-        asked, answered = Signal(16), Signal(16)
+        asked = Signal(16)
+        answered = Signal(16)
         with m.Switch(command):
             with m.Case(Command.INFER):
                 m.d.comb += asked.eq(self.n_inputs)
-                m.d.comb += answered.eq(infer_reply_bytes(self.n_classes))
+                m.d.comb += answered.eq(infer_reply_bytes(self.n_classes, self.n_traces))
             with m.Case(Command.DIVISOR):
                 m.d.comb += asked.eq(2)
             with m.Default():

@@ -12,8 +12,8 @@ class Top(wiring.Component):
     """A core behind a serial line, for any platform; one clock, domain `sync`.
 
     core: a component with the ports of `hdl.core.Core` and its `n_inputs`, `n_classes`,
-    `num_steps`. design: 8 bytes that identify the network. divisor: clocks per bit at reset.
-    `busy` and `cls` are for lights: a request is being served; the class, while it is valid.
+    `num_steps`, `n_traces`. design: 8 bytes that identify the network. divisor: clocks per bit at
+    reset. `busy` and `cls` are for lights: a request is being served; the class, while it is valid.
     """
 
     rx: In(1, init=1)
@@ -26,7 +26,7 @@ class Top(wiring.Component):
         super().__init__()
         self.core = core
         self.link = Link(core.n_inputs, core.n_classes, core.num_steps, design_hash, divisor,
-                         silence_bits)
+                         silence_bits, core.n_traces)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -42,6 +42,7 @@ class Top(wiring.Component):
             uart.divisor.eq(link.divisor), link.tick.eq(uart.tick),
             core.restart.eq(link.restart), core.start.eq(link.start), core.select.eq(link.select),
             link.done.eq(core.done), link.cls.eq(core.cls), link.score.eq(core.score),
+            link.trace.eq(core.trace),
             self.busy.eq(link.busy), self.cls.eq(core.cls),
         ]
         return m

@@ -40,15 +40,20 @@ class Info:
     n_inputs: int
     n_classes: int
     num_steps: int
+    n_traces: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """One inference; scores: one integer per class; design: the first 8 digits of the hash."""
+    """One inference; scores: one integer per class; design: the first 8 digits of the hash.
+
+    crcs: of a proof build, a checksum per layer (`hdl.trace.trace_crc`).
+    """
 
     cls: int
     scores: tuple[int, ...]
     design: str
+    crcs: tuple[int, ...] = ()
 
 
 class NoAnswerError(LinkError):
@@ -75,12 +80,12 @@ class Device:
     def info(self) -> Info:
         """Ask what the device is; LinkError if it is not the expected design."""
         data = self._ask(Command.INFO, b"", link.INFO_REPLY.size)
-        protocol, design, n_inputs, n_classes, num_steps, score_bytes = link.INFO_REPLY.unpack(data)
-        if protocol != link.PROTOCOL or score_bytes != link.SCORE_BYTES:
+        protocol, design, *numbers = link.INFO_REPLY.unpack(data)
+        if protocol != link.PROTOCOL:
             raise LinkError(f"{self.transport.name}: speaks protocol {protocol}, this version "
                             f"speaks {link.PROTOCOL}; flash a bitstream of this version")
         self._check_design(design.hex())
-        self._info = Info(protocol, design.hex(), n_inputs, n_classes, num_steps)
+        self._info = Info(protocol, design.hex(), *numbers)
         return self._info
 
     def infer(self, p8: np.ndarray) -> Result:
@@ -96,13 +101,14 @@ class Device:
             raise ConfigError("pixels must be in 0..255, not "
                               f"{pixels.min()}..{pixels.max()}")
         data = self._ask(Command.INFER, pixels.astype(np.uint8).tobytes(),
-                         link.infer_reply_bytes(info.n_classes))
+                         link.infer_reply_bytes(info.n_classes, info.n_traces))
         design = data[1:link.TAG_BYTES].hex()
         self._check_design(design)
-        raw = data[link.TAG_BYTES:-1]
-        scores = tuple(int.from_bytes(raw[k:k + link.SCORE_BYTES], "little", signed=True)
-                       for k in range(0, len(raw), link.SCORE_BYTES))
-        return Result(data[-1], scores, design)
+        end = link.TAG_BYTES + link.SCORE_BYTES * info.n_classes
+        scores = tuple(int.from_bytes(data[k:k + link.SCORE_BYTES], "little", signed=True)
+                       for k in range(link.TAG_BYTES, end, link.SCORE_BYTES))
+        return Result(data[end], scores, design, struct.unpack(f"<{info.n_traces}I",
+                                                               data[end + 1:]))
 
     def set_divisor(self, divisor: int) -> None:
         """Change the rate to clock_hz / divisor on both sides, and check that it works."""

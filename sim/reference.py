@@ -18,7 +18,8 @@ from . import neurons
 class Trace:
     """What an inference computed; current, v, spikes: per layer int64 [T, batch, size].
 
-    scores int64 [batch, classes]; classes int64 [batch].
+    scores int64 [batch, classes]; classes int64 [batch]. crcs: per layer int64 [batch], what a
+    proof build answers instead of v and spikes (`hdl.trace`).
     """
 
     scores: np.ndarray
@@ -26,6 +27,7 @@ class Trace:
     current: list[np.ndarray] = field(default_factory=list)
     v: list[np.ndarray] = field(default_factory=list)
     spikes: list[np.ndarray] = field(default_factory=list)
+    crcs: list[np.ndarray] = field(default_factory=list)
 
 
 def exact_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -44,6 +44,8 @@ class CountingCore(wiring.Component):
     cls: Out(8)
     select: In(8)
     score: Out(signed(24))
+    trace: Out(8)
+    n_traces = 0
 
     def __init__(self, n_inputs=6, n_classes=3, num_steps=515, clocks=200):
         super().__init__()

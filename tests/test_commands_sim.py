@@ -9,7 +9,7 @@ from networks import random_graph
 from spikeloom.flow import cli
 from spikeloom.flow.run import Run
 from spikeloom.nas import bench
-from spikeloom.sim import gateware, rtl
+from spikeloom.sim import gateware, icarus
 from spikeloom.sim.commands import demo
 
 
@@ -69,7 +69,7 @@ def test_bad_options(run, argv, words, capsys):
 
 
 def test_without_icarus_its_package_is_named(run, capsys, monkeypatch):
-    monkeypatch.setattr(rtl.shutil, "which", lambda name: None)
+    monkeypatch.setattr(icarus.shutil, "which", lambda name: None)
     assert cli.main(["sim", "--run", str(run.path)]) == 1
     assert "apt-get install iverilog" in capsys.readouterr().err
 

@@ -165,8 +165,8 @@ class Stream:
     (Stream(lambda data: link.frame(link.SYNC_REPLY, 0, b"abc")), "3 bytes, not 16"),
     (Stream(lambda data: link.frame(link.SYNC_REPLY, 9)), "status 9: of another protocol"),
     (Stream(lambda data: link.frame(link.SYNC_REPLY, 0)), "0 bytes, not 16"),
-    (Stream(lambda data: link.frame(link.SYNC_REPLY, 0, bytes([2]) + bytes(15))),
-     "speaks protocol 2, this version speaks 1"),
+    (Stream(lambda data: link.frame(link.SYNC_REPLY, 0, bytes([1]) + bytes(15))),
+     "speaks protocol 1, this version speaks 2"),
 ])
 def test_something_else_on_the_port(stream, text):
     with pytest.raises(LinkError, match=text):

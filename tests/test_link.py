@@ -51,7 +51,7 @@ def result(pixels, n_classes=3, design=DESIGN):
 
 
 def info(n_inputs=6, n_classes=3, num_steps=515, design=DESIGN):
-    return INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, 3)
+    return INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, 0)
 
 
 def test_checksum_is_the_catalogued_one():

@@ -1,4 +1,4 @@
-"""cocotb bench: images through the UART of a design, every membrane and spike recorded.
+"""cocotb bench: images through the UART of a design, by the driver that also talks to boards.
 
 Reads ``job.json`` and ``images.npz`` from the folder that SPIKELOOM_REPLAY names, and writes
 ``results.npz`` there. It compares nothing: the caller does, against the reference model.
@@ -12,72 +12,78 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly, RisingEdge, Timer, with_timeout
+from cocotb.task import bridge, resume
+from cocotb.triggers import Event, FallingEdge, First, Timer
 
-from ...hdl import link
+from ..host import Device
 
 
-class Line:
-    """A UART partner on the pins rx and tx, 8N1."""
+class Pins:
+    """A transport (see `sim.host`) on the pins rx and tx of a simulated design, 8N1.
 
-    def __init__(self, dut, bit_ns: int) -> None:
-        self.dut, self.bit_ns = dut, bit_ns
+    Its methods are called from the thread of the driver, and let simulated time pass.
+    """
 
-    async def send(self, data: bytes) -> None:
+    name = "simulation"
+
+    def __init__(self, dut, job: dict) -> None:
+        self.dut = dut
+        self.clock_hz = 1e9 / job["clock_ns"]
+        self.baud = self.clock_hz / job["divisor"]
+        self.timeout = job["timeout"]
+        self.received = bytearray()
+        self.arrived = Event()
+
+    @property
+    def bit_ns(self) -> int:
+        return round(1e9 / self.baud)
+
+    def write(self, data: bytes) -> None:
+        resume(self._send)(bytes(data))
+
+    def read(self, n: int, timeout: float) -> bytes:
+        return resume(self._take)(n, timeout)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    async def _send(self, data: bytes) -> None:
+        await Timer(2 * self.bit_ns, "ns")  # the link is half duplex: its stop bit passes
         for byte in data:
             for bit in (0, *(byte >> k & 1 for k in range(8)), 1):
                 self.dut.rx.value = bit
                 await Timer(self.bit_ns, "ns")
 
-    async def receive(self, count: int) -> bytes:
-        out = bytearray()
-        for _ in range(count):
+    async def _take(self, n: int, timeout: float) -> bytes:
+        end = cocotb.utils.get_sim_time("ns") + 1e9 * timeout
+        while len(self.received) < n:
+            left = round(end - cocotb.utils.get_sim_time("ns"))
+            if left <= 0:
+                break
+            self.arrived.clear()
+            await First(self.arrived.wait(), Timer(left, "ns"))
+        data = bytes(self.received[:n])
+        del self.received[:n]
+        return data
+
+    async def listen(self) -> None:
+        while True:
             await FallingEdge(self.dut.tx)
-            await Timer(self.bit_ns // 2, "ns")
+            await Timer(self.bit_ns * 3 // 2, "ns")
             value = 0
             for k in range(8):
-                await Timer(self.bit_ns, "ns")
                 value |= int(self.dut.tx.value) << k
-            out.append(value)
-            await Timer(self.bit_ns // 2, "ns")
-        await Timer(2 * self.bit_ns, "ns")  # the link is half duplex: let its stop bit pass
-        return bytes(out)
+                await Timer(self.bit_ns, "ns")
+            self.received.append(value)
+            self.arrived.set()
 
 
-class Monitor:
-    """Records one layer at each of its commits."""
-
-    def __init__(self, dut, layer: dict, num_steps: int, batch: int) -> None:
-        self.scope = getattr(dut.core, layer["name"])
-        self.fires, size = layer["fires"], layer["neurons"]
-        self.cells = [getattr(self.scope, f"neuron{j}").v for j in range(size)]
-        self.v = np.zeros((num_steps, batch, size), np.int64)
-        self.spikes = np.zeros((num_steps, batch, size), np.int64)
-        self.current = np.zeros((num_steps, batch, size), np.int64)
-        self.excess = layer["excess"]
-        self.at = [0, 0]
-
-    async def count(self, clock) -> None:
-        """Add up the counts of each timestep, sampled before every clock edge that uses them."""
-        counts = [getattr(self.scope, f"neuron{j}").count for j in range(len(self.cells))]
-        while True:
-            await FallingEdge(clock)
-            if int(self.scope.accumulating.value):
-                t, image = self.at
-                self.current[t, image] += [count.value.to_unsigned() for count in counts]
-
-    async def watch(self) -> None:
-        size = len(self.cells)
-        while True:
-            await RisingEdge(self.scope.committed)
-            await ReadOnly()
-            t, image = self.at
-            self.current[t, image] -= self.excess
-            self.v[t, image] = [cell.value.to_signed() for cell in self.cells]
-            if self.fires:
-                word = self.scope.o__payload.value.to_unsigned()
-                self.spikes[t, image] = [word >> j & 1 for j in range(size)]
-            self.at[0] += 1
+def infer_all(device: Device, images: np.ndarray, divisor: int | None) -> list:
+    """The driver's part: bring the line to its highest rate, send every image."""
+    device.info()
+    if divisor is not None:
+        device.set_divisor(divisor)
+    return [device.infer(image) for image in images]
 
 
 @cocotb.test()
@@ -93,33 +99,15 @@ async def replay(dut) -> None:
     Clock(dut.clk, period, "ns").start()
     await Timer(period * 5 // 2, "ns")  # from here on, half a clock away from every edge
     dut.rst.value = 0
-    monitors = [Monitor(dut, layer, job["num_steps"], len(images)) for layer in job["layers"]]
-    for monitor in monitors:
-        cocotb.start_soon(monitor.watch())
-        if job["currents"]:
-            cocotb.start_soon(monitor.count(dut.clk))
-    line = Line(dut, job["divisor"] * period)
-    wanted = 6 + link.infer_reply_bytes(job["classes"])
-    scores = np.zeros((len(images), job["classes"]), np.int64)
-    classes = np.zeros(len(images), np.int64)
-    began = time.monotonic()
-    for image, pixels in enumerate(images):
-        for monitor in monitors:
-            monitor.at = [0, image]
-        reply = cocotb.start_soon(line.receive(wanted))
-        await line.send(link.frame(link.SYNC_REQUEST, link.Command.INFER, pixels.tobytes()))
-        data = await with_timeout(reply, 100, "ms")
-        assert data[0] == link.SYNC_REPLY and data[1] == link.Status.OK, data.hex()
-        assert link.crc16(data[1:]) == 0, data.hex()
-        body = data[4 + link.TAG_BYTES:-2]
-        scores[image] = [int.from_bytes(body[k:k + 3], "little", signed=True)
-                         for k in range(0, 3 * job["classes"], 3)]
-        classes[image] = body[-1]
-        assert all(monitor.at[0] == job["num_steps"] for monitor in monitors), image
+    await Timer(period * (1 + job["settle"]), "ns")
+    pins = Pins(dut, job)
+    cocotb.start_soon(pins.listen())
+    device = Device(pins, expect=bytes.fromhex(job["design"]), clock_hz=pins.clock_hz)
+    began, start = time.monotonic(), cocotb.utils.get_sim_time("ns")
+    results = await bridge(infer_all)(device, images, job["fast_divisor"])
     seconds = time.monotonic() - began
     now = cocotb.utils.get_sim_time("ns")
-    arrays = {f"v{k}": m.v for k, m in enumerate(monitors)}
-    arrays |= {f"current{k}": m.current for k, m in enumerate(monitors)}
-    arrays |= {f"spikes{k}": m.spikes for k, m in enumerate(monitors)}
-    np.savez(folder / "results.npz", scores=scores, classes=classes, seconds=seconds,
-             clock_edges=int(2 * now / period), **arrays)
+    np.savez(folder / "results.npz", scores=np.array([r.scores for r in results], np.int64),
+             classes=np.array([r.cls for r in results], np.int64),
+             crcs=np.array([r.crcs for r in results], np.uint32), seconds=seconds,
+             clock_edges=int(2 * (now - start) / period))

@@ -1,0 +1,54 @@
+"""What is really in the bitstream: the Verilog that `icebox_vlog` recovers from it, by its pins.
+
+Names are gone down here, so the proof build is simulated too, whose witness (`hdl.trace`) answers a
+checksum per layer over every membrane and spike; of the build that ships, class and scores remain.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..boards import Board
+from ..flow import build, ir, tools
+from ..flow.errors import ToolError
+from ..flow.lower import top as lower_top
+from ..hdl.uart import MIN_DIVISOR
+from . import icarus
+from .netlist import DEFINES, SETTLE
+from .probe import Ports, wrapper
+from .reference import Trace
+
+#: Devices whose configuration IceStorm's icebox_vlog turns back into logic.
+DEVICES = ("HX1K", "HX8K", "LP1K", "LP8K", "UP5K")
+_MODULE = "chip"
+
+
+def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
+             proof: bool = True, waves: bool = False, note=None) -> tuple[Trace, dict]:
+    """Replay images on the bitstream of a scheduled graph (`icarus.simulate`).
+
+    proof: take the proof build, whose trace has `crcs`. Builds what is not in the cache. Raises
+    ToolError for a device that IceStorm cannot read back, or whose SPRAM or DSP the design uses.
+    """
+    icarus.check()
+    if board.device not in DEVICES:
+        raise ToolError(f"{board.name}: icebox_vlog reads back {', '.join(DEVICES)}, not "
+                        f"{board.device}; use --level netlist, or another --board")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    design = lower_top(graph, trace=proof)
+    report = build.build(design, board, design=graph.digest(), out_dir=folder, note=note)
+    if report.spram or report.dsp:
+        raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "
+                        f"this design uses {report.spram} and {report.dsp}; use --level netlist")
+    source, bench = folder / "recovered.v", folder / "bench.v"
+    source.write_text(tools.recovered_verilog(
+        folder / report.bitstream, folder / build.CONSTRAINTS, package=board.package,
+        module=_MODULE))
+    layers = design.core.layers
+    bench.write_text(wrapper(Ports(**board.ports), layers, None, module=_MODULE))
+    trace, figures = icarus.simulate(
+        graph, images, folder, [tools.ice40_cells(), source, bench], layers,
+        divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR, settle=SETTLE, logs=False,
+        waves=waves, defines=DEFINES)
+    return trace, {**figures, "lc": report.lc, "bitstream": str(folder / report.bitstream)}
