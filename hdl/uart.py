@@ -35,14 +35,16 @@ class Uart(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        rx, before = Signal(init=1), Signal(init=1)
+        rx = Signal(init=1)
+        before = Signal(init=1)
         m.submodules.sync = FFSynchronizer(self.rx, rx, init=1)
         m.d.sync += before.eq(rx)
 
         half = Signal(DIVISOR_BITS - 1, init=1, reset_less=True)  # clocks of this half of a bit
         second = Signal(reset_less=True)  # which half; an odd divisor makes this one longer
         extra = Signal(reset_less=True)
-        middle, end = Signal(), Signal()
+        middle = Signal()
+        end = Signal()
         begin = Signal()
         with m.If((half == self.divisor[1:]) & ~extra):
             m.d.comb += [middle.eq(~second), end.eq(second)]
@@ -55,7 +57,9 @@ class Uart(wiring.Component):
         # A one in front of the bits marks their end: in front of eight zeros at first when
         # receiving, and as the stop bit when sending.
         bits = Signal(9, reset_less=True)
-        receiving, sending, start = Signal(), Signal(), Signal(reset_less=True)
+        receiving = Signal()
+        sending = Signal()
+        start = Signal(reset_less=True)
         m.d.comb += [
             self.tick.eq(end),
             self.i.ready.eq(~receiving & ~sending),

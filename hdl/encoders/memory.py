@@ -48,7 +48,8 @@ class PixelMemory(wiring.Component):
                                             attrs=BLOCK_RAM)
         write = memory.write_port()
         read = memory.read_port()
-        pixel, accepted = self.pixels.payload, Signal()
+        pixel = self.pixels.payload
+        accepted = Signal()
         m.d.comb += [
             self.pixels.ready.eq(self.accept & (self.written != self.n)),
             accepted.eq(self.pixels.valid & self.pixels.ready),

@@ -48,11 +48,13 @@ class ScanEncoder(wiring.Component):
         size, clocks = self.payload_bytes, self.scan_cycles(self.n)
         m.submodules.image = image = PixelMemory(size)
         wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
-        index, upcoming = Signal(range(size)), Signal(range(size))
+        index = Signal(range(size))
+        upcoming = Signal(range(size))
         count = Signal(range(clocks))
         remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
         line = Signal(clocks * self.bits_per_clock)
-        idle, scanning = Signal(), Signal()
+        idle = Signal()
+        scanning = Signal()
         bits = self.shift_in(m, image.value, scanning, idle)
         m.d.comb += [image.address.eq(upcoming), upcoming.eq(index),
                      self.o.payload.spikes.eq(line)]

@@ -48,7 +48,8 @@ class StreamEncoder(wiring.Component):
         m.d.comb += columns_ready.eq(group == self.groups)
         write = self._transpose(m, image, group)
 
-        t, fetch = Signal(self.bits), Signal()
+        t = Signal(self.bits)
+        fetch = Signal()
         upcoming = Signal(self.bits)
         m.d.comb += upcoming.eq(t + fetch)
         for index in range(self.groups):
@@ -70,8 +71,10 @@ class StreamEncoder(wiring.Component):
     def _transpose(self, m: Module, image: PixelMemory, group) -> dict:
         """Walk t over the clocks and q over 16 pixels of a group; write a word after each q."""
         rom = Array([Const(r, self.bits) for r in self.thresholds])
-        q, t = Signal(range(WORD)), Signal(self.bits)
-        walking, available = Signal(), Signal()
+        q = Signal(range(WORD))
+        t = Signal(self.bits)
+        walking = Signal()
+        available = Signal()
         m.d.comb += image.address.eq(Cat(q, group))
         needed = Signal(range(self.groups * WORD + 1))
         m.d.comb += [
@@ -81,8 +84,10 @@ class StreamEncoder(wiring.Component):
         ]
         # The address goes out, a clock later the bit is shifted in, another clock later written.
         last = {"strobe": Signal(), "address": Signal(self.bits), "group": Signal(len(group))}
-        word, compare = Signal(WORD), Signal(self.bits)
-        taking, full = Signal(), Signal()
+        word = Signal(WORD)
+        compare = Signal(self.bits)
+        taking = Signal()
+        full = Signal()
         with m.If(walking):
             m.d.sync += q.eq(q + 1)
             with m.If(q == WORD - 1):

@@ -145,7 +145,8 @@ class LifCell(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         v = self.v
-        addend, addends = Signal(len(v)), self.addends(m)
+        addend = Signal(len(v))
+        addends = self.addends(m)
         with m.Switch(self.phase):
             for phase, value in addends.items():
                 with m.Case(phase):
