@@ -51,7 +51,9 @@ class Input:
 class Dense:
     """Fully connected synapses: weight [out, in], bias [out] (added once per timestep).
 
-    weight_bits w is a sign and a code in 0..2**(w-1)-1; bitstream_length L = 2**B clocks.
+    weight_bits w is a sign and a code in 0..2**(w-1)-1; bitstream_length L = 2**B clocks. `delay`
+    is the axonal delay in timesteps, one for the layer or one for each input; a sequence becomes a
+    tuple, and one whose entries are all equal becomes their value.
     """
 
     name: str
@@ -68,10 +70,19 @@ class Dense:
 
     op = "dense"
 
+    def __post_init__(self) -> None:
+        delay = self.delay
+        if isinstance(delay, np.ndarray):
+            delay = delay.tolist()
+        if isinstance(delay, list | tuple):
+            delay = tuple(delay)
+            if len(delay) == self.in_features and len(set(delay)) == 1:
+                delay = delay[0]
+        object.__setattr__(self, "delay", delay)
+
     @property
     def size(self) -> int:
         return self.out_features
-
     @property
     def bits(self) -> int:
         """B, the width of the layer's generators: log2(bitstream_length)."""
@@ -170,7 +181,7 @@ class Graph:
             if node.src:
                 words += ["<-", node.src]
             for key, value in _attributes(node).items():
-                words.append(f"{key}={_plain(value)}")
+                words.append(f"{key}={_plain(value, ',' if key == 'delay' else 'x')}")
             for key in TENSORS.get(node.op, ()):
                 array = getattr(node, key)
                 if array is not None:
@@ -206,12 +217,12 @@ def _attributes(node) -> dict:
     return {k: v for k, v in out.items() if v is not None}
 
 
-def _plain(value) -> str:
+def _plain(value, between: str = "x") -> str:
     if dataclasses.is_dataclass(value):
         inner = ",".join(f"{k}={_plain(v)}" for k, v in dataclasses.asdict(value).items())
         return f"{value.kind}({inner})"
     if isinstance(value, tuple):
-        return "x".join(map(str, value))
+        return between.join(map(str, value))
     return "none" if value is None else str(value)
 
 

@@ -32,17 +32,21 @@ def verify(graph: ir.Graph) -> None:
                              f"not {node.src!r}")
         _CHECKS[node.op](node, size)
         size = node.size
-    if graph.layers[0][0].delay and graph.input.encoder == "stream":
+    if graph.layers[0][0].max_delay and graph.input.encoder == "stream":
         raise GraphError(f"{names[1]}: delay must be 0 for a layer fed by stream input, "
-                         f"not {graph.layers[0][0].delay}")
+                         f"not {graph.layers[0][0].max_delay}; delay a later layer, or use rate or "
+                         "spikes input")
     if graph.input.encoder == "stream":
         for dense, _ in graph.layers[:1]:
             ir.check_sng(graph.input.sng, graph.input.name)
             assert dense.src == graph.input.name
-    total = sum(dense.delay for dense, _ in graph.layers)
+    longest = [dense.max_delay for dense, _ in graph.layers]
+    total = sum(longest)
     if total >= graph.num_steps:
         raise GraphError(f"graph: delays must sum to less than num_steps = {graph.num_steps}, "
-                         f"not {total}; no spike would reach the read-out")
+                         f"not {' + '.join(map(str, longest))} = {total}, or spikes would never "
+                         f"reach the read-out; use num_steps of at least {total + 1} or shorter "
+                         "delays")
 
 
 def _input(node: ir.Input, _size) -> None:
@@ -65,7 +69,7 @@ def _dense(node: ir.Dense, size: int) -> None:
     if length & (length - 1):
         raise GraphError(f"{node.name}: bitstream_length must be a power of two, not {length}")
     _between(node.name, "weight_bits", node.weight_bits, 2, node.bits + 1)
-    _between(node.name, "delay", node.delay, 0, ir.MAX_DELAY)
+    _delay(node)
     ir.check_sng(node.sng, node.name)
     if node.lowering is not None and node.lowering not in ir.LOWERINGS:
         raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
@@ -86,6 +90,17 @@ def _dense(node: ir.Dense, size: int) -> None:
         if largest > node.max_code:
             raise GraphError(f"{node.name}: weight codes must be in -{node.max_code}.."
                              f"{node.max_code} at weight_bits = {node.weight_bits}, not {largest}")
+
+
+def _delay(node: ir.Dense) -> None:
+    if not isinstance(node.delay, tuple):
+        _between(node.name, "delay", node.delay, 0, ir.MAX_DELAY)
+        return
+    if len(node.delay) != node.in_features:
+        raise GraphError(f"{node.name}: delay must be one integer, or one for each of "
+                         f"{node.in_features} input axons, not {len(node.delay)} of them")
+    for axon, delay in enumerate(node.delay):
+        _between(node.name, f"delay of axon {axon}", delay, 0, ir.MAX_DELAY)
 
 
 def _population(node: ir.Population, size: int) -> None:

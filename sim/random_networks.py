@@ -82,13 +82,15 @@ def random_network(choose) -> ir.Graph:
     depth = choose.integer(1, 3)
     sizes = [choose.integer(1, 40), *(choose.integer(1, 9) for _ in range(depth))]
     encoder = choose.among(sorted(encoders.KINDS))
-    delays = [choose.integer(0, 3) for _ in range(depth)]
+    longest = [choose.among([0, 1, 2, 3, ir.MAX_DELAY]) for _ in range(depth)]
     if encoder == "stream":
-        delays[0] = 0
+        longest[0] = 0
+    delays = [tuple(rng.integers(0, most + 1, n).tolist()) if choose.among([False, True]) else most
+              for n, most in zip(sizes, longest, strict=False)]
     return random_graph(
         rng, sizes=sizes, kind=choose.among(sorted(neurons.KINDS)), encoder=encoder, delays=delays,
         refractory=choose.integer(0, 3), readout=choose.among(ir.READOUTS),
-        num_steps=sum(delays) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
+        num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),
         lengths=[2 ** choose.integer(3, 6) for _ in range(depth)],
         weight_bits=[choose.integer(2, 4) for _ in range(depth)],

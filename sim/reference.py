@@ -19,7 +19,8 @@ class Trace:
     """What an inference computed; current, v, spikes: per layer int64 [T, batch, size].
 
     scores int64 [batch, classes]; classes int64 [batch]. crcs: per layer int64 [batch], what a
-    proof build answers instead of v and spikes (`hdl.trace`).
+    proof build answers instead of v and spikes (`hdl.trace`). shipped: scores and classes of the
+    build without that witness, where both ran.
     """
 
     scores: np.ndarray
@@ -28,6 +29,7 @@ class Trace:
     v: list[np.ndarray] = field(default_factory=list)
     spikes: list[np.ndarray] = field(default_factory=list)
     crcs: list[np.ndarray] = field(default_factory=list)
+    shipped: "Trace | None" = None
 
 
 def exact_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -79,12 +81,12 @@ def stream_current(p8: np.ndarray, dense: Dense, x_kind: str) -> np.ndarray:
     return current
 
 
-def delayed(spikes: np.ndarray, delay: int) -> np.ndarray:
-    """Spikes [T, ...] of `delay` timesteps ago, zero before the first."""
-    if not delay:
-        return spikes
+def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
+    """Spikes [T, ..., n], those of axon i as of delays[i] timesteps ago, zero before the first."""
     out = np.zeros_like(spikes)
-    out[delay:] = spikes[:-delay]
+    steps = len(spikes)
+    for axon, delay in enumerate(delays):
+        out[delay:, ..., axon] = spikes[:steps - delay, ..., axon]
     return out
 
 
@@ -121,7 +123,7 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
             constant = stream_current(inputs, dense, graph.input.sng)
             current = np.broadcast_to(constant, (steps, *constant.shape))
         else:
-            current = exact_matmul(delayed(spikes, dense.delay), effective_weights(dense).T)
+            current = exact_matmul(delayed(spikes, dense.delays), effective_weights(dense).T)
         bias = dense.bias.astype(np.int64)
         state = neurons.KINDS[population.neuron.kind](population.neuron, batch, population.size)
         spikes = np.empty_like(current)

@@ -17,7 +17,7 @@ from spikeloom.hdl.encoders import memory
 from spikeloom.hdl.packing import pack
 from spikeloom.hdl.popcount import popcount
 from spikeloom.sim import gateware, reference, rtl
-from spikeloom.sim.commands.sim import compare
+from spikeloom.sim.compare import compare
 
 
 def equal(graph, images) -> list[int]:
@@ -120,6 +120,7 @@ CHANGES = {
     "refractory": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
         g.layers[0][1].neuron, refractory=1)}),
     "delay": lambda g: g.replace(fc2={"delay": 1}),
+    "an axon's delay": lambda g: g.replace(fc2={"delay": (0, 0, 0, 1, 0, 0, 0, 0)}),
     "bias": lambda g: g.replace(fc2={"bias": g.layers[1][0].bias + 1}),
 }
 

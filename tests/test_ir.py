@@ -38,6 +38,19 @@ def test_a_file_gives_the_same_graph_and_the_same_bytes(graph, tmp_path):
         assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_delays_are_one_for_the_layer_or_one_for_each_axon(graph, tmp_path):
+    mixed = graph.replace(fc2={"delay": [0, 3, 0, 1]}).verify()
+    dense = mixed.layers[1][0]
+    assert dense.delay == (0, 3, 0, 1) and dense.delays.tolist() == [0, 3, 0, 1]
+    assert dense.max_delay == 3 and " delay=0,3,0,1 " in mixed.text()
+    mixed.save(tmp_path / "a")
+    assert ir.load_graph(tmp_path / "a").layers[1][0] == dense
+    assert ir.load_graph(tmp_path / "a").digest() == mixed.digest()
+    one, four = graph.replace(fc2={"delay": 2}), graph.replace(fc2={"delay": np.full(4, 2)})
+    assert four.layers[1][0].delay == 2 and four.layers[1][0].delays.tolist() == [2] * 4
+    assert len({g.digest() for g in (graph, mixed, one, four)}) == 3
+
+
 def test_the_digest_sees_every_part(graph):
     weight = graph.layers[0][0].weight.copy()
     weight[0, 0] ^= 1
@@ -79,7 +92,15 @@ RULES = {
     "leak_shift must be in 1..15": lambda g: g.replace(
         pop1={"neuron": Lif(v_threshold=1, leak_shift=0)}),
     "delay must be 0 for a layer fed by stream": lambda g: g.replace(fc1={"delay": 1}),
-    "delays must sum to less than num_steps": lambda g: g.replace(fc2={"delay": 4}),
+    "delays must sum to less than num_steps = 4, not 0 + 4 = 4, or spikes would never reach the "
+    "read-out; use num_steps of at least 5 or shorter delays":
+        lambda g: g.replace(fc2={"delay": (1, 4, 0, 2)}),
+    "fc2: delay must be an integer in 0..8, not 9": lambda g: g.replace(fc2={"delay": 9}),
+    "fc2: delay must be an integer in 0..8, not '1'": lambda g: g.replace(fc2={"delay": "1"}),
+    "fc2: delay of axon 2 must be an integer in 0..8, not 1.5":
+        lambda g: g.replace(fc2={"delay": (0, 1, 1.5, 1)}),
+    "fc2: delay must be one integer, or one for each of 4 input axons, not 3 of them":
+        lambda g: g.replace(fc2={"delay": (1, 1, 1)}),
     "src must be 'pop1'": lambda g: g.replace(fc2={"src": "fc1"}),
     "must be a chain": lambda g: dataclasses.replace(g, nodes=g.nodes[:2]),
 }

@@ -110,11 +110,11 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str
         carry += adders // 2 + bits
         ff += bits + count.bit_length() + adders // 2 + fires
     streams = len(ups) + len(downs)
-    control = 25 + 2 * dense.bits + streams + dense.delay * dense.in_features
+    control = 25 + 2 * dense.bits + streams + int(dense.delays.sum())
     return {
         "lc": lc + len(shared) + control + (dense.out_features if fires else 0),
         "lut": lut + len(shared) + control, "carry": carry,
-        "ff": ff + streams + 20 + dense.delay * dense.in_features,
+        "ff": ff + streams + 20 + int(dense.delays.sum()),
     }
 
 
