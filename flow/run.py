@@ -4,7 +4,7 @@
     experiment.toml      what was asked for
     graph.safetensors    the trained integer network
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
-    build/BOARD/         top.bin, report.json and the logs of one board
+    build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
 """
 
 import json
@@ -72,8 +72,9 @@ class Run:
     def samples_file(self) -> Path:
         return self.path / "samples.safetensors"
 
-    def build_dir(self, board: str) -> Path:
-        return self.path / "build" / board
+    def build_dir(self, board: str, *, proof: bool = False) -> Path:
+        """Where a board's build lies; its proof build lies beside the one that ships."""
+        return self.path / "build" / (f"{board}-proof" if proof else board)
 
     def graph(self) -> ir.Graph:
         """The trained network; RunError if it is missing or damaged."""

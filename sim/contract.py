@@ -66,36 +66,3 @@ def _items(path: Path) -> list[dict]:
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: must be a contract file with a list 'cases' of named cases "
                           f"({type(error).__name__})") from error
-
-
-def first_difference(expect: dict, got: dict) -> dict | None:
-    """The first place where two results differ, or None.
-
-    Both hold `current`, `v`, `spikes` as [layer][timestep][neuron], `scores` and `class`.
-    """
-    for key in ("current", "v", "spikes"):
-        for layer, (a, b) in enumerate(zip(expect[key], got[key], strict=True)):
-            a, b = np.asarray(a), np.asarray(b)
-            if a.shape != b.shape:
-                return {"what": key, "layer": layer, "timestep": None, "neuron": None,
-                        "expected": list(a.shape), "got": list(b.shape)}
-            wrong = np.argwhere(a != b)
-            if len(wrong):
-                t, j = wrong[0].tolist()
-                return {"what": key, "layer": layer, "timestep": t, "neuron": j,
-                        "expected": int(a[t, j]), "got": int(b[t, j])}
-    for key in ("scores", "class"):
-        if np.any(np.asarray(expect[key]) != np.asarray(got[key])):
-            return {"what": key, "layer": None, "timestep": None, "neuron": None,
-                    "expected": np.asarray(expect[key]).tolist(),
-                    "got": np.asarray(got[key]).tolist()}
-    return None
-
-
-def image_of(trace, index: int) -> dict:
-    """One image of a reference `Trace` in the form that `first_difference` compares."""
-    return {
-        "current": [a[:, index] for a in trace.current], "v": [a[:, index] for a in trace.v],
-        "spikes": [a[:, index] for a in trace.spikes],
-        "scores": trace.scores[index], "class": int(trace.classes[index]),
-    }

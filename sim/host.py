@@ -22,6 +22,8 @@ from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The rate of every device after reset, and the clock that `hdl.top.Top`'s divisor expects then.
 RESET_BAUD, CLOCK_HZ = 115200, 12_000_000
+#: How far a rate may be from the one asked for, in either direction.
+BAUD_TOLERANCE = 0.02
 
 _ADVICE = {
     Status.UNKNOWN: "the device does not know this command; flash a bitstream of this version",
@@ -54,6 +56,23 @@ class Result:
     scores: tuple[int, ...]
     design: str
     crcs: tuple[int, ...] = ()
+
+
+def divisor_for(clock_hz: float, baud: float) -> int:
+    """Clocks per bit for a rate; ConfigError if the clock cannot make it."""
+    if clock_hz <= 0 or baud <= 0:
+        raise ConfigError("--clock and --baud must be positive, not "
+                          f"{min(clock_hz, baud):g}")
+    divisor = round(clock_hz / baud)
+    if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
+        raise ConfigError(f"--baud must be in {clock_hz / MAX_DIVISOR:.0f}.."
+                          f"{clock_hz / MIN_DIVISOR:.0f} with a clock of {clock_hz:.0f} Hz, "
+                          f"not {baud:g}")
+    made = clock_hz / divisor
+    if abs(made / baud - 1) > BAUD_TOLERANCE:
+        raise ConfigError(f"--baud must be within 2 % of the clock over an integer, not {baud:g}; "
+                          f"the nearest is {made:.0f}")
+    return divisor
 
 
 class NoAnswerError(LinkError):

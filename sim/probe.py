@@ -56,7 +56,7 @@ def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:
     """The log of one layer: it commits in the clock in which `step` returns to 0."""
     scope, n = f"core.layer{index}", len(layer.cells)
     step, before, file = f"step{index}", f"before{index}", f"file{index}"
-    bits = (layer.cycles - 1).bit_length()
+    bits = (layer.steps - 1).bit_length()
     out = [f"  integer {file};", f'  initial {file} = $fopen("layer{index}.log", "w");',
            f"  wire [{bits - 1}:0] {step} = {path(f'{scope}.step')};",
            f"  reg [{bits - 1}:0] {before} = 0;",
@@ -67,7 +67,7 @@ def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:
     for j in range(n):
         name = f"sum{index}_{j}"
         out.append(f"      {name} = {name} + {path(f'{scope}.neuron{j}.count')};")
-    out += ["    end", f"    if ({before} == {layer.cycles - 1} && {step} == 0) begin",
+    out += ["    end", f"    if ({before} == {layer.steps - 1} && {step} == 0) begin",
             f'      $fdisplay({file}, "{" ".join(["%0d"] * (2 * n))} %b",']
     values = [f"$signed({path(f'{scope}.neuron{j}.v')})" for j in range(n)]
     values += [f"sum{index}_{j}" for j in range(n)]

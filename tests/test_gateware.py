@@ -62,6 +62,8 @@ CORNERS = {
     "many classes": {"sizes": (5, 255), "num_steps": 2},
     "many inputs": {"sizes": (300, 3), "num_steps": 2},
     "a slow layer behind": {"sizes": (6, 5, 4, 3), "lengths": [8, 128, 8]},
+    "longest delays": {"sizes": (4, 18, 3), "num_steps": 12,
+                       "delays": [0, (*range(9), *range(9))]},
 }
 
 

@@ -16,6 +16,8 @@ def configure(parser) -> None:
     parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
     parser.add_argument("--dry-run", action="store_true",
                         help="check the file and print the command, but do not program")
+    parser.add_argument("--proof", action="store_true",
+                        help="the proof build, which 'synth --proof' makes")
     parser.add_argument("--sram", action="store_true",
                         help="load the configuration memory, not the flash: lost without power")
 
@@ -25,7 +27,8 @@ def run(args, out) -> None:
     if args.sram and board.sram_programmer is None:
         raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
                           "memory cannot be loaded directly; leave it out")
-    data = program(board, Run.open(args.run), out, sram=args.sram, dry_run=args.dry_run)
+    data = program(board, Run.open(args.run), out, sram=args.sram, dry_run=args.dry_run,
+                   proof=args.proof)
     lines = [f"{what}: {value}" for what, value in data["checked"].items()]
     if board.notes:
         lines.append(f"note: {board.notes}")
@@ -33,17 +36,18 @@ def run(args, out) -> None:
                *([f"{board.title} is programmed"] if data["programmed"] else []))
 
 
-def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool = False) -> dict:
+def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool = False,
+            proof: bool = False) -> dict:
     """Check a run's bitstream for a board, and program the board unless `dry_run`.
 
     Returns what was checked and the command. Raises RunError if there is no bitstream, or it is
     damaged or another design's; ToolError if the programmer is missing or fails.
     """
     argv = board.sram_programmer if sram else board.programmer
-    folder = opened.build_dir(board.name)
+    folder = opened.build_dir(board.name, proof=proof)
     if not folder.is_dir():
-        raise RunError(f"{folder}: does not exist; run 'spikeloom synth --board {board.name}' "
-                       "first")
+        raise RunError(f"{folder}: does not exist; run 'spikeloom synth --board {board.name}"
+                       f"{' --proof' if proof else ''}' first")
     report = read_report(folder / REPORT)
     design = compile_graph(opened.graph()).digest()
     path = folder / "top.bin"

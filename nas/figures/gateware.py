@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ...flow import build, targets
 from ...flow.passes.compile import compile_graph
 from ...sim import reference, rtl
-from ...sim.commands.sim import compare
+from ...sim.compare import compare
 from .. import datasets
 from ..bench import FOLDER, Bench, group
 from ..train import TrainSettings, train
@@ -16,7 +16,7 @@ from .networks import shapes, uniform
 @group(reference__digits_seconds=("s", "<= 0.5"))
 def reference_model(bench: Bench) -> dict:
     """1,000 digits through 64-32-10 with T = 8."""
-    p8 = datasets.load("digits").final.p8[:1000]
+    p8 = datasets.load("digits").final.inputs[:1000]
     graph = uniform((64, 32, 10))
     best = min(_timed(lambda: reference.run(graph, p8, trace=True)) for _ in range(3))
     return {"reference.digits_seconds": (best, "64-32-10, T = 8, 1,000 images in one batch, every "
@@ -48,7 +48,7 @@ def cosim(bench: Bench) -> dict:
     data = datasets.load("digits")
     graph = compile_graph(train([shapes(uniform((64, 32, 10)))], data.final, None,
                                 TrainSettings(epochs=60), [0])[0].graph)
-    images = data.test.p8[:100]
+    images = data.test.inputs[:100]
     wanted = reference.run(graph, images, trace=True)
     got, figures = rtl.simulate(graph, images, FOLDER / "cosim", note=bench.note)
     different = compare(wanted, got)

@@ -12,13 +12,11 @@ from ...flow.lower import design_hash, top
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles, load_cycles
 from ...flow.run import Run
-from ...hdl.uart import MAX_DIVISOR, MIN_DIVISOR
+from ...hdl.uart import MIN_DIVISOR
 from .. import reference
-from ..host import CLOCK_HZ, RESET_BAUD, Device, NoAnswerError, SerialTransport, SimTransport
+from ..attached import open_device
+from ..host import CLOCK_HZ, RESET_BAUD, Device, SimTransport, divisor_for
 from ..images import input_shape, payload, read_images, shaped
-
-#: How far a rate may be from the one asked for, in either direction.
-BAUD_TOLERANCE = 0.02
 
 
 def configure(parser) -> None:
@@ -71,46 +69,18 @@ def run(args, out) -> int:
     return 0 if data["equal"] == data["count"] else 1
 
 
-def divisor_for(clock_hz: float, baud: float) -> int:
-    """Clocks per bit for a rate; ConfigError if the clock cannot make it."""
-    if clock_hz <= 0 or baud <= 0:
-        raise ConfigError("--clock and --baud must be positive, not "
-                          f"{min(clock_hz, baud):g}")
-    divisor = round(clock_hz / baud)
-    if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
-        raise ConfigError(f"--baud must be in {clock_hz / MAX_DIVISOR:.0f}.."
-                          f"{clock_hz / MIN_DIVISOR:.0f} with a clock of {clock_hz:.0f} Hz, "
-                          f"not {baud:g}")
-    made = clock_hz / divisor
-    if abs(made / baud - 1) > BAUD_TOLERANCE:
-        raise ConfigError(f"--baud must be within 2 % of the clock over an integer, not {baud:g}; "
-                          f"the nearest is {made:.0f}")
-    return divisor
-
-
 def connect(args, graph, divisor: int | None) -> Device:
     """The device of this run's design, at the rate asked for."""
     if args.sim:
         patience = (2 * (inference_cycles(graph) + load_cycles(graph)) + 1000) / args.clock
         transport = SimTransport(top(graph, divisor=MIN_DIVISOR), clock_hz=args.clock,
                                  timeout=patience)
-    else:
-        transport = SerialTransport(args.port)
-    device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
-    try:
-        try:
-            device.info()
-        except NoAnswerError:
-            if divisor is None or args.sim:
-                raise
-            transport.baud = args.baud  # where a host that was interrupted left it
-            device.info()
+        device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
+        device.info()
         if divisor is not None:
             device.set_divisor(divisor)
-    except BaseException:
-        device.close()
-        raise
-    return device
+        return device
+    return open_device(graph, args.port, args.clock, args.baud)
 
 
 def summary(images: list[dict], device: Device, design: str) -> dict:

@@ -1,23 +1,23 @@
-"""``spikeloom sim``: replay test images on a rung below the reference model, and compare.
+"""``spikeloom sim``: replay test images on a rung of the ladder, and compare.
 
-Every membrane, every spike, every score and class must be equal; there is no tolerance.
+Every membrane, every spike, every score and class must equal the reference model's; there is no
+tolerance.
 """
 
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from ...flow.errors import ConfigError, GraphError, unknown
+from ...flow import targets
+from ...flow.errors import ConfigError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles
 from ...flow.run import Run
-from .. import contract, gateware, reference, rtl
+from .. import contract, reference
+from ..compare import ALL, CRCS, compare, compared, first_difference, image_of
 from ..images import shaped
-
-LEVELS = ("reference", "amaranth", "rtl")
+from ..levels import LEVELS, Setting, level
 
 
 def configure(parser) -> None:
@@ -27,119 +27,107 @@ def configure(parser) -> None:
                         help="replay the first N test images (default: 10, or all of fewer)")
     parser.add_argument("--contract", metavar="FILE",
                         help="run the worked examples of a contract file instead of a run's images")
+    parser.add_argument("--board", metavar="BOARD",
+                        help="board of levels netlist, bitstream and board (default: icebreaker)")
+    parser.add_argument("--port", metavar="DEV", help="serial port, for --level board")
+    parser.add_argument("--baud", type=float, metavar="RATE",
+                        help="rate to change to, for --level board; a board starts at 115200")
     parser.add_argument("--waves", action="store_true",
-                        help="keep waveforms in the run directory (FST of rtl, VCD of amaranth)")
+                        help="keep waveforms in the run directory (VCD of amaranth, FST below)")
 
 
 def run(args, out) -> int:
-    if args.level not in LEVELS:
-        raise ConfigError(unknown("level", args.level, LEVELS))
+    rung = level(args.level)
+    if args.waves and not rung.waves:
+        raise ConfigError(f"--waves must not be used with --level {rung.name}, which has none; "
+                          "use --level rtl")
+    board = targets.board(args.board or "icebreaker") if rung.on_board else None
     if args.contract:
-        return _contract(args, out)
+        return _contract(args, rung, board, out)
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
-    p8, labels = opened.samples()
-    p8 = shaped(graph, p8, str(opened.samples_file))
-    count = min(10, len(p8)) if args.count is None else args.count
-    if not 1 <= count <= len(p8):
-        raise ConfigError(f"--count must be in 1..{len(p8)}, the test images of this run, "
+    images, labels = opened.samples()
+    images = shaped(graph, images, str(opened.samples_file))
+    count = min(10, len(images)) if args.count is None else args.count
+    if not 1 <= count <= len(images):
+        raise ConfigError(f"--count must be in 1..{len(images)}, the test images of this run, "
                           f"not {count}")
-    p8, labels = p8[:count], labels[:count]
-    wanted = reference.run(graph, p8, trace=True)
-    folder = opened.path / "sim" / args.level
-    data, got = replay(graph, p8, args.level, folder, waves=args.waves, out=out)
-    differences = compare(wanted, got)
-    data |= {
-        "level": args.level, "design": design_hash(graph).hex(), "images": len(p8),
-        "images_equal": len(p8) - len(differences), "mismatches": len(differences),
-        "first": differences[0] if differences else None,
-        "compared": int(sum(a.size for a in (*wanted.v, *wanted.spikes)) + wanted.scores.size
-                        + wanted.classes.size),
-        "correct": int((wanted.classes == labels).sum()),
+    images, labels = images[:count], labels[:count]
+    wanted = reference.run(graph, images, trace=True)
+    setting = Setting(folder=opened.path / "sim" / rung.name, board=board, port=args.port,
+                      baud=args.baud, waves=args.waves, note=out.note)
+    start = time.monotonic()
+    with out.progress.status(f"{rung.name}: {count} images"):
+        got, figures, sees = rung.run(graph, images, setting)
+    differences = compare(wanted, got, sees)
+    data = {
+        "expected_cycles": inference_cycles(graph), **figures,
+        "seconds": time.monotonic() - start, "level": rung.name,
+        "design": design_hash(graph).hex(), "images": count,
+        "images_equal": count - len(differences), "mismatches": len(differences),
+        "first": differences[0] if differences else None, "sees": list(sees),
+        "compared": compared(wanted, sees), "correct": int((wanted.classes == labels).sum()),
     }
+    if board:
+        data["board"] = board.name
     out.result(data, *_lines(data))
     return 1 if differences else 0
 
 
-def replay(graph, p8: np.ndarray, level: str, folder: Path, *, waves: bool, out
-           ) -> tuple[dict, reference.Trace]:
-    """Run the images on one rung; returns its figures and its trace."""
-    start = time.monotonic()
-    figures: dict = {"expected_cycles": inference_cycles(graph)}
-    with out.progress.status(f"{level}: {len(p8)} images"):
-        if level == "reference":
-            got = reference.run(graph, p8, trace=True)
-        elif level == "amaranth":
-            vcd = folder / "core.vcd" if waves else None
-            if vcd:
-                folder.mkdir(parents=True, exist_ok=True)
-                figures["waves"] = str(vcd)
-            got, cycles = gateware.simulate(graph, p8, vcd=str(vcd) if vcd else None)
-            figures["cycles"] = sorted(set(cycles))
-        else:
-            got, simulated = rtl.simulate(graph, p8, folder, waves=waves, note=out.note)
-            figures |= simulated
-    return {**figures, "seconds": time.monotonic() - start}, got
-
-
-def _contract(args, out) -> int:
+def _contract(args, rung, board, out) -> int:
     """Every case of a contract file on one rung; the first difference of each that is not equal."""
     cases, refused = contract.load_cases(Path(args.contract))
     results = [{"name": name, "equal": False, "first": None, "error": why}
                for name, why in refused.items()]
     with TemporaryDirectory(prefix="spikeloom-") as folder:
         for case in cases:
-            out.note(f"{args.level}: {case.name}")
+            out.note(f"{rung.name}: {case.name}")
+            setting = Setting(folder=Path(folder) / case.name, board=board, port=args.port,
+                              baud=args.baud, currents=True, note=out.note)
             try:
-                trace = _rung(case, args.level, Path(folder) / case.name)
+                graph = case.graph if rung.name == "reference" else compile_graph(case.graph)
+                trace, _, sees = rung.run(graph, case.inputs, setting)
             except GraphError as error:
                 results.append({"name": case.name, "equal": False, "first": None,
                                 "error": str(error)})
                 continue
-            first = contract.first_difference(case.expect, contract.image_of(trace, 0))
+            first = first_difference(case.expect, image_of(trace, 0), sees)
+            if first is None and trace.shipped is not None:
+                first = first_difference(case.expect, image_of(trace.shipped, 0), ())
             results.append({"name": case.name, "equal": first is None, "first": first})
     order = {name: k for k, name in enumerate(contract.names(Path(args.contract)))}
     results.sort(key=lambda item: order[item["name"]])
     lines = [f"{item['name']}: " + ("equal" if item["equal"] else str(
         item.get("error") or f"NOT equal: {item['first']}")) for item in results]
-    out.result({"level": args.level, "cases": results}, *lines)
+    out.result({"level": rung.name, "cases": results}, *lines)
     return 0 if all(item["equal"] for item in results) else 1
 
 
-def _rung(case, level: str, folder: Path) -> reference.Trace:
-    """One case on one rung, with its currents."""
-    if level == "reference":
-        return reference.run(case.graph, case.inputs, trace=True)
-    graph = compile_graph(case.graph)
-    if level == "amaranth":
-        return gateware.simulate(graph, case.inputs, currents=True)[0]
-    return rtl.simulate(graph, case.inputs, folder, currents=True)[0]
-
-
-def compare(wanted: reference.Trace, got: reference.Trace) -> list[dict]:
-    """For each image that differs, where it does first."""
-    out = []
-    for image in range(len(wanted.classes)):
-        first = contract.first_difference(
-            {**contract.image_of(wanted, image), "current": []},
-            {**contract.image_of(got, image), "current": []})
-        if first is not None:
-            out.append({"image": image, **first})
-    return out
-
-
 def _lines(data: dict) -> list[str]:
-    labels = (f"{data['correct']} of {data['images']} labels right, {data['seconds']:.1f} s")
+    labels = f"{data['correct']} of {data['images']} labels right, {data['seconds']:.1f} s"
     if data["level"] == "reference":
         return [f"reference: {labels}; it is what the other levels are compared with"]
+    sees = tuple(data["sees"])
+    what = "membranes, spikes, scores and classes"
+    if sees == CRCS:
+        what += ", by a checksum per layer and image"
+    elif sees == ALL:
+        what = "currents, " + what
+    elif not sees:
+        what = ("scores and classes; flash the proof build for membranes and spikes: spikeloom "
+                "synth --proof, spikeloom flash --proof")
     lines = [f"{data['level']}: {data['images_equal']} of {data['images']} images equal to the "
-             f"reference model ({data['compared']:,} membranes, spikes, scores and classes "
-             f"compared), {labels}"]
+             f"reference model ({data['compared']:,} {what}), {labels}"]
     first = data["first"]
     if first:
-        lines.append(f"first difference: image {first['image']}, {first['what']}, layer "
-                     f"{first['layer']}, timestep {first['timestep']}, neuron {first['neuron']}: "
-                     f"expected {first['expected']}, got {first['got']}")
+        place = ", ".join(f"{key} {first[key]}" for key in ("layer", "timestep", "neuron")
+                          if first[key] is not None)
+        lines.append(f"first difference: image {first['image']}, {first['what']}"
+                     f"{', ' if place else ''}{place}: expected {first['expected']}, "
+                     f"got {first['got']}")
+    if "shipped" in data:
+        lines.append(f"both builds ran on the {data['board']}'s device: the proof build "
+                     f"({data['lc']:,} LCs) and the one that ships ({data['shipped']['lc']:,})")
     for key in ("waves", "fst"):
         if data.get(key):
             lines.append(data[key])

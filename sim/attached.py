@@ -1,0 +1,62 @@
+"""An attached board, as a rung: the driver of `sim.host` and what the device answers."""
+
+import time
+
+import numpy as np
+
+from ..boards import Board
+from ..flow import ir
+from ..flow.errors import ConfigError
+from ..flow.lower import design_hash
+from .host import RESET_BAUD, Device, NoAnswerError, SerialTransport, divisor_for
+from .images import payload
+from .reference import Trace
+
+
+def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None) -> Device:
+    """The device of this design on a serial port, at the rate asked for.
+
+    A board starts at 115,200 baud; a host that was interrupted may have left it at `baud`.
+    """
+    divisor = None if baud is None else divisor_for(clock_hz, baud)
+    device = Device(SerialTransport(port), expect=design_hash(graph), clock_hz=clock_hz)
+    try:
+        try:
+            device.info()
+        except NoAnswerError:
+            if baud is None:
+                raise
+            device.transport.baud = baud
+            device.info()
+        if divisor is not None:
+            device.set_divisor(divisor)
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
+          baud: float | None) -> tuple[Trace, dict]:
+    """Images through a board; figures: `proof`, whether it answers checksums, `design`, `seconds`.
+
+    Raises LinkError if it runs another design, or does not answer.
+    """
+    if port is None:
+        raise ConfigError("--level board needs --port, the serial port of the board; 'spikeloom "
+                          "doctor' lists what is connected")
+    device = open_device(graph, port, board.clock_hz, baud)
+    try:
+        start = time.monotonic()
+        results = [device.infer(np.frombuffer(payload(graph, image), np.uint8))
+                   for image in images]
+        seconds = time.monotonic() - start
+        proof = device.info().n_traces > 0
+        if baud is not None:
+            device.set_divisor(round(board.clock_hz / RESET_BAUD))  # as the next host expects it
+    finally:
+        device.close()
+    trace = Trace(scores=np.array([r.scores for r in results], np.int64),
+                  classes=np.array([r.cls for r in results], np.int64),
+                  crcs=list(np.array([r.crcs for r in results], np.int64).T))
+    return trace, {"proof": proof, "board": board.name, "port": port, "seconds": seconds}
