@@ -1,4 +1,4 @@
-"""Datasets: pixels of 8 bits and labels, in splits that never change.
+"""Datasets: pixels of 8 bits or events, and labels, in splits that never change.
 
 A search and every tuning step see `train` and `validation`; `test` is for the final networks alone.
 A dataset is one entry of `LOADERS`.
@@ -10,18 +10,23 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..flow import ir
 from ..flow.errors import ConfigError, unknown
+from . import temporal
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images p8 uint8 [n, pixels] and their labels int64 [n], both read-only."""
+    """Inputs and their labels int64 [n], both read-only.
 
-    p8: np.ndarray
+    inputs: uint8, images p8 [n, pixels], or events 0/1 [n, T, channels].
+    """
+
+    inputs: np.ndarray
     labels: np.ndarray
 
     def __post_init__(self) -> None:
-        self.p8.flags.writeable = False
+        self.inputs.flags.writeable = False
         self.labels.flags.writeable = False
 
     def __len__(self) -> int:
@@ -30,7 +35,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One classification problem; shape is that of an image, (rows, columns)."""
+    """One classification problem.
+
+    shape: of an image, (rows, columns), or of one timestep's events, (channels,). num_steps: how
+    many timesteps of events a sample has; None for images, which are shown for as long as one
+    likes.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -38,11 +48,26 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    num_steps: int | None = None
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders that can take these inputs."""
+        return ("rate", "stream") if self.num_steps is None else ("spikes",)
+
+    def check(self, graph: ir.Graph) -> None:
+        """Raise ConfigError if a network cannot take these inputs, with what it must be."""
+        if graph.input.encoder not in self.encoders:
+            raise ConfigError(f"encoder must be {' or '.join(self.encoders)} for the inputs of "
+                              f"{self.name!r}, not {graph.input.encoder}")
+        if self.num_steps not in (None, graph.num_steps):
+            raise ConfigError(f"num_steps must be {self.num_steps} for the events of "
+                              f"{self.name!r}, not {graph.num_steps}")
 
     @property
     def final(self) -> Split:
         """Train and validation together: what a final training may use."""
-        return Split(np.concatenate([self.train.p8, self.validation.p8]),
+        return Split(np.concatenate([self.train.inputs, self.validation.inputs]),
                      np.concatenate([self.train.labels, self.validation.labels]))
 
 
@@ -69,8 +94,16 @@ def _digits() -> Dataset:
                    test=Split(test_p8, test_labels))
 
 
+def _temporal() -> Dataset:
+    """Spike patterns that differ in their timing alone: see `nas.temporal`."""
+    splits = {name: Split(*temporal.generate(count, seed))
+              for name, (count, seed) in temporal.SPLITS.items()}
+    return Dataset(name="temporal", shape=(temporal.CHANNELS,), num_classes=temporal.CLASSES,
+                   num_steps=temporal.NUM_STEPS, **splits)
+
+
 #: What makes each dataset, by the name that configurations use.
-LOADERS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+LOADERS: dict[str, Callable[[], Dataset]] = {"digits": _digits, "temporal": _temporal}
 
 
 @lru_cache(maxsize=4)

@@ -118,7 +118,7 @@ class Routing:
             known = {**estimate, **{key: counts[key] for key in counts if key in COLUMNS}}
             measured = complete(known, self.task.board)
             split = self.task.data.test
-            classes = reference.run(graph, split.p8).classes
+            classes = reference.run(graph, split.inputs).classes
             test = float((classes == split.labels).mean())
         return Finalist(
             id=row.id, network=describe(row.genome), genome=row.genome, status=built["status"],

@@ -40,17 +40,14 @@ def exact_dtype(graph: ir.Graph) -> torch.dtype:
 def shape_class(graph: ir.Graph) -> tuple:
     """What graphs trained in one batch must have in common; GraphError if one cannot be trained.
 
-    Widths, weight bits, bitstream lengths, generators, leaks and num_steps may differ.
+    Widths, weight bits, bitstream lengths, generators, leaks, delays and num_steps may differ.
     """
-    if graph.input.encoder == "spikes":
-        raise GraphError(f"{graph.input.name}: encoder must be 'stream' or 'rate' for training on "
-                         "images, not 'spikes'")
     layers = []
-    for dense, population in graph.layers:
+    for _, population in graph.layers:
         kind = neurons.KINDS[population.neuron.kind]
         if why := kind.refuse(population.neuron):
             raise GraphError(f"{population.name}: {why}")
-        layers.append((dense.delay, kind.key(population.neuron)))
+        layers.append(kind.key(population.neuron))
     return (graph.input.encoder, graph.input.size, graph.readout.kind, graph.readout.size,
             str(exact_dtype(graph)), tuple(layers))
 
@@ -146,6 +143,29 @@ class _EffectiveWeight(Function):
         return g * ctx.scale, None, None, None
 
 
+class _Delayed(Function):
+    """Spikes [C, T, B, n] as they arrive: axon i's come delays[c, i] timesteps later, zero before.
+
+    source, target: int64 [C, T, 1, n], the timesteps where arriving spikes come from and where
+    leaving ones go, T for nowhere.
+    """
+
+    @staticmethod
+    def forward(ctx, spikes: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        ctx.target = target
+        return _moved(spikes, source)
+
+    @staticmethod
+    def backward(ctx, g: Tensor):
+        return _moved(g, ctx.target), None, None
+
+
+def _moved(x: Tensor, index: Tensor) -> Tensor:
+    """x [C, T, B, n] with timesteps taken from index [C, T, 1, n], T for a zero."""
+    padded = torch.cat([x, x.new_zeros(x.shape[0], 1, *x.shape[2:])], 1)
+    return padded.gather(1, index.expand(-1, -1, x.shape[2], -1))
+
+
 class _Round(Function):
     """`rounded`; the gradient passes unchanged."""
 
@@ -180,6 +200,11 @@ class _CrossEntropy(Function):
         return share.sub_(aim).mul_(g[:, None, None] / len(aim)), None, None
 
 
+def _arriving(spikes: Tensor, layer: "Layer") -> Tensor:
+    """Spikes [C, T, B, n] after the layer's axons."""
+    return spikes if layer.delays is None else _Delayed.apply(spikes, *layer.delays)
+
+
 @dataclass
 class Layer:
     """One layer of all candidates: learned tensors, then constants per candidate [C, 1, 1]."""
@@ -193,7 +218,7 @@ class Layer:
     slope: Tensor
     silence: Tensor
     population: object
-    delay: int
+    delays: tuple[Tensor, Tensor] | None
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Bias [C, 1, N], with padded neurons silenced, and threshold [C, 1, 1], in counts."""
@@ -205,13 +230,14 @@ class Program:
     """The learned tensors of a batch of candidates, and their forward pass.
 
     graphs: of one `shape_class`. seeds: one per graph; a candidate's first weights depend on its
-    seed and its own shape alone. pixels: uint8 [n, pixels] of the fit split, from which the typical
-    currents are taken. weights, others: all that is learned.
+    seed and its own shape alone. inputs: uint8 of the fit split, p8 [n, pixels] or, for `spikes`,
+    events 0/1 [n, T, channels]; the typical currents are taken from them. weights, others: all that
+    is learned.
     """
 
-    def __init__(self, graphs: Sequence[ir.Graph], seeds: Sequence[int], pixels: np.ndarray, *,
+    def __init__(self, graphs: Sequence[ir.Graph], seeds: Sequence[int], inputs: np.ndarray, *,
                  init: float, gain: float, surrogate: float) -> None:
-        self.graphs, self.seeds, self.pixels = list(graphs), list(seeds), pixels
+        self.graphs, self.seeds, self.inputs = list(graphs), list(seeds), inputs
         self.recipe = {"init": init, "gain": gain, "surrogate": surrogate}
         self.dtype = exact_dtype(graphs[0])
         self.classes = graphs[0].readout.size
@@ -238,12 +264,12 @@ class Program:
                 u.data[c, :d.out_features, :d.in_features] = (init * first).clamp_(-1, 1)
             self.layers.append(self._layer(k, row, u, bias, threshold))
         self.score_unit = self._score_unit()
-        self.groups = self._groups(np.unique(pixels))
+        self.groups = self._groups(np.unique(inputs))
 
     def select(self, candidates: Sequence[int]) -> "Program":
         """A smaller program that goes on with some of the candidates."""
         out = Program([self.graphs[c] for c in candidates], [self.seeds[c] for c in candidates],
-                      self.pixels, **self.recipe)
+                      self.inputs, **self.recipe)
         out.weights.take(self.weights, candidates)
         out.others.take(self.others, candidates)
         return out
@@ -269,8 +295,7 @@ class Program:
             # the spread of a current from independent weights of spread `init` around zero
             power = d.in_features * TYPICAL_RATE
             if k == 0:
-                x = self.pixels.astype(np.float64) / 255
-                power = float((x * x if self.encoder == "stream" else x).mean(0).sum())
+                power = self._input_power()
             unit.append(max(1.0, slope[-1] * d.max_code * init * power ** 0.5))
             silence[c, 0, d.out_features:] = -torch.finfo(self.dtype).max ** 0.75
         populations = [g.layers[k][1].neuron for g in self.graphs]
@@ -282,9 +307,28 @@ class Program:
         return Layer(
             u=u, bias=bias, threshold=threshold, max_code=column([d.max_code for d in row]),
             unit=column(unit) * self.recipe["gain"], table=torch.tensor(table, dtype=self.dtype),
-            slope=column(slope), silence=silence, delay=row[0].delay,
+            slope=column(slope), silence=silence, delays=self._delays(row, u.shape[2]),
             population=kind(populations, self.max_steps, self.dtype,
                             self.recipe["surrogate"]))
+
+    def _input_power(self) -> float:
+        """Mean square of a timestep's inputs, each in 0..1, summed over them."""
+        if self.encoder == "spikes":
+            return max(float(self.inputs.mean((0, 1)).sum()), 1e-9)
+        x = self.inputs.astype(np.float64) / 255
+        return float((x * x if self.encoder == "stream" else x).mean(0).sum())
+
+    def _delays(self, row: list, axons: int) -> tuple[Tensor, Tensor] | None:
+        """`_Delayed`'s indices of one layer; None where no candidate has a delay."""
+        if not any(d.max_delay for d in row):
+            return None
+        depth = torch.zeros(len(row), 1, 1, axons, dtype=torch.int64)
+        for c, d in enumerate(row):
+            depth[c, 0, 0, :d.in_features] = torch.tensor(d.delays)
+        T = self.max_steps
+        t = torch.arange(T)[:, None, None]
+        source, target = t - depth, t + depth
+        return source.where(source >= 0, T), target.where(target < T, T)
 
     def _score_unit(self) -> Tensor:
         """What a score is divided by, [C, 1, 1], so that untrained scores have spread about one."""
@@ -306,12 +350,16 @@ class Program:
             out.append((slice(run[0], run[-1] + 1), StreamTable(x_kind, d, self.dtype, levels)))
         return out
 
-    def forward(self, p8: Tensor, trace: list | None = None, groups: list | None = None) -> Tensor:
-        """Scores [C, B, classes] of pixels p8 int64 [B, n]; spikes [C, T, B, N] go to `trace`."""
+    def forward(self, inputs: Tensor, trace: list | None = None, groups: list | None = None
+                ) -> Tensor:
+        """Scores [C, B, classes]; spikes [C, T, B, N] go to `trace`.
+
+        inputs: int64, p8 [B, n] or, for `spikes`, events [B, T, n].
+        """
         spikes = None
         for layer in self.layers[:-1]:
             bias, threshold = layer.integers()
-            drive = self._drive(layer, spikes, p8, bias, groups)
+            drive = self._drive(layer, spikes, inputs, bias, groups)
             spikes = layer.population.spikes(drive, threshold)
             if trace is not None:
                 trace.append(spikes)
@@ -322,41 +370,42 @@ class Program:
                 # without a leak the membrane is the sum of all currents: one product for all steps
                 steps = self.num_steps.to(self.dtype)[:, None, None]
                 w = self._weight(layer)
-                return torch.baddbmm(bias * steps, self._count(spikes, layer.delay),
+                return torch.baddbmm(bias * steps, self._count(_arriving(spikes, layer)),
                                      w.transpose(1, 2))
-            drive = self._drive(layer, spikes, p8, bias, groups)
+            drive = self._drive(layer, spikes, inputs, bias, groups)
             return layer.population.membrane(drive, self.num_steps)
-        spikes = layer.population.spikes(self._drive(layer, spikes, p8, bias, groups), threshold)
+        spikes = layer.population.spikes(self._drive(layer, spikes, inputs, bias, groups),
+                                         threshold)
         if trace is not None:
             trace.append(spikes)
-        return self._count(spikes, 0)
+        return self._count(spikes)
 
     def _weight(self, layer: Layer) -> Tensor:
         return _EffectiveWeight.apply(layer.u, layer.max_code, layer.table, layer.slope)
 
-    def _drive(self, layer: Layer, spikes: Tensor | None, p8: Tensor, bias: Tensor,
+    def _drive(self, layer: Layer, spikes: Tensor | None, inputs: Tensor, bias: Tensor,
                groups: list | None) -> Tensor:
         """I + bias of one layer, [C, T, B, N], or [C, 1, B, N] where it is constant."""
         if spikes is None and self.encoder == "stream":
-            return (_StreamCurrent.apply(layer.u, p8, groups or self.groups) + bias)[:, None]
+            return (_StreamCurrent.apply(layer.u, inputs, groups or self.groups) + bias)[:, None]
         if spikes is None:
-            fired = p8 > self.rate_thresholds[:, None]
+            if self.encoder == "spikes":
+                fired = inputs.transpose(0, 1)
+            else:
+                fired = inputs > self.rate_thresholds[:, None]
             spikes = fired.to(self.dtype).expand(len(self.graphs), -1, -1, -1)
-        if layer.delay:
-            late = spikes[:, :self.max_steps - layer.delay]
-            spikes = torch.nn.functional.pad(late, (0, 0, 0, 0, layer.delay, 0))
+        spikes = _arriving(spikes, layer)
         C, T, B, n = spikes.shape
         w = self._weight(layer)
         drive = torch.baddbmm(bias, spikes.reshape(C, T * B, n), w.transpose(1, 2))
         return drive.view(C, T, B, -1)
 
-    def _count(self, spikes: Tensor, delay: int) -> Tensor:
-        """Spikes per neuron [C, B, N] of the timesteps that reach the read-out."""
+    def _count(self, spikes: Tensor) -> Tensor:
+        """Spikes per neuron [C, B, N] of each candidate's timesteps."""
         C, T, B, N = spikes.shape
-        ends = self.num_steps - delay
-        if int(ends.min()) == T:
+        if int(self.num_steps.min()) == T:
             return spikes.sum(1)
-        mask = (torch.arange(T) < ends[:, None]).to(self.dtype)
+        mask = (torch.arange(T) < self.num_steps[:, None]).to(self.dtype)
         return torch.bmm(mask[:, None], spikes.view(C, T, B * N)).view(C, B, N)
 
     @property
@@ -372,23 +421,24 @@ class Program:
             self._rate_thresholds = torch.from_numpy(values.reshape(-1, n))
         return self._rate_thresholds
 
-    def loss(self, p8: Tensor, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    def loss(self, inputs: Tensor, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Cross entropy [C] of scores with a learned temperature, and right answers int64 [C]."""
-        scores = self.forward(p8)
+        scores = self.forward(inputs)
         logits = scores * (self.temperature / self.score_unit)
         loss = _CrossEntropy.apply(logits, labels, smoothing)
         return loss, (scores.detach().argmax(2) == labels).sum(1)
 
     @torch.no_grad()
-    def infer(self, p8: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    def infer(self, inputs: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """Evaluation mode: scores int64 [C, B, classes], and spikes int64 [C, T, B, N] per layer.
 
         Equal to `sim.reference.run` on the integer graphs of `trained`, bit for bit; any pixels
-        0..255. A timestep past a candidate's num_steps and a padded neuron mean nothing.
+        0..255, or events as for `forward`. A timestep past a candidate's num_steps and a padded
+        neuron mean nothing.
         """
         trace: list[Tensor] = []
-        p8 = torch.from_numpy(np.asarray(p8).astype(np.int64))
-        scores = self.forward(p8, trace, self._groups(None))
+        inputs = torch.from_numpy(np.asarray(inputs).astype(np.int64))
+        scores = self.forward(inputs, trace, self._groups(None))
         return scores.long().numpy(), [s.long().numpy() for s in trace]
 
     def trained(self) -> Iterator[ir.Graph]:

@@ -139,6 +139,14 @@ class Space:
             yield {**vector, "layers": vector["layers"] - 1}
 
 
+def spread(largest: int, axons: int) -> int | tuple[int, ...]:
+    """Axonal delays of a layer: axon i takes ``i mod (largest + 1)`` timesteps.
+
+    Axons of a hidden layer are alike before training, so any even pattern is as good as this one.
+    """
+    return tuple(i % (largest + 1) for i in range(axons)) if largest else 0
+
+
 def repair(space: Space, vector: dict[str, int], excess: Callable[[Genome], float],
            rng: np.random.Generator) -> dict[str, int] | None:
     """The vector made smaller, gene by gene, until `excess` of its genome is 0.

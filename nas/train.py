@@ -102,7 +102,7 @@ def cores(threads: int) -> Iterator[None]:
 
 def accuracy(graph: ir.Graph, split: Split) -> float:
     """Share of images that the integer reference model classifies right."""
-    return float((reference.run(graph, split.p8).classes == split.labels).mean())
+    return float((reference.run(graph, split.inputs).classes == split.labels).mean())
 
 
 def plan(graphs: Sequence[ir.Graph], batch: int = 32) -> list[list[int]]:
@@ -143,9 +143,9 @@ def _train_batch(graphs, seeds, fit: Split, settings: TrainSettings, on_epoch) -
 
     from .program import Program
 
-    program = Program(graphs, seeds, fit.p8, init=settings.init, gain=settings.gain,
+    program = Program(graphs, seeds, fit.inputs, init=settings.init, gain=settings.gain,
                       surrogate=settings.surrogate)
-    p8 = torch.from_numpy(fit.p8.astype(np.int64))
+    inputs = torch.from_numpy(fit.inputs.astype(np.int64))
     labels = torch.from_numpy(fit.labels.copy())
     rates = _rates(settings, math.ceil(len(fit) / settings.batch_size))
     alive = list(range(len(graphs)))
@@ -153,7 +153,7 @@ def _train_batch(graphs, seeds, fit: Split, settings: TrainSettings, on_epoch) -
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
         for index in order(len(fit), settings, epoch):
-            loss, correct = program.loss(p8[index], labels[index], settings.label_smoothing)
+            loss, correct = program.loss(inputs[index], labels[index], settings.label_smoothing)
             loss.sum().backward()
             program.step(next(rates), settings.weight_decay)
             losses = losses + loss.detach() * (len(index) / len(fit))

@@ -46,8 +46,9 @@ batch = 2
 def few() -> Dataset:
     """A handful of real digits."""
     full = datasets.load("digits")
-    cut = {name: Split(getattr(full, name).p8[:100].copy(), getattr(full, name).labels[:100].copy())
-           for name in ("train", "validation", "test")}
+    splits = {name: getattr(full, name) for name in ("train", "validation", "test")}
+    cut = {name: Split(split.inputs[:100].copy(), split.labels[:100].copy())
+           for name, split in splits.items()}
     return Dataset(name="few", shape=full.shape, num_classes=10, **cut)
 
 
@@ -124,7 +125,8 @@ def test_a_search_leaves_a_whole_run_behind(world, capsys):
     assert saved["chosen"] == best["id"]
     # The accuracy stated is what the reference model computes on the very file and test images.
     test = few().test
-    assert best["test_accuracy"] == (reference.run(chosen, test.p8).classes == test.labels).mean()
+    classes = reference.run(chosen, test.inputs).classes
+    assert best["test_accuracy"] == (classes == test.labels).mean()
     assert best["measured"]["lc"] == sum(int(abs(d.weight).sum()) for d, _ in chosen.layers)
     with Store(folder / FILE) as store:
         rows = store.evaluations()
@@ -416,7 +418,7 @@ def test_the_accuracy_of_a_candidate_is_the_mean_of_its_trainings(world, tmp_pat
 
 def reference_accuracy(graph) -> float:
     split = few().validation
-    return (reference.run(graph, split.p8).classes == split.labels).mean()
+    return (reference.run(graph, split.inputs).classes == split.labels).mean()
 
 
 def test_every_column_has_a_title_and_a_direction():

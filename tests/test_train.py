@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.flow import cli, ir
-from spikeloom.flow.errors import ConfigError, GraphError
+from spikeloom.flow.errors import ConfigError
 from spikeloom.flow.run import Run
 from spikeloom.hdl import sng
 from spikeloom.hdl.neurons import Lif
@@ -42,7 +42,7 @@ def net(*hidden, encoder="stream", input_sng="ramp", readout="membrane", num_ste
 
 def assert_equals_reference(program):
     """Scores and spikes of evaluation mode are those of the reference model, bit for bit."""
-    p8 = DIGITS.validation.p8[:100]
+    p8 = DIGITS.validation.inputs[:100]
     scores, spikes = program.infer(p8)
     for c, graph in enumerate(program.trained()):
         trace = reference.run(graph, p8, trace=True)
@@ -54,7 +54,7 @@ def assert_equals_reference(program):
 
 def stepped(program, steps=4):
     """The program after some training steps at a high rate."""
-    p8 = torch.from_numpy(DIGITS.train.p8[:256].astype(np.int64))
+    p8 = torch.from_numpy(DIGITS.train.inputs[:256].astype(np.int64))
     labels = torch.from_numpy(DIGITS.train.labels[:256].copy())
     for _ in range(steps):
         loss, _ = program.loss(p8, labels)
@@ -78,7 +78,16 @@ BATCHES = {
     "rate-membrane": [
         net(16, encoder="rate", leak=[None, 3], bitstream_length=[256, 8], num_steps=7),
         net(21, encoder="rate", sng=["ramp", "lfsr"], weight_bits=[7, 2], bitstream_length=64)],
-    "delays": [net(10, 11, delay=[0, 1, 2], num_steps=6), net(8, 5, delay=[0, 1, 2])],
+    "delays": [net(10, 11, delay=[0, 1, 2], num_steps=6), net(8, 5, delay=[0, 0, 3]),
+               net(9, 7, num_steps=8),
+               net(6, 12, delay=[0, (0, 3, 1, 0, 2, 5), tuple(range(6)) * 2], num_steps=12)],
+    "delays-leak-count": [
+        net(6, delay=[0, (4, 0, 1, 3, 0, 2)], leak=[1, 2], readout="spike_count", num_steps=7),
+        net(9, delay=[0, 2], leak=3, readout="spike_count"),
+        net(5, readout="spike_count", num_steps=9)],
+    "delays-rate": [
+        net(6, encoder="rate", delay=[tuple(i % 5 for i in range(64)), 1], leak=2, num_steps=9),
+        net(8, encoder="rate", delay=[3, 0])],
     "one-layer": [net(num_steps=4), net(num_steps=6, leak=2)],
     "float64": [net(16, encoder="rate", num_steps=600, bitstream_length=512, weight_bits=9)],
 }
@@ -87,7 +96,7 @@ BATCHES = {
 @pytest.mark.parametrize("graphs", BATCHES.values(), ids=BATCHES)
 def test_evaluation_mode_equals_the_reference_model(graphs):
     assert len({shape_class(g) for g in graphs}) == 1
-    program = Program(graphs, range(len(graphs)), DIGITS.train.p8, **RECIPE)
+    program = Program(graphs, range(len(graphs)), DIGITS.train.inputs, **RECIPE)
     spikes = assert_equals_reference(program)
     if graphs[0].num_steps < 100:
         spikes += assert_equals_reference(stepped(program))
@@ -147,15 +156,15 @@ def test_surrogate_gradient_is_that_of_plain_autograd(reset, leak, constant, see
 
 def test_first_weights_do_not_depend_on_companions():
     graphs = [net(16, weight_bits=3), net(40, num_steps=8), net(9, leak=2)]
-    together = list(Program(graphs, [5, 6, 7], DIGITS.train.p8, **RECIPE).trained())
+    together = list(Program(graphs, [5, 6, 7], DIGITS.train.inputs, **RECIPE).trained())
     for graph, seed, found in zip(graphs, [5, 6, 7], together):
-        alone, = Program([graph], [seed], DIGITS.train.p8, **RECIPE).trained()
+        alone, = Program([graph], [seed], DIGITS.train.inputs, **RECIPE).trained()
         assert alone.digest() == found.digest()
     assert len({g.digest() for g in together}) == 3
 
 
 def test_padding_never_learns():
-    program = stepped(Program([net(8, 30), net(30, 8)], [0, 1], DIGITS.train.p8, **RECIPE))
+    program = stepped(Program([net(8, 30), net(30, 8)], [0, 1], DIGITS.train.inputs, **RECIPE))
     first, second, last = program.layers
     for padded in (first.u[0, 8:], second.u[0, :, 8:], second.u[1, 8:], last.u[1, :, 8:],
                    first.bias[0, :, 8:], second.bias[1, :, 8:]):
@@ -165,11 +174,11 @@ def test_padding_never_learns():
 
 def test_first_gradients_hardly_depend_on_companions():
     graphs = [net(16), net(40, num_steps=9, weight_bits=6, bitstream_length=32, leak=1)]
-    p8 = torch.from_numpy(DIGITS.train.p8[:64].astype(np.int64))
+    p8 = torch.from_numpy(DIGITS.train.inputs[:64].astype(np.int64))
     labels = torch.from_numpy(DIGITS.train.labels[:64].copy())
     grads = []
     for batch in (graphs[:1], graphs):
-        program = Program(batch, range(len(batch)), DIGITS.train.p8, **RECIPE)
+        program = Program(batch, range(len(batch)), DIGITS.train.inputs, **RECIPE)
         program.loss(p8, labels)[0].sum().backward()
         grads.append([layer.u.grad[0, :n, :m].clone() for layer, n, m in
                       zip(program.layers, (16, 10), (64, 16))])
@@ -209,7 +218,7 @@ def test_stop_rule_is_logged_and_the_others_go_on():
 
 def test_going_on_with_some_candidates_changes_nothing_but_rounding():
     graphs = [net(40, leak=2, num_steps=7), net(16), net(20, weight_bits=3)]
-    program = stepped(Program(graphs, [0, 1, 2], DIGITS.train.p8, **RECIPE))
+    program = stepped(Program(graphs, [0, 1, 2], DIGITS.train.inputs, **RECIPE))
     fewer = program.select([1, 2])
     assert fewer.layers[0].u.shape == (2, 20, 64)
     assert [g.digest() for g in fewer.trained()] == [g.digest() for g in program.trained()][1:]
@@ -239,12 +248,8 @@ def test_settings_out_of_range(change, message):
 
 
 def test_what_cannot_be_trained_is_refused_by_name():
-    slow = net(8)
-    slow = slow.replace(pop1={"neuron": Lif(v_threshold=1, refractory=2)})
-    with pytest.raises(GraphError, match="pop1: refractory must be 0 for training, not 2"):
-        train([slow], DIGITS.train)
-    with pytest.raises(GraphError, match="encoder must be 'stream' or 'rate'"):
-        train([net(8, encoder="spikes")], DIGITS.train)
+    with pytest.raises(ConfigError, match="encoder must be rate or stream for the inputs"):
+        DIGITS.check(net(8, encoder="spikes"))
     with pytest.raises(ConfigError, match="seeds must be one per graph, 1, not 2"):
         train([net(8)], DIGITS.train, seeds=[1, 2])
 
@@ -311,7 +316,16 @@ def test_command_with_fit_train_leaves_the_test_split_alone(tmp_path, capsys):
     (["--leak-shift", "slow"], "--leak-shift must be 'none' or an integer"),
     (["--fit", "test"], "--fit must be one of final, train, not 'test'"),
     (["--seeds", "0"], "--seeds must be at least 1, not 0"),
-    (["--encoder", "spikes"], "encoder must be 'stream' or 'rate'"),
+    (["--encoder", "spikes"], "encoder must be rate or stream for the inputs of 'digits'"),
+    (["--delays", "9"], "--delays must be one number in 0..8, or 2 separated by commas"),
+    (["--delays", "0,1,2"], "one per layer, not '0,1,2'"),
+    (["--delays", "0,8"], "delays must sum to less than num_steps = 8"),
+    (["--delays", "1"], "delay must be 0 for a layer fed by stream input"),
+    (["--refractory", "-1"], "refractory must be in 0..255, not -1"),
+    (["--data", "temporal", "--num-steps", "8"],
+     "num_steps must be 24 for the events of 'temporal', not 8"),
+    (["--data", "temporal", "--encoder", "rate"],
+     "encoder must be spikes for the inputs of 'temporal', not rate"),
 ])
 def test_command_answers_bad_input_with_one_line(argv, message, tmp_path, capsys):
     code, out, err = command(capsys, "--run", str(tmp_path / "run"), *argv)

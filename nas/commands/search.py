@@ -90,7 +90,7 @@ def run(args: Namespace, out: Output) -> None:
     outcome["chosen"] = chosen.id
     write_atomic(folder / "search.json", json.dumps(outcome, indent=1) + "\n")
     opened = Run.open(folder)
-    opened.save_samples(task.data.test.p8, task.data.test.labels)
+    opened.save_samples(task.data.test.inputs, task.data.test.labels)
     saved = folder / "candidates" / chosen.id / "graph.safetensors"
     write_atomic(opened.graph_file, saved.read_bytes())
     out.result({"run": str(folder), **outcome}, _table(task, found, chosen),

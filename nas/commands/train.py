@@ -1,6 +1,7 @@
 """``spikeloom train``: one network, given by options, into a run directory."""
 
 import argparse
+import math
 import statistics
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from ...flow.output import Output
 from ...flow.run import Run
 from ...hdl.neurons import KINDS, Lif
 from .. import datasets
+from ..space import spread
 from ..train import Trained, TrainSettings, accuracy, plan, train
 
 #: What may be trained on, and what is then still unseen.
@@ -31,13 +33,15 @@ PARAMETERS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", default="digits", metavar="NAME", help="dataset (default: digits)")
+    add("--data", "--dataset", default="digits", metavar="NAME",
+        help=f"dataset: {', '.join(datasets.LOADERS)} (default: digits)")
     add("--hidden", default="32", metavar="N[,N...]", help="widths of hidden layers (default: 32)")
     add("--weight-bits", type=int, default=4, metavar="W", help="sign and code (default: 4)")
     add("--bitstream-length", type=int, default=8, metavar="L",
         help="SC clocks per timestep, a power of two in 8..512 (default: 8)")
-    add("--num-steps", type=int, default=8, metavar="T", help="timesteps (default: 8)")
-    add("--encoder", default="stream", help="stream or rate (default: stream)")
+    add("--num-steps", type=int, metavar="T",
+        help="timesteps (default: 8, or as many as the dataset's events have)")
+    add("--encoder", help="stream or rate (default: stream), or spikes for a dataset of events")
     add("--sng", default="sobol1", help="number generator of the weights (default: sobol1)")
     add("--input-sng", default="ramp", help="number generator of stream input (default: ramp)")
     add("--neuron", default="lif", metavar="KIND",
@@ -48,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
                 help=f"{kind}: {meaning} (default: {default})")
     add("--leak-shift", default="none", metavar="S",
         help="v loses v >> S in each timestep; 'none' for no leak (default: none)")
+    add("--refractory", type=int, default=0, metavar="R",
+        help="timesteps of rest after a spike (default: 0)")
+    add("--delays", default="0", metavar="D[,D...]",
+        help="largest axonal delay of each layer, the hidden ones and the last, or one for all: "
+             "axon i takes i mod (D + 1) timesteps (default: 0)")
     add("--reset", default="subtract", help="subtract or zero (default: subtract)")
     add("--readout", default="membrane", help="membrane or spike_count (default: membrane)")
     add("--fit", default="final", metavar="WHAT",
@@ -81,7 +90,19 @@ def _neuron(args: argparse.Namespace) -> Lif:
     except ValueError as error:
         raise ConfigError(f"--leak-shift must be 'none' or an integer in 1..15, "
                           f"not {args.leak_shift!r}") from error
-    return KINDS[args.neuron](v_threshold=1, leak_shift=leak, reset=args.reset, **own)
+    return KINDS[args.neuron](v_threshold=1, leak_shift=leak, reset=args.reset,
+                              refractory=args.refractory, **own)
+
+
+def _delays(args: argparse.Namespace, axons: list[int]) -> list:
+    """The delays of each layer, whose numbers of axons are given."""
+    words = args.delays.split(",")
+    if not all(word.isascii() and word.isdigit() and int(word) <= ir.MAX_DELAY for word in words) \
+            or len(words) not in (1, len(axons)):
+        raise ConfigError(f"--delays must be one number in 0..{ir.MAX_DELAY}, or {len(axons)} "
+                          f"separated by commas, one per layer, not {args.delays!r}")
+    largest = [int(word) for word in words]
+    return [spread(n, count) for n, count in zip(largest * (len(axons) // len(words)), axons)]
 
 
 def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
@@ -93,12 +114,19 @@ def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
     if not hidden or min(hidden) < 1:
         raise ConfigError("--hidden must be widths of at least 1, separated by commas, "
                           f"not {args.hidden!r}")
+    widths = (*hidden, data.num_classes)
+    delays = _delays(args, [math.prod(data.shape), *hidden])
     layer = {"weight_bits": args.weight_bits, "bitstream_length": args.bitstream_length,
              "sng": args.sng, "neuron": _neuron(args)}
-    return ir.chain(
-        shape=data.shape, encoder=args.encoder, readout=args.readout, num_steps=args.num_steps,
-        input_sng=args.input_sng if args.encoder == "stream" else None,
-        layers=[{"out_features": n, **layer} for n in (*hidden, data.num_classes)]).verify()
+    encoder = args.encoder or data.encoders[-1]
+    graph = ir.chain(
+        shape=data.shape, encoder=encoder, readout=args.readout,
+        num_steps=args.num_steps or data.num_steps or 8,
+        input_sng=args.input_sng if encoder == "stream" else None,
+        layers=[{"out_features": n, "delay": delay, **layer}
+                for n, delay in zip(widths, delays)]).verify()
+    data.check(graph)
+    return graph
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -128,7 +156,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             out.note(f"seed {item.seed}: {item.stopped}")
     found = [accuracy(item.graph, unseen) for item in done]
     done[0].graph.save(directory.graph_file)
-    directory.save_samples(data.test.p8, data.test.labels)
+    directory.save_samples(data.test.inputs, data.test.labels)
     name = "test" if final else "validation"
     result = {
         "run": str(directory.path), "design": done[0].graph.digest(), "data": data.name,

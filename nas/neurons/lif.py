@@ -30,6 +30,9 @@ class LifTraining:
         self.steps = steps
         self.surrogate = surrogate
         self.buffers = Buffers()
+        rest = torch.tensor([float(n.refractory) for n in neurons], dtype=dtype)[:, None, None]
+        #: [C, 1, 1]: timesteps of rest after a spike; None where no candidate rests.
+        self.rest = rest if bool(rest.any()) else None
         keep = torch.tensor([self.kept(n) for n in neurons], dtype=dtype)[:, None, None]
         #: [C, 1, 1]: share of v that a leak leaves; None where no candidate has a leak.
         self.keep = None if bool((keep == 1).all()) else keep
@@ -47,8 +50,6 @@ class LifTraining:
     @staticmethod
     def refuse(neuron: Lif) -> str | None:
         """Why this neuron cannot be trained, or None."""
-        if neuron.refractory:
-            return f"refractory must be 0 for training, not {neuron.refractory}"
         return None
 
     @staticmethod
@@ -90,7 +91,8 @@ class LifTraining:
 class _Fire(Function):
     """Forward: the exact neuron. Backward: through time, the reset taken as given (detached).
 
-    So are the moves of a threshold that adapts.
+    So are the moves of a threshold that adapts, and when a neuron rests: a resting membrane passes
+    the gradient on as it is, and takes none of the drive.
     """
 
     @staticmethod
@@ -99,17 +101,28 @@ class _Fire(Function):
         u = p.buffers.get("u", drive, C, p.steps, B, N)
         s = p.buffers.get("s", drive, C, p.steps, B, N)
         v = p.buffers.get("v", drive, C, B, N).zero_()
-        now = threshold
+        now, wait, awake = threshold, None, None
+        if p.rest is not None:
+            wait = p.buffers.get("wait", drive, C, B, N).zero_()
+            awake = p.buffers.get("awake", drive, C, p.steps, B, N)
         for t in range(p.steps):
-            u_t, s_t = u[:, t], s[:, t]
-            torch.add(p.leaked(v), drive[:, t if given > 1 else 0], out=u_t)
-            torch.ge(u_t, now, out=s_t)
+            u_t, s_t, drive_t = u[:, t], s[:, t], drive[:, t if given > 1 else 0]
+            if wait is None:
+                torch.add(p.leaked(v), drive_t, out=u_t)
+                torch.ge(u_t, now, out=s_t)
+            else:
+                torch.le(wait, 0, out=awake[:, t])
+                u_t.copy_(v)
+                torch.where(awake[:, t] > 0, p.leaked(v).add_(drive_t), u_t, out=u_t)
+                torch.ge(u_t, now, out=s_t)
+                s_t.mul_(awake[:, t])
+                wait.sub_(1).clamp_(min=0).addcmul_(s_t, p.rest)
             if t + 1 == p.steps:
                 break
             torch.addcmul(u_t, s_t, u_t if p.reset == "zero" else now, value=-1, out=v)
             now = p.adapted(now, s_t)
         ctx.save_for_backward(u, s, threshold)
-        ctx.p, ctx.constant = p, given == 1
+        ctx.p, ctx.constant, ctx.awake = p, given == 1, awake
         return s
 
     @staticmethod
@@ -119,16 +132,18 @@ class _Fire(Function):
         C, T, B, N = u.shape
         # ds/du = 1 / (1 + ((u - threshold) / width)**2), the derivative of an arctangent;
         # where one width holds for all of a candidate, its square is left to smaller products.
-        late = p.reset != "zero" and not p.adapts
+        late = p.reset != "zero" and not p.adapts and ctx.awake is None
         thresholds = p.thresholds(threshold, s)
         square = (thresholds * p.surrogate).square_()
         x = torch.sub(u, thresholds, out=p.buffers.get("x", u, *u.shape))
         a = torch.div(g, torch.addcmul(square, x, x, out=x), out=x)
         if not late:
             a.mul_(square)
+        if ctx.awake is not None:
+            a.mul_(ctx.awake)
         g_threshold = -p.followed(a, thresholds, s)
-        if p.reset == "zero":
-            into = _through_resets(a, s, p)
+        if p.reset == "zero" or ctx.awake is not None:
+            into = _stepwise(a, s, ctx.awake, p)
             into = into.sum(1, keepdim=True) if ctx.constant else into
         else:
             worth = p.memory.sum(1, keepdim=True) if ctx.constant else p.memory
@@ -138,13 +153,18 @@ class _Fire(Function):
         return into, g_threshold, None
 
 
-def _through_resets(a: Tensor, s: Tensor, p: LifTraining) -> Tensor:
-    """Gradient of the drive where a spike clears the membrane."""
+def _stepwise(a: Tensor, s: Tensor, awake: Tensor | None, p: LifTraining) -> Tensor:
+    """Gradient of the drive where a spike clears the membrane, or where neurons rest."""
     out = a.clone()
     for t in range(a.shape[1] - 2, -1, -1):
-        later = out[:, t + 1] if p.keep is None else out[:, t + 1] * p.keep
-        out[:, t].add_(later).addcmul_(later, s[:, t], value=-1)
-    return out
+        after = out[:, t + 1]
+        later = after if p.keep is None else after * p.keep
+        if awake is not None:
+            later = torch.where(awake[:, t + 1] > 0, later, after)
+        out[:, t].add_(later)
+        if p.reset == "zero":
+            out[:, t].addcmul_(later, s[:, t], value=-1)
+    return out if awake is None else out.mul_(awake)
 
 
 class _Integrate(Function):
