@@ -110,7 +110,7 @@ def _population(node: ir.Population, size: int) -> None:
         raise GraphError(f"{node.name}: " + unknown("neuron", node.neuron, neurons.KINDS))
     for field in dataclasses.fields(node.neuron):
         value = getattr(node.neuron, field.name)
-        if not (_is_text(field, value) or _is_number(field, value)):
+        if not (_is_text(field, value) or _is_number(field, value, node.neuron.learned)):
             kind = getattr(field.type, "__name__", field.type)
             raise GraphError(f"{node.name}: {field.name} must be {kind}, not {value!r}")
     problem = node.neuron.check()
@@ -122,11 +122,13 @@ def _is_text(field, value: object) -> bool:
     return isinstance(value, str) if field.type is str else value is None and field.default is None
 
 
-def _is_number(field, value: object) -> bool:
-    """An integer; a threshold that is still being learned may be a fraction (see quantize)."""
+def _is_number(field, value: object, learned: str) -> bool:
+    """A number of the field's type; what is being learned may be a fraction (see quantize)."""
     if field.type is str or isinstance(value, bool):
         return False
-    return isinstance(value, int) or (field.name == "v_threshold" and isinstance(value, float))
+    if isinstance(value, float):
+        return field.type is float or field.name == learned
+    return isinstance(value, int)
 
 
 def _readout(node: ir.Readout, size: int) -> None:

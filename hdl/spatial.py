@@ -12,8 +12,10 @@ One timestep, with ``step`` = 0 in the clock that finds an input waiting:
     lead .. lead + L - 1  counts accumulate; lead = max(3, 1 + len(before))
     ... len(after)        the cell's phases after it (fire, settle); then the spikes are offered
 
-`timestep_cycles` is that length. A layer fed by spikes holds its input until clock L and needs no
-copy of it; one fed by columns (`stream` input) takes one column a clock, from step 1 to L.
+Where the neurons of a kind share an engine (`neurons.ENGINES`), the last phase lasts until it has
+served them all. `timestep_cycles` is that length. A layer fed by spikes holds its input until
+clock L and needs no copy of it; one fed by columns (`stream` input) takes one column a clock, from
+step 1 to L.
 """
 
 import numpy as np
@@ -21,7 +23,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .neurons import CELLS
+from .neurons import CELLS, ENGINES
 from .packing import pack_neuron
 from .popcount import popcount
 
@@ -46,10 +48,11 @@ def lead(cell) -> int:
     return max(PIPELINE, 1 + len(cell.before))
 
 
-def timestep_cycles(length: int, neuron, fires: bool) -> int:
-    """Clocks of one timestep of a `spatial` layer."""
-    cell = CELLS[neuron.kind]
-    return lead(cell) + length + len(cell.after(fires))
+def timestep_cycles(length: int, neuron, fires: bool, size: int) -> int:
+    """Clocks of one timestep of a `spatial` layer of so many neurons."""
+    cell, engine = CELLS[neuron.kind], ENGINES.get(neuron.kind)
+    last_phase = engine.cycles(neuron, size) if engine else 1
+    return lead(cell) + length + len(cell.after(fires)) - 1 + last_phase
 
 
 class SpatialLayer(wiring.Component):
@@ -78,8 +81,15 @@ class SpatialLayer(wiring.Component):
                  v_bits=int(v_bits[j]), bias=int(bias[j]), excess=length * len(neg), fires=fires)
             for j, (pos, neg) in enumerate(self.slots)
         ]
-        self.cycles = timestep_cycles(length, neuron, fires)
+        self.engine = None
+        if neuron.kind in ENGINES:
+            lo = np.minimum(self.weights, 0).sum(1) + bias
+            hi = np.maximum(self.weights, 0).sum(1) + bias
+            drive = int(max(-lo.min(), hi.max()))
+            self.engine = ENGINES[neuron.kind](neuron, self.cells, drive)
         begin = lead(cell)
+        self.steps = begin + length + len(cell.after(fires))
+        self.cycles = timestep_cycles(length, neuron, fires, n_out)
         self.counted = range(begin, begin + length)
         super().__init__({
             "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),
@@ -107,21 +117,25 @@ class SpatialLayer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        length, cycles = self.length, self.cycles
+        length, steps = self.length, self.steps
         x = self.i.payload.x if self.columns else self.i.payload.spikes
         y = self.i.payload.y if self.columns else self.i.payload.spikes
-        step = Signal(range(cycles), attrs=OBSERVED)
+        step = Signal(range(steps), attrs=OBSERVED)
         Value.cast(self.o.payload).attrs.update(OBSERVED)
         first = Signal()
         last = Signal()
         running = Signal()
         stalled = Signal()
-        final = step == cycles - 1
-        m.d.comb += [
-            running.eq((step != 0) | (self.i.valid & ~self.hold)),
-            # The last phase waits until the previous spikes are gone.
-            stalled.eq(final & self.o.valid & ~self.o.ready),
-        ]
+        final = step == steps - 1
+        # The last phase waits until the previous spikes are gone.
+        blocked = final & self.o.valid & ~self.o.ready
+        m.d.comb += [running.eq((step != 0) | (self.i.valid & ~self.hold)), stalled.eq(blocked)]
+        if self.engine is not None:
+            m.submodules.engine = self.engine
+            m.d.comb += [
+                self.engine.run.eq(final & ~(self.engine.done & blocked)),
+                stalled.eq(blocked | (final & ~self.engine.done)),
+            ]
         if self.columns:
             m.d.comb += self.i.ready.eq((step >= 1) & (step <= length))
         else:
@@ -140,7 +154,7 @@ class SpatialLayer(wiring.Component):
         phase = Signal(cell.Phase, init=accumulate)
         enable = Signal()
         clear = Signal()
-        upcoming = Signal(range(cycles + 1))
+        upcoming = Signal(range(steps + 1))
         m.d.comb += upcoming.eq(Mux(running & ~stalled, step + 1, step))
         with m.Switch(upcoming):
             for at, value in phases.items():
@@ -149,7 +163,7 @@ class SpatialLayer(wiring.Component):
             with m.Default():
                 m.d.sync += phase.eq(accumulate)
         m.d.comb += self.accumulating.eq(enable & (phase == accumulate))
-        busy_with = (upcoming >= begin) & (upcoming < cycles)
+        busy_with = (upcoming >= begin) & (upcoming < steps)
         for at in phases:
             if at < begin:
                 busy_with = busy_with | (upcoming == at)

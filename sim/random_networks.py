@@ -4,17 +4,23 @@ The same choices come from Hypothesis, which shrinks them, and from a generator 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..flow import ir
 from ..hdl import encoders, neurons, sng
 from ..hdl.neurons import FixedPointLif, HomeostaticLif, Lif
+from ..hdl.neurons.izhikevich import PRESETS
 from .images import input_shape
 
 
 def random_neuron(rng, kind, length, leak_shift, reset, refractory):
     """Parameters of a kind, with thresholds of a plausible size for this bitstream length."""
+    if kind == "izhikevich":
+        cell = PRESETS[sorted(PRESETS)[rng.integers(len(PRESETS))]]
+        # Strong enough to fire within a few milliseconds, and up to saturation.
+        return replace(cell, gain=int(2 ** rng.uniform(12, 20)))
     common = {"v_threshold": int(rng.integers(length, 4 * length)), "reset": reset,
               "refractory": refractory}
     if kind == "fixed":
@@ -37,7 +43,10 @@ def random_images(rng, graph, count):
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
                  reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif"):
-    """An integer chain with uniform codes, biases and thresholds of a plausible size."""
+    """An integer chain with uniform codes, biases and thresholds of a plausible size.
+
+    Under membrane read-out the last layer is of kind LIF where `kind` has no such read-out.
+    """
     delays = delays or [0] * (len(sizes) - 1)
     lengths = lengths or [8] * (len(sizes) - 1)
     weight_bits = weight_bits or [4] * (len(sizes) - 1)
@@ -53,6 +62,8 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
             "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory),
         })
+    if readout == "membrane" and not neurons.KINDS[kind].integrates:
+        layers[-1]["neuron"] = random_neuron(rng, "lif", length, leak_shift, reset, refractory)
     return ir.chain(shape=(sizes[0],), encoder=encoder, layers=layers, readout=readout,
                     num_steps=num_steps,
                     input_sng=input_sng if encoder == "stream" else None).verify()
@@ -79,8 +90,11 @@ def random_network(choose) -> ir.Graph:
     `choose` is a `Chooser`. Small choices are the simple ones, to which Hypothesis shrinks.
     """
     rng = np.random.default_rng(choose.integer(0, 2**32 - 1))
-    depth = choose.integer(1, 3)
-    sizes = [choose.integer(1, 40), *(choose.integer(1, 9) for _ in range(depth))]
+    kind = choose.among(list(neurons.KINDS))
+    # An engine takes hundreds of clocks for each neuron, which simulators have to wait for.
+    depth, widest = (2, 3) if kind in neurons.ENGINES else (3, 9)
+    depth = choose.integer(1, depth)
+    sizes = [choose.integer(1, 40), *(choose.integer(1, widest) for _ in range(depth))]
     encoder = choose.among(sorted(encoders.KINDS))
     longest = [choose.integer(0, 3) for _ in range(depth)]
     if encoder == "stream":
@@ -88,7 +102,7 @@ def random_network(choose) -> ir.Graph:
     delays = [tuple(rng.integers(0, most + 1, n).tolist()) if choose.among([False, True]) else most
               for n, most in zip(sizes, longest, strict=False)]
     return random_graph(
-        rng, sizes=sizes, kind=choose.among(sorted(neurons.KINDS)), encoder=encoder, delays=delays,
+        rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays,
         refractory=choose.integer(0, 3), readout=choose.among(ir.READOUTS),
         num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),

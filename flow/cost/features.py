@@ -103,12 +103,12 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str
                     downs.add(slot.down[1])
         adders = adder_cells(count)
         bits = int(v_bits[j])
-        rest = neuron.refractory.bit_length()
-        cell = 2 * bits + 3 + (2 * rest + 2 if rest and fires else 0) + neuron.extra_cells(bits)
-        lc += adders + cell + count.bit_length() // 2
+        cell, state = neuron.cells(bits, fires)
+        lc += adders + max(cell, state) + count.bit_length() // 2
         lut += adders + cell
         carry += adders // 2 + bits
-        ff += bits + count.bit_length() + adders // 2 + fires
+        ff += state + count.bit_length() + adders // 2 + fires
+    lc, lut = lc + neuron.engine_cells, lut + neuron.engine_cells
     streams = len(ups) + len(downs)
     control = 25 + 2 * dense.bits + streams + int(dense.delays.sum())
     return {

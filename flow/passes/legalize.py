@@ -42,6 +42,9 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
         lows = np.minimum(weights, 0).sum(1) + bias
         highs = np.maximum(weights, 0).sum(1) + bias
         neuron = population.neuron
+        if neuron.v_width is not None:
+            out[population.name] = np.full(population.size, neuron.v_width)
+            continue
         widths = np.empty(population.size, np.int64)
         for j in range(population.size):
             lo = hi = 0
@@ -59,6 +62,30 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
     return out
 
 
+def check_readout(graph: ir.Graph) -> None:
+    """Refuse a membrane read-out of neurons that cannot integrate without firing."""
+    population = graph.layers[-1][1]
+    if graph.readout.kind == "membrane" and not population.neuron.integrates:
+        raise GraphError(f"{graph.readout.name}: readout must be 'spike_count' behind "
+                         f"{population.name}, whose neurons are of kind "
+                         f"{population.neuron.kind!r}, not 'membrane'; they have no membrane that "
+                         "integrates without firing")
+
+
+def check_drive(graph: ir.Graph) -> None:
+    """Refuse I + bias that does not fit the width that the contract gives v, where it gives one."""
+    for dense, population in graph.layers:
+        width = population.neuron.v_width
+        if width is None:
+            continue
+        weights, bias = effective_weights(dense), dense.bias.astype(np.int64)
+        lo = int((np.minimum(weights, 0).sum(1) + bias).min())
+        hi = int((np.maximum(weights, 0).sum(1) + bias).max())
+        if max(-lo, hi).bit_length() >= width:
+            raise GraphError(f"{population.name}: I + bias must fit {width} bits, not {lo}..{hi}; "
+                             "use a shorter bitstream_length, fewer inputs or a smaller bias")
+
+
 def legalize(graph: ir.Graph) -> ir.Graph:
     """Refuse what no lowering can take, and set every membrane's width.
 
@@ -73,6 +100,8 @@ def legalize(graph: ir.Graph) -> ir.Graph:
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    check_readout(graph)
+    check_drive(graph)
     ranges = membrane_ranges(graph)
     for name, widths in ranges.items():
         if widths.max() > MAX_V_BITS:

@@ -11,9 +11,10 @@ from ..errors import GraphError
 def quantize(graph: ir.Graph) -> ir.Graph:
     """Round a `float` graph to the `integer` stage; integer graphs pass unchanged.
 
-    Training keeps weights in units of the integer code and bias and threshold in synaptic counts,
-    and rounds to nearest (ties to even) in its forward pass, so this is the same rounding once
-    more and nothing is lost. Codes are clipped to what weight_bits holds.
+    Training keeps weights in units of the integer code, bias and threshold (or whatever a neuron
+    kind has `learned`) in those of the hardware, and rounds to nearest (ties to even) in its
+    forward pass, so this is the same rounding once more and nothing is lost. Codes are clipped to
+    what weight_bits holds.
     """
     if graph.stage == "shape":
         raise GraphError("quantize needs trained weights, not a graph of shapes; train it first")
@@ -23,7 +24,8 @@ def quantize(graph: ir.Graph) -> ir.Graph:
     for dense, population in graph.layers:
         weight = np.clip(np.rint(dense.weight), -dense.max_code, dense.max_code).astype(np.int16)
         changes[dense.name] = {"weight": weight, "bias": np.rint(dense.bias).astype(np.int32)}
-        threshold = max(1, int(np.rint(population.neuron.v_threshold)))
-        neuron = dataclasses.replace(population.neuron, v_threshold=threshold)
+        learned = population.neuron.learned
+        value = max(1, int(np.rint(getattr(population.neuron, learned))))
+        neuron = dataclasses.replace(population.neuron, **{learned: value})
         changes[population.name] = {"neuron": neuron}
     return graph.replace(**changes).verify()

@@ -15,7 +15,8 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
 def layer_cycles(graph: ir.Graph) -> list[int]:
     """Clocks per timestep of each layer."""
     return [
-        timestep_cycles(dense.bitstream_length, population.neuron, graph.fires(index))
+        timestep_cycles(dense.bitstream_length, population.neuron, graph.fires(index),
+                        population.size)
         for index, (dense, population) in enumerate(graph.layers)
     ]
 

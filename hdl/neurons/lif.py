@@ -22,6 +22,12 @@ class Lif:
     refractory: int = 0
 
     kind = "lif"
+    #: The parameter that training sets.
+    learned = "v_threshold"
+    #: Whether it can leak and integrate without firing, for the membrane read-out.
+    integrates = True
+    #: Width of v where the contract gives one; None where it is proven for each neuron.
+    v_width = None
 
     def check(self) -> str | None:
         """The rule that these parameters break, or None."""
@@ -43,6 +49,15 @@ class Lif:
     def leak(self, v: int) -> int:
         """v after the leak."""
         return v if self.leak_shift is None else v - (v >> self.leak_shift)
+
+    #: Estimate of the logic cells that the neurons of a layer share, beside their streams.
+    engine_cells = 0
+
+    def cells(self, v_bits: int, fires: bool) -> tuple[int, int]:
+        """Estimates of the LUTs and of the flip-flops of a neuron, without its popcount."""
+        rest = self.refractory.bit_length()
+        waiting = 2 * rest + 2 if rest and fires else 0
+        return 2 * v_bits + 3 + waiting + self.extra_cells(v_bits), v_bits
 
     def extra_cells(self, v_bits: int) -> int:
         """Estimate of the logic cells that a cell of this kind takes beyond a LIF's."""
