@@ -5,18 +5,14 @@ from amaranth.hdl import Array, Cat, Mux, Signal
 from formal import Spec
 from formal.mutants import mutant
 
-from spikeloom.hdl.uart import Uart
-
-
-def half_bits(divisor: int) -> int:
-    """What the timer counts to at most: half a bit."""
-    return divisor // 2
+from spikeloom.hdl.uart import DIVISOR_BITS, Uart
 
 
 def add(spec: Spec, name: str, uart, divisor: int):
     spec.m.submodules[name] = uart
     spec.m.d.comb += uart.divisor.eq(divisor)
-    spec.at_most(f"{name}.half", half_bits(divisor))
+    spec.always(f"{name} counts half a bit at most",
+                spec.inside(f"{name}.half", DIVISOR_BITS - 1) <= divisor // 2)
     busy = Signal(range(10 * divisor + 2))
     spec.m.d.sync += busy.eq(Mux(uart.i.ready, 0, busy + 1))
     spec.always(f"{name} is busy for a frame at most", busy <= 10 * divisor)

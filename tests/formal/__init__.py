@@ -1,7 +1,7 @@
 """Proofs about gateware: bounded model checking and k-induction with an SMT solver.
 
-A `Spec` is a module with the component under test, free inputs, assumptions and properties, each
-one bit that must be high in every clock. Yosys turns it into BTOR2, `model` unrolls that, and
+A `Spec` is a module with the component under test, free inputs and properties, each one bit that
+must be high in every clock. Yosys turns it into BTOR2, `model` unrolls that, and
 Bitwuzla looks for a clock in which a property is low.
 """
 
@@ -46,10 +46,8 @@ class Spec:
         self.m = Module()
         self.m.domains.sync = self.domain = ClockDomain("sync", reset_less=True)
         self._ports: list[Signal] = []
-        self._assumed: list[str] = []
-        self._initially: list[str] = []
         self._proved: dict[str, str] = {}
-        self._related: dict = {}
+        self._inside: dict[str, str] = {}
         self._circuit: Circuit | None = None
 
     def any(self, shape, name: str) -> Signal:
@@ -64,35 +62,22 @@ class Spec:
         self.m.d.comb += signal.eq(AnyConst(len(signal)))
         return signal
 
-    def _output(self, name: str, value) -> str:
-        signal = Signal(name=name)
-        self.m.d.comb += signal.eq(value)
-        self._ports.append(signal)
-        return name
-
-    def assume(self, value) -> None:
-        """Look only at runs in which `value` is true in every clock."""
-        self._assumed.append(self._output(f"assume{len(self._assumed)}", value.bool()))
-
-    def initially(self, value) -> None:
-        """Look only at runs in which `value` is true in the first clock."""
-        self._initially.append(self._output(f"initially{len(self._initially)}", value.bool()))
-
     def always(self, name: str, value) -> None:
         """`value` is to be true in every clock."""
-        self._proved[name] = self._output(f"prove{len(self._proved)}", value.bool())
+        signal = Signal(name=f"prove{len(self._proved)}")
+        self.m.d.comb += signal.eq(value.bool())
+        self._ports.append(signal)
+        self._proved[name] = signal.name
 
-    def relate(self, name: str, test) -> None:
-        """A property of registers and inputs within: ``test(run, step)`` gives its term."""
-        self._related[name] = test
+    def inside(self, path: str, shape) -> Signal:
+        """A register within, by its path such as ``uart.half``, for properties to speak of.
 
-    def at_most(self, register: str, limit: int) -> None:
-        """A register within, by its path such as ``uart.half``, is never above `limit`."""
-        def test(run: Unrolling, step: int):
-            term = run.named(step)[register]
-            bound = run.terms.mk_bv_value(term.sort(), limit)
-            return run.terms.mk_term(Kind.BV_ULE, [term, bound])
-        self.relate(f"{register} <= {limit}", test)
+        An invariant about it is proved like any other property, so none can make a proof unsound.
+        """
+        signal = Signal(shape, name=f"inside{len(self._inside)}")
+        self._inside[signal.name] = path
+        self._ports.append(signal)
+        return signal
 
     @property
     def circuit(self) -> Circuit:
@@ -106,24 +91,17 @@ class Spec:
                 (work / "top.ys").write_text(YOSYS)
                 ran = tools.run(found, ["-q", "top.ys"], cwd=work, log=work / "log", timeout=600)
                 assert ran.problem is None, (work / "log").read_text()
-                self._circuit = Circuit((work / "top.btor").read_text())
+                self._circuit = Circuit((work / "top.btor").read_text(), self._inside)
         return self._circuit
 
-    def bounded(self, clocks: int, *, free: bool = False) -> Refuted | None:
-        """Search the first `clocks` clocks, from the reset or, `free`, from any state.
-
-        A free start keeps registers whose names begin with ``ghost`` at their reset values.
-        """
-        run = Unrolling(self.circuit, free=free)
+    def bounded(self, clocks: int) -> Refuted | None:
+        """Search the first `clocks` clocks from the reset."""
+        run = Unrolling(self.circuit)
         solver = self._solver(run)
-        for name in self._initially:
-            solver.assert_formula(run.output(name, 0))
         for step in range(clocks):
-            self._assume(solver, run, step)
             found = self._search(solver, run, step)
             if found is not None:
                 return found
-        assert solver.check_sat() == Result.SAT, "the assumptions contradict each other"
         return None
 
     def inductive(self, clocks: int) -> Refuted | None:
@@ -135,13 +113,11 @@ class Spec:
         found = self.bounded(clocks)
         if found is not None:
             return found
-        run = Unrolling(self.circuit, free=True, ghosts="\0")
+        run = Unrolling(self.circuit, free=True)
         solver = self._solver(run)
         for step in range(clocks):
-            self._assume(solver, run, step)
             for term in self._properties(run, step).values():
                 solver.assert_formula(term)
-        self._assume(solver, run, clocks)
         return self._search(solver, run, clocks)
 
     @staticmethod
@@ -150,13 +126,8 @@ class Spec:
         options.set(Option.PRODUCE_MODELS, True)
         return Bitwuzla(run.terms, options)
 
-    def _assume(self, solver, run: Unrolling, step: int) -> None:
-        for name in self._assumed:
-            solver.assert_formula(run.output(name, step))
-
     def _properties(self, run: Unrolling, step: int) -> dict:
-        good = {name: run.output(port, step) for name, port in self._proved.items()}
-        return good | {name: test(run, step) for name, test in self._related.items()}
+        return {name: run.output(port, step) for name, port in self._proved.items()}
 
     def _search(self, solver, run: Unrolling, step: int) -> Refuted | None:
         terms = run.terms

@@ -23,9 +23,12 @@ ORDER = {
 
 
 class Circuit:
-    """The nodes of a BTOR2 text; `outputs` and `states` are node numbers by name."""
+    """The nodes of a BTOR2 text; `outputs` and `states` are node numbers by name.
 
-    def __init__(self, text: str) -> None:
+    aliases: inputs that are no inputs, but the register of this name.
+    """
+
+    def __init__(self, text: str, aliases: dict[str, str]) -> None:
         self.sorts: dict[int, int] = {}
         self.nodes: list[tuple[int, str, int, list[int], str]] = []
         self.init: dict[int, int] = {}
@@ -54,16 +57,19 @@ class Circuit:
                 name = rest[arity] if len(rest) > arity else f"${node}"
                 self.nodes.append((node, op, width, args, name))
         self.states = {name: node for node, op, _, _, name in self.nodes if op == "state"}
+        missing = set(aliases.values()) - set(self.states)
+        assert not missing, f"no register {missing}, there are {sorted(self.states)}"
+        self.aliases = {name: self.states[path] for name, path in aliases.items()}
+        # Registers depend on nothing within a clock, but on constants that they start with.
+        order = {"const": 0, "zero": 0, "one": 0, "ones": 0, "state": 1}
+        self.nodes.sort(key=lambda item: order.get(item[1], 2))
 
 
 class Unrolling:
-    """Copies of a circuit's nodes, one per clock; registers start at their reset values, or free.
+    """Copies of a circuit's nodes, one per clock; registers begin at reset values, or `free`."""
 
-    ghosts: prefix of the registers that keep their reset values even where the others are free.
-    """
-
-    def __init__(self, circuit: Circuit, *, free: bool = False, ghosts: str = "ghost") -> None:
-        self.circuit, self.free, self.ghosts = circuit, free, ghosts
+    def __init__(self, circuit: Circuit, *, free: bool = False) -> None:
+        self.circuit, self.free = circuit, free
         self.terms = TermManager()
         self.steps: list[dict[int, object]] = []
 
@@ -87,11 +93,14 @@ class Unrolling:
             if op == "state":
                 if before is not None and node in self.circuit.next:
                     new[node] = before[self.circuit.next[node]]
-                elif (before is None and node in self.circuit.init
-                        and (not self.free or name.startswith(self.ghosts))):
+                elif before is None and node in self.circuit.init and not self.free:
                     new[node] = new[self.circuit.init[node]]
                 else:
                     new[node] = terms.mk_const(sort, f"{name}@{step}")
+            elif name in self.circuit.aliases:
+                register = new[self.circuit.aliases[name]]
+                new[node] = terms.mk_term(Kind.BV_ZERO_EXTEND, [register],
+                                          [width - register.sort().bv_size()])
             elif op == "input":
                 new[node] = terms.mk_const(sort, f"{name}@{step}")
             elif op == "const":
