@@ -53,7 +53,8 @@ class Dense:
 
     weight_bits w is a sign and a code in 0..2**(w-1)-1; bitstream_length L = 2**B clocks. `delay`
     is the axonal delay in timesteps, one for the layer or one for each input; a sequence becomes a
-    tuple, and one whose entries are all equal becomes their value.
+    tuple, and one whose entries are all equal becomes their value. Once scheduled, delay_blocks is
+    how many of its `hdl.delay.delay_blocks` are block memories; the rest waits in flip-flops.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dense:
     sng: str
     delay: int | tuple[int, ...] = 0
     lowering: str | None = None
+    delay_blocks: int | None = None
     weight: np.ndarray | None = field(default=None, repr=False, compare=False)
     bias: np.ndarray | None = field(default=None, repr=False, compare=False)
 

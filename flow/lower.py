@@ -29,7 +29,8 @@ def core(graph: ir.Graph, *, trace: bool = False) -> Core:
     else:
         encoder = encoders.KINDS[graph.input.encoder](graph.input.size, graph.num_steps)
     layers = []
-    delays = [SpikeDelay(dense.delays) if dense.max_delay else None for dense, _ in graph.layers]
+    delays = [SpikeDelay(dense.delays, dense.delay_blocks or 0) if dense.max_delay else None
+              for dense, _ in graph.layers]
     membrane = graph.readout.kind == "membrane"
     for index, (dense, population) in enumerate(graph.layers):
         layers.append(SpatialLayer(

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from ..hdl import neurons, sng
+from ..hdl.delay import delay_blocks
 from . import ir
 from .errors import GraphError, unknown
 
@@ -70,6 +71,7 @@ def _dense(node: ir.Dense, size: int) -> None:
         raise GraphError(f"{node.name}: bitstream_length must be a power of two, not {length}")
     _between(node.name, "weight_bits", node.weight_bits, 2, node.bits + 1)
     _delay(node)
+    _delay_blocks(node)
     ir.check_sng(node.sng, node.name)
     if node.lowering is not None and node.lowering not in ir.LOWERINGS:
         raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
@@ -101,6 +103,12 @@ def _delay(node: ir.Dense) -> None:
                          f"{node.in_features} input axons, not {len(node.delay)} of them")
     for axon, delay in enumerate(node.delay):
         _between(node.name, f"delay of axon {axon}", delay, 0, ir.MAX_DELAY)
+
+
+def _delay_blocks(node: ir.Dense) -> None:
+    if node.delay_blocks is not None:
+        most = len(delay_blocks(node.delays))
+        _between(node.name, "delay_blocks", node.delay_blocks, 0, most)
 
 
 def _population(node: ir.Population, size: int) -> None:

@@ -86,7 +86,7 @@ def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
     out = np.zeros_like(spikes)
     steps = len(spikes)
     for axon, delay in enumerate(delays):
-        out[delay:, ..., axon] = spikes[:steps - delay, ..., axon]
+        out[delay:, ..., axon] = spikes[:max(0, steps - delay), ..., axon]
     return out
 
 

@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hdl import encoders
+from ...hdl.delay import delay_cells
 from ...hdl.packing import pack_neuron
 from ...hdl.popcount import adder_cells
 from .. import ir
+from ..memories import image_blocks, image_bytes
 from ..passes.legalize import effective_weights, membrane_ranges
-from ..passes.schedule import inference_cycles, load_cycles
+from ..passes.schedule import inference_cycles, load_cycles, schedule
 
 #: Standard deviation of assumed codes over the largest code; an assumption, and a low one.
 ASSUMED_SPREAD = 0.35
 #: Logic cells of UART and link, measured on a UP5K with 64 inputs and 10 classes (322), and a few
 #: for the top's reset.
 LINK_CELLS = 330
-EBR_BITS, EBR_WIDTH = 4096, 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def estimate(graph: ir.Graph) -> Estimate:
     assumed = graph.stage == "shape"
     if assumed:
         graph = assume_weights(graph)
+    graph = schedule(graph)
     widths = membrane_ranges(graph)
+    ebr = image_blocks(graph) + sum(dense.delay_blocks or 0 for dense, _ in graph.layers)
     layers = []
     lut = ff = carry = 0
     for index, (dense, population) in enumerate(graph.layers):
@@ -82,7 +84,7 @@ def estimate(graph: ir.Graph) -> Estimate:
     fixed = encoder + readout + LINK_CELLS
     return Estimate(
         lc=sum(layers) + fixed, lut4=lut + encoder + readout + 270,
-        ff=ff + encoder_ff + 3 * score_bits + 110, carry=carry + 40, ebr=_ebr(graph),
+        ff=ff + encoder_ff + 3 * score_bits + 110, carry=carry + 40, ebr=ebr,
         cycles=inference_cycles(graph), load_cycles=load_cycles(graph), layers=tuple(layers),
         assumed=assumed)
 
@@ -110,11 +112,12 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str
         ff += state + count.bit_length() + adders // 2 + fires
     lc, lut = lc + neuron.engine_cells, lut + neuron.engine_cells
     streams = len(ups) + len(downs)
-    control = 25 + 2 * dense.bits + streams + int(dense.delays.sum())
+    waiting = delay_cells(dense.delays, dense.delay_blocks or 0)
+    control = 25 + 2 * dense.bits + streams + waiting
     return {
         "lc": lc + len(shared) + control + (dense.out_features if fires else 0),
         "lut": lut + len(shared) + control, "carry": carry,
-        "ff": ff + streams + 20 + int(dense.delays.sum()),
+        "ff": ff + streams + 20 + waiting,
     }
 
 
@@ -122,36 +125,9 @@ def _encoder(graph: ir.Graph) -> tuple[int, int]:
     """Cells and flip-flops of the encoder."""
     n = graph.input.size
     if graph.input.encoder != "stream":
-        address = _image_bytes(graph).bit_length()
+        address = image_bytes(graph).bit_length()
         register = 70 if graph.input.encoder == "rate" else 30
         return n + register + 2 * address, n + 24 + 2 * address
     bits = graph.layers[0][0].bits
     rom = 0 if bits <= 4 else bits * (1 << bits) // 20
     return 75 + 9 * bits + rom, 50 + 5 * bits
-
-
-def _image_bytes(graph: ir.Graph) -> int:
-    return encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
-
-
-def _ebr(graph: ir.Graph) -> int:
-    """Block memories: the image, and for `stream` the columns, once for each of two read ports.
-
-    An EBR is 256 x 16, 512 x 8, 1024 x 4 or 2048 x 2 (data sheet); the narrowest shape that is
-    deep enough is taken for each slice of the width.
-    """
-    n = graph.input.size
-    if graph.input.encoder != "stream":
-        return _blocks(_image_bytes(graph), 8)
-    bits = graph.layers[0][0].bits
-    return _blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, bits + 1) + (
-        2 * -(-n // EBR_WIDTH) * _blocks(1 << bits, EBR_WIDTH))
-
-
-def _blocks(depth: int, width: int) -> int:
-    best = None
-    for shape_width in (16, 8, 4, 2):
-        shape_depth = EBR_BITS // shape_width
-        blocks = -(-width // shape_width) * -(-depth // shape_depth)
-        best = blocks if best is None else min(best, blocks)
-    return best

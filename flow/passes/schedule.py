@@ -4,11 +4,20 @@ from ...hdl import encoders
 from ...hdl.encoders.stream import transpose_cycles
 from ...hdl.spatial import timestep_cycles
 from .. import ir
+from ..memories import place_delays
 
 
 def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
-    """Set `lowering` on every layer that has none; GraphError for an unknown one."""
+    """Set `lowering` on every layer that has none, and `delay_blocks` on those with delays.
+
+    GraphError for an unknown lowering.
+    """
     changes = {d.name: {"lowering": d.lowering or lowering} for d, _ in graph.layers}
+    for name, count in place_delays(graph).items():
+        changes[name]["delay_blocks"] = count
+    for dense, _ in graph.layers:
+        if dense.delay_blocks is not None:
+            changes[dense.name]["delay_blocks"] = dense.delay_blocks
     return graph.replace(**changes).verify()
 
 

@@ -1,0 +1,74 @@
+"""Block memories (EBR): how many a design takes for its image, and how many are left for delays."""
+
+from ..hdl import encoders
+from ..hdl.delay import delay_blocks, delay_cells
+from . import ir
+from .targets import DEVICES
+
+EBR_BITS, EBR_WIDTH = 4096, 16
+
+
+def blocks(depth: int, width: int) -> int:
+    """EBRs of one memory.
+
+    An EBR is 256 x 16, 512 x 8, 1024 x 4 or 2048 x 2 (data sheet); the narrowest shape that is
+    deep enough is taken for each slice of the width.
+    """
+    best = None
+    for shape_width in (16, 8, 4, 2):
+        shape_depth = EBR_BITS // shape_width
+        count = -(-width // shape_width) * -(-depth // shape_depth)
+        best = count if best is None else min(best, count)
+    return best
+
+
+def image_bytes(graph: ir.Graph) -> int:
+    """Bytes of one image on the link."""
+    return encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
+
+
+def image_blocks(graph: ir.Graph) -> int:
+    """EBRs of the image, and for `stream` those of the columns, once for each of two read ports."""
+    n = graph.input.size
+    if graph.input.encoder != "stream":
+        return blocks(image_bytes(graph), 8)
+    bits = graph.layers[0][0].bits
+    words = -(-n // EBR_WIDTH)
+    return blocks(words * EBR_WIDTH, bits + 1) + 2 * words * blocks(1 << bits, EBR_WIDTH)
+
+
+def delay_budget(graph: ir.Graph) -> int:
+    """EBRs that delays may take: what the image leaves on the smallest device that can hold it.
+
+    A compiled graph does not depend on the board, and delays never ask for a larger device than
+    the image does.
+    """
+    image = image_blocks(graph)
+    return min((device.ebr - image for device in DEVICES.values() if device.ebr >= image),
+               default=0)
+
+
+def place_delays(graph: ir.Graph) -> dict[str, int]:
+    """How many `delay_blocks` of each layer with delays are EBRs, by the layer's name.
+
+    As many as save logic cells (`delay_cells`), as far as `delay_budget` goes: again and again the
+    step that saves the most cells for each EBR, ties to the first layer.
+    """
+    chosen = {dense.name: 0 for dense, _ in graph.layers if dense.max_delay}
+    left = delay_budget(graph)
+    cells = {}
+    for dense, _ in graph.layers:
+        if dense.max_delay:
+            most = min(left, len(delay_blocks(dense.delays)))
+            cells[dense.name] = [delay_cells(dense.delays, count) for count in range(most + 1)]
+    while True:
+        steps = [
+            ((now[chosen[name]] - now[count]) / (count - chosen[name]), name, count)
+            for name, now in cells.items()
+            for count in range(chosen[name] + 1, min(len(now), chosen[name] + left + 1))
+        ]
+        saved, name, count = max(steps, key=lambda step: step[0], default=(0, "", 0))
+        if saved <= 0:
+            return chosen
+        left -= count - chosen[name]
+        chosen[name] = count
