@@ -140,11 +140,13 @@ class Space:
 
 
 def spread(largest: int, axons: int) -> int | tuple[int, ...]:
-    """Axonal delays of a layer: axon i takes ``i mod (largest + 1)`` timesteps.
+    """Axonal delays of a layer, spread evenly from 0 for the first axon to `largest`.
 
     Axons of a hidden layer are alike before training, so any even pattern is as good as this one.
     """
-    return tuple(i % (largest + 1) for i in range(axons)) if largest else 0
+    if not largest or axons == 1:
+        return largest
+    return tuple((2 * i * largest + axons - 1) // (2 * (axons - 1)) for i in range(axons))
 
 
 def repair(space: Space, vector: dict[str, int], excess: Callable[[Genome], float],

@@ -1,5 +1,6 @@
-"""Images from files: pixels of 8 bits, with labels where the file has some."""
+"""Inputs from files: images of 8-bit pixels or events 0/1, with labels where a file has some."""
 
+import math
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -34,12 +35,12 @@ def payload(graph: ir.Graph, image: np.ndarray) -> bytes:
     return np.asarray(image).astype(np.uint8).tobytes()
 
 
-def read_images(path: Path, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images p8 uint8 [k, n] and labels int64 [k], or None for a file without.
+def read_images(path: Path, graph: ir.Graph) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inputs of a network, uint8 [k, *input_shape], and labels int64 [k], None without.
 
-    .npy: p8 alone, [n], [k, n] or [k, *shape]; .npz and .safetensors: `p8` and, if there, `labels`;
-    .csv and .txt: a row of n numbers per image, separated by commas or blanks. Raises ConfigError
-    with the file, the rule and the value.
+    .npy: p8 (or events) alone, one or several, in any shape of the right size; .npz and
+    .safetensors: `p8` and, if there, `labels`; .csv and .txt: a row of numbers per image, separated
+    by commas or blanks. Raises ConfigError with the file, the rule and the value.
     """
     path = Path(path)
     read = _READERS.get(path.suffix.lower())
@@ -51,7 +52,7 @@ def read_images(path: Path, n: int) -> tuple[np.ndarray, np.ndarray | None]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (SafetensorError, BadZipFile, EOFError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is damaged or no {path.suffix} file ({error})") from error
-    p8 = _shaped(path, np.asarray(p8), n)
+    p8 = _shaped(path, np.asarray(p8), graph)
     if labels is not None:
         labels = np.asarray(labels)
         if labels.shape != (len(p8),) or labels.dtype.kind not in "iu":
@@ -61,18 +62,23 @@ def read_images(path: Path, n: int) -> tuple[np.ndarray, np.ndarray | None]:
     return p8, labels
 
 
-def _shaped(path: Path, p8: np.ndarray, n: int) -> np.ndarray:
+def _shaped(path: Path, p8: np.ndarray, graph: ir.Graph) -> np.ndarray:
+    shape = input_shape(graph)
+    n, things, top = math.prod(shape), "pixels", 255
+    if graph.input.encoder == "spikes":
+        things, top = "events", 1
     if p8.dtype.kind not in "iu":
-        raise ConfigError(f"{path}: pixels must be integers in 0..255, not {p8.dtype}")
+        raise ConfigError(f"{path}: {things} must be integers in 0..{top}, not {p8.dtype}")
     if not (p8.ndim > 1 and p8[0:1].size == n) and p8.size != n:
-        raise ConfigError(f"{path}: images must have {n} pixels each, not the shape "
+        steps = f", {' x '.join(map(str, shape))}" if len(shape) > 1 else ""
+        raise ConfigError(f"{path}: images must have {n} {things} each{steps}, not the shape "
                           f"{list(p8.shape)}")
     if not p8.size:
         raise ConfigError(f"{path}: must have at least one image")
-    if p8.min() < 0 or p8.max() > 255:
+    if p8.min() < 0 or p8.max() > top:
         bad = p8.min() if p8.min() < 0 else p8.max()
-        raise ConfigError(f"{path}: pixels must be in 0..255, not {bad}")
-    return p8.reshape(-1, n).astype(np.uint8)
+        raise ConfigError(f"{path}: {things} must be in 0..{top}, not {bad}")
+    return p8.reshape(-1, *shape).astype(np.uint8)
 
 
 def _npy(path: Path):

@@ -149,6 +149,13 @@ def test_rates_that_the_clock_cannot_make(clock, baud, text):
 P8 = np.arange(18).reshape(2, 3, 3).astype(np.uint8)
 
 
+def pixels(n):
+    """A network of n pixels."""
+    return ir.chain(shape=(n,), encoder="rate", readout="membrane", num_steps=2, layers=[
+        {"out_features": 2, "weight_bits": 4, "bitstream_length": 8, "sng": "sobol1",
+         "neuron": Lif(v_threshold=1)}])
+
+
 def test_every_file_type_reads_the_same(tmp_path):
     labels = np.array([3, 1])
     np.save(tmp_path / "a.npy", P8)
@@ -157,7 +164,7 @@ def test_every_file_type_reads_the_same(tmp_path):
     (tmp_path / "a.txt").write_text("0 1 2 3 4 5 6 7 8\n\n9 10 11 12 13 14 15 16 17\n")
     for name, labelled in (("a.npy", False), ("a.npz", True), ("a.safetensors", True),
                            ("a.txt", False)):
-        p8, found = read_images(tmp_path / name, 9)
+        p8, found = read_images(tmp_path / name, pixels(9))
         assert p8.dtype == np.uint8 and np.array_equal(p8, P8.reshape(2, 9)), name
         assert (found is not None) == labelled
         if labelled:
@@ -167,7 +174,7 @@ def test_every_file_type_reads_the_same(tmp_path):
 @pytest.mark.parametrize("array", [P8[0], P8[0].reshape(9), P8[:1].astype(np.int64)])
 def test_one_image_of_any_shape(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
-    p8, _ = read_images(tmp_path / "a.npy", 9)
+    p8, _ = read_images(tmp_path / "a.npy", pixels(9))
     assert p8.tolist() == [list(range(9))]
 
 
@@ -209,14 +216,14 @@ def _save(path, content):
 def test_bad_files_name_the_rule_and_the_value(tmp_path, name, content, text):
     _save(tmp_path / name, content)
     with pytest.raises(ConfigError, match=text):
-        read_images(tmp_path / name, 3)
+        read_images(tmp_path / name, pixels(3))
 
 
 def test_a_file_of_another_kind_inside(tmp_path):
     np.savez(tmp_path / "a.npz", p8=P8)
     os.rename(tmp_path / "a.npz", tmp_path / "a.npy")
     with pytest.raises(ConfigError, match=r"is no \.npy file inside"):
-        read_images(tmp_path / "a.npy", 9)
+        read_images(tmp_path / "a.npy", pixels(9))
 
 
 @pytest.mark.parametrize("encoder,length", [("stream", 256), ("spikes", 8), ("rate", 8)])

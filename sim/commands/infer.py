@@ -16,7 +16,7 @@ from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
 from ..host import CLOCK_HZ, RESET_BAUD, Device, SimTransport, divisor_for
-from ..images import input_shape, payload, read_images, shaped
+from ..images import payload, read_images, shaped
 
 
 def configure(parser) -> None:
@@ -44,7 +44,7 @@ def run(args, out) -> int:
         p8, labels = opened.samples()
         count = args.count or 10
     else:
-        p8, labels = read_images(args.file, int(np.prod(input_shape(graph))))
+        p8, labels = read_images(args.file, graph)
         count = args.count or len(p8)
     p8 = shaped(graph, p8[:count], args.file or str(opened.samples_file))
     wanted = reference.run(graph, p8)
