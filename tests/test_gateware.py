@@ -1,13 +1,12 @@
 """The spatial lowering in Amaranth's simulator and as RTL in Icarus, against the reference."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ladder import saved_on_failure
 from networks import networks, random_graph, random_images
 
 from spikeloom.flow import lower
@@ -23,8 +22,9 @@ from spikeloom.sim.compare import compare
 def equal(graph, images) -> list[int]:
     """Clocks per image, after checking that every membrane, spike and score is equal."""
     wanted = reference.run(graph, images, trace=True)
-    got, clocks = gateware.simulate(graph, images)
-    assert compare(wanted, got) == []
+    with saved_on_failure(graph, images, "amaranth"):
+        got, clocks = gateware.simulate(graph, images)
+        assert compare(wanted, got) == []
     return clocks
 
 
@@ -112,41 +112,9 @@ def test_a_restart_in_the_middle_of_an_inference_leaves_no_trace():
     simulator.run()
 
 
-CHANGES = {
-    "weight": lambda g: g.replace(fc1={"weight": _poke(g.layers[0][0].weight)}),
-    "threshold": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
-        g.layers[0][1].neuron, v_threshold=g.layers[0][1].neuron.v_threshold + 1)}),
-    "seed": lambda g: g.replace(input={"sng": "sobol3"}),
-    "leak": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
-        g.layers[0][1].neuron, leak_shift=1)}),
-    "refractory": lambda g: g.replace(pop1={"neuron": dataclasses.replace(
-        g.layers[0][1].neuron, refractory=1)}),
-    "delay": lambda g: g.replace(fc2={"delay": 1}),
-    "an axon's delay": lambda g: g.replace(fc2={"delay": (0, 0, 0, 1, 0, 0, 0, 0)}),
-    "bias": lambda g: g.replace(fc2={"bias": g.layers[1][0].bias + 1}),
-}
-
-
-def _poke(weight):
-    changed = weight.copy()
-    changed[0, 1] ^= 1
-    return changed
-
-
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_changed_network_is_caught(what):
-    """The gateware of a network that differs in one place fails the comparison."""
-    rng = np.random.default_rng(5)
-    graph = random_graph(rng, sizes=(20, 8, 4), num_steps=4, lengths=[16, 8])
-    images = rng.integers(0, 256, (6, 20))
-    wanted = reference.run(compile_graph(graph), images, trace=True)
-    got, _ = gateware.simulate(compile_graph(CHANGES[what](graph)), images)
-    assert compare(wanted, got)
-
-
 @pytest.mark.parametrize("encoder,readout", [("stream", "membrane"), ("rate", "spike_count"),
                                              ("spikes", "membrane")])
-def test_rtl_in_icarus_is_equal_and_changes_are_caught(encoder, readout, tmp_path):
+def test_rtl_in_icarus_is_equal(encoder, readout, tmp_path):
     rng = np.random.default_rng(7)
     graph = compile_graph(random_graph(rng, sizes=(12, 6, 3), encoder=encoder, readout=readout,
                                        num_steps=3))
@@ -155,11 +123,6 @@ def test_rtl_in_icarus_is_equal_and_changes_are_caught(encoder, readout, tmp_pat
     wanted = reference.run(graph, images, trace=True)
     assert compare(wanted, got) == []
     assert figures["clock_edges"] > 0
-    for what in ("weight", "threshold", "seed"):
-        if what == "seed" and encoder != "stream":
-            continue
-        changed = compile_graph(CHANGES[what](graph))
-        assert compare(reference.run(changed, images, trace=True), got), what
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 7, 12, 15, 30, 33])

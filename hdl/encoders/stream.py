@@ -56,7 +56,9 @@ class StreamEncoder(wiring.Component):
             m.submodules[f"columns{index}"] = memory = Memory(
                 shape=WORD, depth=1 << self.bits, init=[],
                 attrs=BLOCK_RAM)
-            port, x, y = memory.write_port(), memory.read_port(), memory.read_port()
+            port = memory.write_port()
+            x = memory.read_port()
+            y = memory.read_port()
             low, high = index * WORD, min(self.n, (index + 1) * WORD)
             m.d.comb += [
                 port.addr.eq(write["address"]), port.data.eq(write["word"]),
@@ -83,7 +85,8 @@ class StreamEncoder(wiring.Component):
                          & ((image.written >= needed) | (image.written == self.n))),
         ]
         # The address goes out, a clock later the bit is shifted in, another clock later written.
-        last = {"strobe": Signal(), "address": Signal(self.bits), "group": Signal(len(group))}
+        last = {"strobe": Signal(name="strobe"), "address": Signal(self.bits, name="address"),
+                "group": Signal(len(group), name="last_group")}
         word = Signal(WORD)
         compare = Signal(self.bits)
         taking = Signal()
