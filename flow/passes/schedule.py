@@ -2,7 +2,8 @@
 
 from ...hdl import encoders
 from ...hdl.encoders.stream import transpose_cycles
-from ...hdl.spatial import timestep_cycles
+from ...hdl.neurons import CELLS
+from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..memories import place_delays
 
@@ -30,20 +31,19 @@ def layer_cycles(graph: ir.Graph) -> list[int]:
     ]
 
 
-def inference_cycles(graph: ir.Graph) -> int:
-    """Clocks of an inference: from the encoder's first one to the one in which `done` is high.
+def timesteps(graph: ir.Graph) -> tuple[list[list[int]], list[list[int]]]:
+    """The first and the last clock of each layer's timesteps, [layer][timestep].
 
-    Layers form a pipeline over timesteps. Layer l takes c_l clocks a timestep, frees its input
-    after L_l + 1 of them, and offers its spikes in the clock after; it cannot finish a timestep
-    before the layer behind it has taken the spikes of the one before. With S the first clock and E
-    the last one of a timestep:
+    Clock 0 is the encoder's first. Layers form a pipeline over timesteps. Layer l takes c_l clocks
+    a timestep, frees its input after L_l + 1 of them, and offers its spikes in the clock after; it
+    cannot finish a timestep before the layer behind it has taken the spikes of the one before. With
+    S the first clock and E the last one of a timestep:
 
         S_l(t) = max(E_l(t-1) + 1, E_{l-1}(t) + 1)
         E_l(t) = max(S_l(t) + c_l - 1, S_{l+1}(t-1) + L_{l+1})
 
     `stream` columns are always there; the other encoders take `scan_cycles` clocks for the first
-    timestep, and one more from the clock in which its spikes are taken for each further one. The
-    read-out takes one clock a class after the last.
+    timestep, and one more from the clock in which its spikes are taken for each further one.
     """
     cycles = layer_cycles(graph)
     lengths = [dense.bitstream_length for dense, _ in graph.layers]
@@ -61,7 +61,25 @@ def inference_cycles(graph: ir.Graph) -> int:
             start[index][t] = max(ready, end[index][t - 1] + 1 if t else 0)
             blocked = start[index + 1][t - 1] + lengths[index + 1] if t and index + 1 < count else 0
             end[index][t] = max(start[index][t] + cycles[index] - 1, blocked)
-    return end[-1][-1] + 1 + graph.readout.size + 1
+    return start, end
+
+
+def inference_cycles(graph: ir.Graph) -> int:
+    """Clocks of an inference: from the encoder's first one to the one in which `done` is high.
+
+    The read-out takes one clock a class after the last timestep.
+    """
+    return timesteps(graph)[1][-1][-1] + 1 + graph.readout.size + 1
+
+
+def busy_cycles(graph: ir.Graph) -> int:
+    """Clocks of an inference in which at least one layer adds up counts of its bitstream."""
+    busy = set()
+    for (dense, population), start in zip(graph.layers, timesteps(graph)[0]):
+        first = lead(CELLS[population.neuron.kind])
+        for begin in start:
+            busy.update(range(begin + first, begin + first + dense.bitstream_length))
+    return len(busy)
 
 
 def load_cycles(graph: ir.Graph) -> int:
