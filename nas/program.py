@@ -19,6 +19,7 @@ from torch.autograd import Function
 
 from ..flow import ir
 from ..flow.errors import GraphError
+from ..flow.passes.legalize import check_readout
 from ..flow.passes.quantize import quantize
 from ..hdl import sng
 from . import neurons
@@ -42,6 +43,7 @@ def shape_class(graph: ir.Graph) -> tuple:
 
     Widths, weight bits, bitstream lengths, generators, leaks, delays and num_steps may differ.
     """
+    check_readout(graph)
     layers = []
     for _, population in graph.layers:
         kind = neurons.KINDS[population.neuron.kind]
@@ -221,9 +223,13 @@ class Layer:
     delays: tuple[Tensor, Tensor] | None
 
     def integers(self) -> tuple[Tensor, Tensor]:
-        """Bias [C, 1, N], with padded neurons silenced, and threshold [C, 1, 1], in counts."""
+        """Bias [C, 1, N], with padded neurons silenced, in counts, and what `parameter` gives."""
         bias = _Round.apply(self.bias * self.unit, -LARGEST)
-        return bias + self.silence, _Round.apply(self.threshold * self.unit, 1)
+        return bias + self.silence, _Round.apply(self.parameter(), 1)
+
+    def parameter(self) -> Tensor:
+        """What the neurons have learned, before rounding, [C, 1, 1]: a threshold for most kinds."""
+        return self.population.learned(self.threshold, self.unit)
 
 
 class Program:
@@ -449,8 +455,8 @@ class Program:
                 n, m = d.out_features, d.in_features
                 weight = (layer.u.data[c] * layer.max_code[c])[:n, :m].clone()
                 bias = rounded((layer.bias.data[c] * layer.unit[c])[0, :n], -LARGEST)
-                threshold = float(rounded(layer.threshold.data[c] * layer.unit[c], 1))
+                value = float(rounded(layer.parameter().detach()[c], 1))
                 changes[d.name] = {"weight": weight.numpy(), "bias": bias.numpy()}
-                neuron = replace(population.neuron, v_threshold=threshold)
+                neuron = replace(population.neuron, **{population.neuron.learned: value})
                 changes[population.name] = {"neuron": neuron}
             yield quantize(graph.replace(**changes))

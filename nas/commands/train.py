@@ -12,7 +12,8 @@ from ...flow import ir
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
 from ...flow.run import Run
-from ...hdl.neurons import KINDS, Lif
+from ...hdl.neurons import KINDS
+from ...hdl.neurons.izhikevich import PRESETS
 from .. import datasets
 from ..space import spread
 from ..train import Trained, TrainSettings, accuracy, plan, train
@@ -50,6 +51,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         for option, name, default, meaning in options:
             add(option, type=int, dest=f"neuron_{name}", metavar=name.upper(),
                 help=f"{kind}: {meaning} (default: {default})")
+    add("--preset", metavar="NAME",
+        help=f"izhikevich: one of {', '.join(PRESETS)} (default: {next(iter(PRESETS))})")
     add("--leak-shift", default="none", metavar="S",
         help="v loses v >> S in each timestep; 'none' for no leak (default: none)")
     add("--refractory", type=int, default=0, metavar="R",
@@ -58,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="largest axonal delay of each layer, the hidden ones and the last, or one for all: "
              "axon i takes i mod (D + 1) timesteps (default: 0)")
     add("--reset", default="subtract", help="subtract or zero (default: subtract)")
-    add("--readout", default="membrane", help="membrane or spike_count (default: membrane)")
+    add("--readout", help="membrane or spike_count (default: membrane, where the neuron can)")
     add("--fit", default="final", metavar="WHAT",
         help="final: train and validation split, then test accuracy (default); train: the train "
              "split alone, then validation accuracy")
@@ -72,8 +75,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
 
 
-def _neuron(args: argparse.Namespace) -> Lif:
-    """The neuron that the options describe; its threshold is learned."""
+def _neuron(args: argparse.Namespace):
+    """The neuron that the options describe; its threshold, or gain, is learned."""
     if args.neuron not in KINDS:
         raise ConfigError("--neuron: " + unknown("neuron", args.neuron, KINDS))
     own = {}
@@ -90,8 +93,26 @@ def _neuron(args: argparse.Namespace) -> Lif:
     except ValueError as error:
         raise ConfigError(f"--leak-shift must be 'none' or an integer in 1..15, "
                           f"not {args.leak_shift!r}") from error
+    if args.neuron == "izhikevich":
+        return _preset(args, leak)
+    if args.preset:
+        raise ConfigError(f"--preset must be left out unless --neuron is izhikevich, not "
+                          f"{args.neuron}")
     return KINDS[args.neuron](v_threshold=1, leak_shift=leak, reset=args.reset,
                               refractory=args.refractory, **own)
+
+
+def _preset(args: argparse.Namespace, leak: int | None):
+    """Izhikevich's neuron of one preset, to which the options of the others mean nothing."""
+    for option, given in (("--leak-shift", leak is not None), ("--reset", args.reset != "subtract"),
+                          ("--refractory", args.refractory != 0)):
+        if given:
+            raise ConfigError(f"{option} must be left out if --neuron is izhikevich, which has its "
+                              "own; --preset chooses its constants")
+    name = args.preset or next(iter(PRESETS))
+    if name not in PRESETS:
+        raise ConfigError("--preset: " + unknown("preset", name, PRESETS))
+    return PRESETS[name]
 
 
 def _delays(args: argparse.Namespace, axons: list[int]) -> list:
@@ -116,11 +137,13 @@ def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
                           f"not {args.hidden!r}")
     widths = (*hidden, data.num_classes)
     delays = _delays(args, [math.prod(data.shape), *hidden])
+    neuron = _neuron(args)
     layer = {"weight_bits": args.weight_bits, "bitstream_length": args.bitstream_length,
-             "sng": args.sng, "neuron": _neuron(args)}
+             "sng": args.sng, "neuron": neuron}
+    readout = args.readout or ("membrane" if neuron.integrates else "spike_count")
     encoder = args.encoder or data.encoders[-1]
     graph = ir.chain(
-        shape=data.shape, encoder=encoder, readout=args.readout,
+        shape=data.shape, encoder=encoder, readout=readout,
         num_steps=args.num_steps or data.num_steps or 8,
         input_sng=args.input_sng if encoder == "stream" else None,
         layers=[{"out_features": n, "delay": delay, **layer}

@@ -2,8 +2,9 @@
 
 from .fixed import FixedPointLifTraining
 from .homeostatic import HomeostaticLifTraining
+from .izhikevich import IzhikevichTraining
 from .lif import LifTraining
 
 #: Training class of each neuron kind.
 KINDS = {"lif": LifTraining, "fixed": FixedPointLifTraining,
-         "homeostatic": HomeostaticLifTraining}
+         "homeostatic": HomeostaticLifTraining, "izhikevich": IzhikevichTraining}

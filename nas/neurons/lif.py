@@ -53,6 +53,11 @@ class LifTraining:
         return None
 
     @staticmethod
+    def learned(share: Tensor, unit: Tensor) -> Tensor:
+        """The threshold, before rounding: a share, 1 at first, of `unit` counts."""
+        return share * unit
+
+    @staticmethod
     def kept(neuron: Lif) -> float:
         """Share of v that the leak leaves, before rounding; exact in float32."""
         return 1.0 if neuron.leak_shift is None else 1 - 0.5 ** neuron.leak_shift
