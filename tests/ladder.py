@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
-from spikeloom.flow.run import Run
-from spikeloom.sim import reference
+from spikeloom.sim.cases import keep, replay_command
 
 FAILED = Path(__file__).resolve().parent.parent / "build" / "failed"
 #: What each test has kept: Hypothesis tries many cases, and fails with the smallest one last.
@@ -29,15 +28,5 @@ def saved_on_failure(graph, images, level: str, folder: Path = FAILED) -> Iterat
         if _kept.get(test, run.path) != run.path:
             rmtree(_kept[test], ignore_errors=True)
         _kept[test] = run.path
-        waves = "" if level == "reference" else " --waves"
-        error.add_note(f"replay: spikeloom sim --run {run.path} --level {level} "
-                       f"--count {len(images)}{waves}")
+        error.add_note(f"replay: {replay_command(run, level, len(images))}")
         raise
-
-
-def keep(graph, images, folder: Path) -> Run:
-    """The run directory of a case; its labels are the classes that the reference model gives."""
-    run = Run.create(folder / graph.digest()[:16])
-    graph.save(run.graph_file)
-    run.save_samples(images, reference.run(graph, images).classes)
-    return run
