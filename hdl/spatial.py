@@ -23,7 +23,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .neurons import CELLS, ENGINES
+from .neurons import ENGINES, cell_of
 from .packing import pack_neuron
 from .popcount import popcount
 
@@ -50,7 +50,7 @@ def lead(cell) -> int:
 
 def timestep_cycles(length: int, neuron, fires: bool, size: int) -> int:
     """Clocks of one timestep of a `spatial` layer of so many neurons."""
-    cell, engine = CELLS[neuron.kind], ENGINES.get(neuron.kind)
+    cell, engine = cell_of(neuron), ENGINES.get(neuron.kind)
     last_phase = engine.cycles(neuron, size) if engine else 1
     return lead(cell) + length + len(cell.after(fires)) - 1 + last_phase
 
@@ -75,7 +75,7 @@ class SpatialLayer(wiring.Component):
         n_out, n_in = self.weights.shape
         self.length, self.fires, self.columns = length, fires, columns
         self.slots = [pack_neuron(row, length) for row in self.weights]
-        cell = CELLS[neuron.kind]
+        cell = cell_of(neuron)
         self.cells = [
             cell(neuron, count_bits=max(1, (len(pos) + len(neg)).bit_length()),
                  v_bits=int(v_bits[j]), bias=int(bias[j]), excess=length * len(neg), fires=fires)

@@ -372,8 +372,8 @@ class Program:
         layer = self.layers[-1]
         bias, threshold = layer.integers()
         if self.readout == "membrane":
-            if spikes is not None and layer.population.keep is None:
-                # without a leak the membrane is the sum of all currents: one product for all steps
+            if spikes is not None and layer.population.adds:
+                # then the membrane is the sum of all currents: one product for all steps
                 steps = self.num_steps.to(self.dtype)[:, None, None]
                 w = self._weight(layer)
                 return torch.baddbmm(bias * steps, self._count(_arriving(spikes, layer)),

@@ -27,13 +27,21 @@ def graph_of(case: dict) -> ir.Graph:
             "out_features": len(layer["codes"]), "weight_bits": layer["weight_bits"],
             "bitstream_length": layer["L"], "sng": layer["sng"], "delay": layer["delay"],
             "weight": np.array(layer["codes"], np.int16), "bias": np.array(layer["bias"], np.int32),
-            "neuron": ir.neuron_from(layer["neuron"]),
+            "neuron": _neuron(layer),
         } for layer in case["layers"]
     ]
     source = case["input"]
     n = len(source["p8"] if "p8" in source else source["spikes"][0])
     return ir.chain(shape=(n,), encoder=source["encoder"], input_sng=source.get("sng"),
                     layers=layers, readout=case["readout"], num_steps=case["num_steps"]).verify()
+
+
+def _neuron(layer: dict):
+    """A layer's neuron; `v_bits`, where the layer has it, is the width at which v saturates."""
+    item = dict(layer["neuron"])
+    if layer.get("v_bits") is not None:
+        item["saturate_bits"] = layer["v_bits"]
+    return ir.neuron_from(item)
 
 
 def load_cases(path: Path) -> tuple[list[Case], dict[str, str]]:

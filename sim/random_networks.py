@@ -15,14 +15,14 @@ from ..hdl.neurons.izhikevich import PRESETS
 from .images import input_shape
 
 
-def random_neuron(rng, kind, length, leak_shift, reset, refractory):
+def random_neuron(rng, kind, length, leak_shift, reset, refractory, saturate_bits):
     """Parameters of a kind, with thresholds of a plausible size for this bitstream length."""
     if kind == "izhikevich":
         cell = PRESETS[sorted(PRESETS)[rng.integers(len(PRESETS))]]
         # Strong enough to fire within a few milliseconds, and up to saturation.
         return replace(cell, gain=int(2 ** rng.uniform(12, 20)))
     common = {"v_threshold": int(rng.integers(length, 4 * length)), "reset": reset,
-              "refractory": refractory}
+              "refractory": refractory, "saturate_bits": saturate_bits}
     if kind == "fixed":
         n = int(rng.integers(1, 9))
         return FixedPointLif(beta=int(rng.integers(0, 2**n + 1)), n=n, **common)
@@ -42,7 +42,8 @@ def random_images(rng, graph, count):
 
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
-                 reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif"):
+                 reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif",
+                 saturate_bits=None):
     """An integer chain with uniform codes, biases and thresholds of a plausible size.
 
     Under membrane read-out the last layer is of kind LIF where `kind` has no such read-out.
@@ -60,10 +61,12 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
             "delay": delay, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
-            "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory),
+            "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory,
+                                    saturate_bits),
         })
     if readout == "membrane" and not neurons.KINDS[kind].integrates:
-        layers[-1]["neuron"] = random_neuron(rng, "lif", length, leak_shift, reset, refractory)
+        layers[-1]["neuron"] = random_neuron(rng, "lif", length, leak_shift, reset, refractory,
+                                             saturate_bits)
     return ir.chain(shape=(sizes[0],), encoder=encoder, layers=layers, readout=readout,
                     num_steps=num_steps,
                     input_sng=input_sng if encoder == "stream" else None).verify()
@@ -87,6 +90,8 @@ class Chooser:
 def random_network(choose) -> ir.Graph:
     """An integer graph: shapes, T, L, weight bits, generators, encoder, neuron, delays, read-out.
 
+    Every other network or so has neurons that saturate, some at a width below their threshold.
+
     `choose` is a `Chooser`. Small choices are the simple ones, to which Hypothesis shrinks.
     """
     rng = np.random.default_rng(choose.integer(0, 2**32 - 1))
@@ -103,7 +108,8 @@ def random_network(choose) -> ir.Graph:
               for n, most in zip(sizes, longest, strict=False)]
     return random_graph(
         rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays,
-        refractory=choose.integer(0, 3), readout=choose.among(ir.READOUTS),
+        refractory=choose.integer(0, 3), saturate_bits=choose.among([None, None, None, 3, 6, 8]),
+        readout=choose.among(ir.READOUTS),
         num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),
         lengths=[2 ** choose.integer(3, 6) for _ in range(depth)],

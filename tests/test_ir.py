@@ -86,6 +86,8 @@ RULES = {
         lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, leak_shift="a")}),
     "refractory must be int, not 1.5":
         lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, refractory=1.5)}),
+    "saturate_bits must be in 2..24 or None, not 25":
+        lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, saturate_bits=25)}),
     "bias must be integers": lambda g: g.replace(fc1={"bias": np.zeros(4, "f4")}),
     "reset must be 'subtract' or 'zero'":
         lambda g: g.replace(pop1={"neuron": Lif(v_threshold=1, reset="none")}),

@@ -56,6 +56,25 @@ def test_every_membrane_stays_within_its_proven_width(seed, kind):
         assert (v.max((0, 1)) < 1 << bits - 1).all()
 
 
+@pytest.mark.parametrize("kind", ["lif", "fixed", "homeostatic"])
+def test_the_range_pass_uses_the_bound_of_a_membrane_that_saturates(kind):
+    """A cell's register holds v + I + bias; the longer an inference, the more is saved."""
+    def widths(bits):
+        graph = random_graph(np.random.default_rng(3), sizes=(9, 5, 3), kind=kind, encoder="rate",
+                             num_steps=500, leak_shift=None, saturate_bits=bits)
+        compiled = compile_graph(graph)
+        assert f"saturate_bits={str(bits).lower()}" in compiled.text()
+        return np.concatenate([p.v_bits for _, p in compiled.layers]).astype(int)
+
+    free = widths(None)
+    for bits in (3, 6, 10):
+        assert (widths(bits) <= np.maximum(free, bits)).all()
+        # 9 inputs of at most 8 counts, and a bias: seven bits, added to v.
+        assert (widths(bits) <= max(bits, 8) + 2).all()
+    if kind == "lif":
+        assert widths(6).max() < free.max()
+
+
 @pytest.mark.parametrize("lo,hi,bits", [(0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-3, 0, 3),
                                         (0, 127, 8), (-128, 127, 8), (-129, 0, 9)])
 def test_signed_bits(lo, hi, bits):
@@ -65,7 +84,8 @@ def test_signed_bits(lo, hi, bits):
 REFUSED = {
     "the link carries images of at most 65535 bytes": lambda g: random_graph(
         np.random.default_rng(0), sizes=(65536, 1), num_steps=1),
-    "membranes must fit 24 bits":
+    "pop2: membranes must fit 24 bits, but only 25 exclude an overflow; use a shorter "
+    "bitstream_length, fewer inputs or num_steps, a stronger leak, or let pop2 saturate":
         lambda g: g.replace(fc2={"bias": np.full(4, 2**22, np.int32)}),
 }
 

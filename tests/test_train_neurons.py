@@ -59,6 +59,10 @@ def batch(kind, **common):
         each = [Lif(v_threshold=1, refractory=r, leak_shift=leak, reset=reset)
                 for r, leak in ((2, None), (0, 1), (5, 3))]
         each.append([Lif(v_threshold=1, refractory=r, reset=reset) for r in (1, 0, 3)])
+    elif kind == "saturating":
+        each = [[Lif(v_threshold=1, saturate_bits=bits, leak_shift=leak, reset=reset, refractory=r)
+                 for bits in (7, 5, 6)] for leak, r in ((None, 0), (2, 1), (None, 1))]
+        each.append([Lif(v_threshold=1, reset=reset)] * 3)
     elif kind == "fixed":
         # beta of 0 forgets all, 2**n nothing; 16 bits of n need more than float32 has
         each = [fixed(7, 3, reset=reset), fixed(64_123, 16, reset=reset),
@@ -77,7 +81,7 @@ def batch(kind, **common):
 @pytest.mark.parametrize("readout", ["membrane", "spike_count"])
 @pytest.mark.parametrize("encoder", ["stream", "rate"])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
-@pytest.mark.parametrize("kind", ["fixed", "homeostatic", "resting"])
+@pytest.mark.parametrize("kind", ["fixed", "homeostatic", "resting", "saturating"])
 def test_evaluation_mode_equals_the_reference_model(kind, reset, encoder, readout):
     graphs = batch(kind, reset=reset, encoder=encoder, readout=readout)
     assert len({shape_class(g) for g in graphs}) == 1
@@ -89,7 +93,8 @@ def test_evaluation_mode_equals_the_reference_model(kind, reset, encoder, readou
         scores, spikes = program.infer(p8)
         assert 0 < spikes[0].mean() < 1, "a layer that is silent proves nothing"
         for c, graph in enumerate(program.trained()):
-            assert graph.layers[0][1].neuron.kind == ("lif" if kind == "resting" else kind)
+            assert graph.layers[0][1].neuron.kind == {
+                "resting": "lif", "saturating": "lif"}.get(kind, kind)
             trace = reference.run(graph, p8, trace=True)
             np.testing.assert_array_equal(scores[c], trace.scores)
             for ours, theirs in zip(spikes, trace.spikes):

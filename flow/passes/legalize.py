@@ -105,6 +105,8 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     ranges = membrane_ranges(graph)
     for name, widths in ranges.items():
         if widths.max() > MAX_V_BITS:
-            raise GraphError(f"{name}: membranes must fit {MAX_V_BITS} bits, not {widths.max()}; "
-                             "use a shorter bitstream_length, fewer inputs or fewer num_steps")
+            raise GraphError(
+                f"{name}: membranes must fit {MAX_V_BITS} bits, but only {widths.max()} exclude an "
+                "overflow; use a shorter bitstream_length, fewer inputs or num_steps, a stronger "
+                f"leak, or let {name} saturate (saturate_bits)")
     return graph.replace(**{k: {"v_bits": v.astype(np.uint8)} for k, v in ranges.items()}).verify()

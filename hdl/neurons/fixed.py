@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Mux
 
-from .lif import Lif, LifCell, Phase
+from .lif import Lif, LifCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +45,4 @@ class FixedPointLifCell(LifCell):
 
     def moved(self, total):
         p = self.neuron
-        return Mux(self.phase == Phase.LEAK, (self.v * p.beta) >> p.n, total)
+        return Mux(self.phase == self.Phase.LEAK, (self.v * p.beta) >> p.n, total)

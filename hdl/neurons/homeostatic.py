@@ -79,7 +79,7 @@ class HomeostaticLifCell(LifCell):
             return found
         lowest, highest = p.thresholds
         assert lowest >= 1
-        threshold = Signal(signed(highest.bit_length() + 1), init=p.v_threshold)
+        self.threshold = threshold = Signal(signed(highest.bit_length() + 1), init=p.v_threshold)
         moved = Signal(signed(max(highest + p.up, p.down).bit_length() + 2))
         clipped = Signal(signed(len(threshold)))
         m.d.comb += [
@@ -88,6 +88,6 @@ class HomeostaticLifCell(LifCell):
         ]
         with m.If(self.clear):
             m.d.sync += threshold.eq(p.v_threshold)
-        with m.Elif(self.enable & (self.phase == Phase.SETTLE)):
+        with m.Elif(self.enable & (self.phase == self.Phase.SETTLE)):
             m.d.sync += threshold.eq(clipped)
         return found | {Phase.FIRE: ~threshold, Phase.SETTLE: threshold}

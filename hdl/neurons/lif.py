@@ -2,7 +2,8 @@
 
 One step: leak ``v <- v - (v >> leak_shift)`` (arithmetic shift; `leak_shift` None is IF), integrate
 ``v <- v + I + bias``, fire ``s = v >= v_threshold``, reset `subtract` (``v - v_threshold``) or
-`zero`. For `refractory` steps after a spike v neither leaks nor integrates and s = 0.
+`zero`. For `refractory` steps after a spike v neither leaks nor integrates and s = 0. With
+`saturate_bits` v saturates to that two's complement width after each of these statements.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ class Lif:
     leak_shift: int | None = None
     reset: str = "subtract"
     refractory: int = 0
+    saturate_bits: int | None = None
 
     kind = "lif"
     #: The parameter that training sets.
@@ -39,12 +41,21 @@ class Lif:
             return f"reset must be 'subtract' or 'zero', not {self.reset!r}"
         if not 0 <= self.refractory <= 255:
             return f"refractory must be in 0..255, not {self.refractory}"
+        if self.saturate_bits is not None and not 2 <= self.saturate_bits <= 24:
+            return f"saturate_bits must be in 2..24 or None, not {self.saturate_bits}"
         return None
 
     @property
     def thresholds(self) -> tuple[int, int]:
         """The lowest and the highest threshold that can occur."""
         return self.v_threshold, self.v_threshold
+
+    def saturate(self, v: int) -> int:
+        """v, clipped if it saturates."""
+        if self.saturate_bits is None:
+            return v
+        edge = 1 << (self.saturate_bits - 1)
+        return min(max(v, -edge), edge - 1)
 
     def leak(self, v: int) -> int:
         """v after the leak."""
@@ -57,7 +68,8 @@ class Lif:
         """Estimates of the LUTs and of the flip-flops of a neuron, without its popcount."""
         rest = self.refractory.bit_length()
         waiting = 2 * rest + 2 if rest and fires else 0
-        return 2 * v_bits + 3 + waiting + self.extra_cells(v_bits), v_bits
+        clipping = 0 if self.saturate_bits is None else v_bits + 3
+        return 2 * v_bits + 3 + waiting + clipping + self.extra_cells(v_bits), v_bits
 
     def extra_cells(self, v_bits: int) -> int:
         """Estimate of the logic cells that a cell of this kind takes beyond a LIF's."""
@@ -73,9 +85,10 @@ class Lif:
         held = (lo, hi)
         lo, hi = self.leak(lo) + i_lo, self.leak(hi) + i_hi
         widest_lo, widest_hi = lo, hi
+        lo, hi = self.saturate(lo), self.saturate(hi)
         if fires:
             lowest, highest = self.thresholds
-            widest_lo = lo - highest
+            widest_lo = min(widest_lo, lo - highest)
             if hi >= lowest:
                 kept = [0] if self.reset == "zero" else [max(lo - highest, 0), hi - lowest]
                 if lo < highest:
@@ -177,13 +190,17 @@ class LifCell(wiring.Component):
             m.d.comb += self.spike.eq(~v[-1] & ~held)
             moving = moving & ~held
         with m.If(moving):
-            m.d.sync += v.eq(self.moved(v + addend))
+            m.d.sync += v.eq(self.moved(self.operand(m) + addend))
         cleared = self.clear
         if self.neuron.reset == "zero" and self.fires:
             cleared = cleared | (self.enable & settling)
         with m.If(cleared):
             m.d.sync += v.eq(0)
         return m
+
+    def operand(self, m: Module):
+        """What the addend is added to."""
+        return self.v
 
     def moved(self, total):
         """The membrane's next value; `total` is the sum with the phase's addend."""

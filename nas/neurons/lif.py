@@ -5,6 +5,7 @@ floating point, so the forward pass equals the arithmetic contract exactly while
 2**24 (float32) or 2**53 (float64).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,6 +38,11 @@ class LifTraining:
         #: [C, 1, 1]: share of v that a leak leaves; None where no candidate has a leak.
         self.keep = None if bool((keep == 1).all()) else keep
         self.leak = 1 - keep
+        widths = [n.saturate_bits for n in neurons]
+        edges = [math.inf if bits is None else 2.0 ** (bits - 1) for bits in widths]
+        edge = torch.tensor(edges, dtype=dtype)[:, None, None]
+        #: Lowest and highest v, each [C, 1, 1]; None where no candidate saturates.
+        self.limits = (-edge, edge - 1) if any(widths) else None
         later = torch.arange(steps)
         later = later - later[:, None]
         #: [C, T, T]: what a unit of current at step t (row) is still worth at step t' (column).
@@ -65,6 +71,15 @@ class LifTraining:
     def leaked(self, v: Tensor) -> Tensor:
         """v after the leak, ``v - floor(v * 2**-leak_shift)``, in place."""
         return v if self.keep is None else v.sub_((v * self.leak).floor_())
+
+    @property
+    def adds(self) -> bool:
+        """Whether a membrane that does not fire is the sum of all currents."""
+        return self.keep is None and self.limits is None
+
+    def saturated(self, v: Tensor) -> Tensor:
+        """v as it is after a statement, in place; only the sum with the drive can saturate."""
+        return v if self.limits is None else v.clamp_(*self.limits)
 
     def adapted(self, threshold: Tensor, s: Tensor) -> Tensor:
         """The threshold after a step with spikes s [C, B, N]; a LIF's stays."""
@@ -97,7 +112,8 @@ class _Fire(Function):
     """Forward: the exact neuron. Backward: through time, the reset taken as given (detached).
 
     So are the moves of a threshold that adapts, and when a neuron rests: a resting membrane passes
-    the gradient on as it is, and takes none of the drive.
+    the gradient on as it is, and takes none of the drive. A saturated one passes it on, too,
+    so that it can learn to leave.
     """
 
     @staticmethod
@@ -113,12 +129,13 @@ class _Fire(Function):
         for t in range(p.steps):
             u_t, s_t, drive_t = u[:, t], s[:, t], drive[:, t if given > 1 else 0]
             if wait is None:
-                torch.add(p.leaked(v), drive_t, out=u_t)
+                p.saturated(torch.add(p.leaked(v), drive_t, out=u_t))
                 torch.ge(u_t, now, out=s_t)
             else:
                 torch.le(wait, 0, out=awake[:, t])
                 u_t.copy_(v)
-                torch.where(awake[:, t] > 0, p.leaked(v).add_(drive_t), u_t, out=u_t)
+                moved = p.saturated(p.leaked(v).add_(drive_t))
+                torch.where(awake[:, t] > 0, moved, u_t, out=u_t)
                 torch.ge(u_t, now, out=s_t)
                 s_t.mul_(awake[:, t])
                 wait.sub_(1).clamp_(min=0).addcmul_(s_t, p.rest)
@@ -182,7 +199,7 @@ class _Integrate(Function):
         out = torch.empty_like(v)
         ends = steps.tolist()
         for t in range(max(ends)):
-            v = p.leaked(v).add_(drive[:, t if given > 1 else 0])
+            v = p.saturated(p.leaked(v).add_(drive[:, t if given > 1 else 0]))
             if t + 1 in ends:
                 done = steps == t + 1
                 out[done] = v[done]

@@ -18,6 +18,11 @@ class LifState:
         shift = self.neuron.leak_shift
         return self.v if shift is None else self.v - (self.v >> shift)
 
+    def saturated(self, v: np.ndarray) -> np.ndarray:
+        """v within two's complement of `saturate_bits`, where the neuron has that."""
+        bits = self.neuron.saturate_bits
+        return v if bits is None else np.clip(v, -(1 << bits - 1), (1 << bits - 1) - 1)
+
     def threshold(self) -> int | np.ndarray:
         """The threshold of this step."""
         return self.neuron.v_threshold
@@ -31,13 +36,13 @@ class LifState:
         With `fires` false (membrane read-out) the neuron leaks and integrates only.
         """
         p = self.neuron
-        v = self.leaked() + current + bias
+        v = self.saturated(self.saturated(self.leaked()) + current + bias)
         if not fires:
             self.v = v
             return np.zeros_like(v)
         threshold = self.threshold()
         spikes = v >= threshold
-        v = np.where(spikes, 0 if p.reset == "zero" else v - threshold, v)
+        v = np.where(spikes, 0 if p.reset == "zero" else self.saturated(v - threshold), v)
         if self.wait is not None:
             held = self.wait > 0
             v = np.where(held, self.v, v)
