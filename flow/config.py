@@ -43,8 +43,12 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate may be. `layers` counts Dense layers, the last has one output per class.
 
-    Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits
-    and bitstream_length are chosen per layer, the others per network. leak_shift 0 is no leak.
+    Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits,
+    bitstream_length and delay are chosen per layer, the others per network. leak_shift 0 is no
+    leak. delays: a layer's largest axonal delay, over 0 to which its axons are spread; 0 is none.
+    neurons: the kind of all that fire. Of its parameters `betas` over 2**beta_bits are the leaks of
+    `fixed`, `adaptations` the up, down, lo and hi of `homeostatic`, `presets` those of
+    `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
     """
 
     layers: tuple[int, ...] = (1, 2, 3)
@@ -59,10 +63,18 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     input_sng: tuple[str, ...] = ("ramp",)
     readouts: tuple[str, ...] = ("membrane",)
     resets: tuple[str, ...] = ("subtract",)
+    neurons: tuple[str, ...] = ("lif",)
+    betas: tuple[int, ...] = (7,)
+    beta_bits: int = 3
+    adaptations: tuple[tuple[int, ...], ...] = ((4, 1, 8, 255),)
+    presets: tuple[str, ...] = ("regular_spiking",)
+    refractory: tuple[int, ...] = (0,)
+    delays: tuple[int, ...] = (0,)
 
     def rules(self) -> Iterator[Rule]:
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
-                    "encoders", "sng", "input_sng", "readouts", "resets"):
+                    "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
+                    "adaptations", "presets", "refractory", "delays"):
             yield key, _choice(getattr(self, key)), "a list of different values, at least one"
         yield "layers", _within(self.layers, 1, 8), "in 1..8"
         yield "min_width", 1 <= self.min_width <= 4096, "in 1..4096"
@@ -78,12 +90,28 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
                "that many)")
         yield "num_steps", _within(self.num_steps, 1, ir.MAX_STEPS), f"in 1..{ir.MAX_STEPS}"
         yield "leak_shifts", _within(self.leak_shifts, 0, 15), "in 1..15, or 0 for no leak"
+        yield "beta_bits", 1 <= self.beta_bits <= 16, "in 1..16"
+        yield ("betas", _within(self.betas, 0, 1 << self.beta_bits),
+               f"in 0..{1 << self.beta_bits} with beta_bits = {self.beta_bits}")
+        sound = all(len(item) == 4 and _within(item[:2], 0, 65535) and 1 <= item[2] <= item[3]
+                    and item[3] <= 1 << 22 for item in self.adaptations)
+        yield ("adaptations", sound, "lists of four, [up, down, lo, hi], with up and down in "
+               "0..65535 and 1 <= lo <= hi <= 2**22")
+        yield "refractory", _within(self.refractory, 0, 255), "in 0..255"
+        yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
+        deepest = max(self.layers, default=1) * max(self.delays, default=0)
+        yield ("delays", 0 in self.delays or deepest < min(self.num_steps, default=0),
+               "a list with 0, no delay, in it, unless the longest delays of all layers together "
+               "are less than num_steps")
 
     def names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Keys whose values are names, as (key, kind, known names)."""
-        from ..hdl import sng
+        from ..hdl import neurons, sng
+        from ..hdl.neurons.izhikevich import PRESETS
 
-        yield "encoders", "encoder", ("rate", "stream")
+        yield "encoders", "encoder", ir.ENCODERS
+        yield "neurons", "neuron", neurons.KINDS
+        yield "presets", "preset", PRESETS
         yield "sng", "number generator", sng.KINDS
         yield "input_sng", "number generator", sng.KINDS
         yield "readouts", "readout", ir.READOUTS

@@ -116,6 +116,12 @@ class Task:
             raise ConfigError(f"{source}: search.choose must be a column or the id of a finalist: "
                               + unknown("column", choose, COLUMNS))
         self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
+        for key, wanted in (("encoders", self.data.encoders),
+                            ("num_steps", self.data.num_steps and (self.data.num_steps,))):
+            values = getattr(experiment.space, key)
+            if wanted and not set(values) <= set(wanted):
+                raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
+                                  f"of {self.data.name!r}, not {list(values)}")
         self.space = Space(experiment.space, self.data.shape, self.data.num_classes)
         self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
                        "ebr": self.device.ebr}

@@ -8,13 +8,16 @@ one appears, so that two vectors are the same network exactly if their genomes a
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from ..flow import config, ir
-from ..hdl.neurons.lif import Lif
+from ..hdl.neurons import FixedPointLif, HomeostaticLif, Lif
+from ..hdl.neurons.izhikevich import PRESETS
 
 #: Text of a genome: JSON with sorted keys, the key of every store.
 Genome = str
@@ -39,6 +42,15 @@ class Space:
             "readout": list(settings.readouts),
             "reset": list(settings.resets),
         }
+        # Genes that came later are there only where there is a choice, so that a space without
+        # them draws the same vectors as ever.
+        self.later = {
+            "neuron": list(settings.neurons), "beta": list(settings.betas),
+            "adaptation": [list(item) for item in settings.adaptations],
+            "preset": list(settings.presets), "refractory": sorted(settings.refractory),
+        }
+        self.choices |= {name: values for name, values in self.later.items() if len(values) > 1}
+        self.delays = sorted(settings.delays)
 
     @cached_property
     def bounds(self) -> dict[str, tuple[int, int]]:
@@ -49,21 +61,47 @@ class Space:
             bounds[f"length{index}"] = (0, len(self.lengths) - 1)
             if index + 1 < self.depths[-1]:
                 bounds[f"width{index}"] = (self.settings.min_width, self.settings.max_width)
+        if len(self.delays) > 1:
+            for index in range(self.depths[-1]):
+                bounds[f"delay{index}"] = (0, len(self.delays) - 1)
         return bounds
 
     def size(self) -> int:
         """The exact number of different networks (genomes)."""
         pairs = sum(1 for w in self.weight_bits for n in self.lengths if _legal(w, n))
         widths = self.settings.max_width - self.settings.min_width + 1
-        inputs = sum(len(self.choices["input_sng"]) if encoder == "stream" else 1
-                     for encoder in self.choices["encoder"])
         total = 0
-        for depth in self.depths:
-            resets = sum(len(self.choices["reset"]) if depth > 1 or readout != "membrane" else 1
-                         for readout in self.choices["readout"])
-            total += widths ** (depth - 1) * pairs ** depth * resets
-        return (total * inputs * len(self.num_steps) * len(self.choices["leak_shift"])
-                * len(self.choices["sng"]))
+        for encoder, steps, depth in product(self.choices["encoder"], self.num_steps, self.depths):
+            inputs = len(self.choices["input_sng"]) if encoder == "stream" else 1
+            # what a layer fed by `stream` cannot have
+            delays = self._sets_of_delays(depth - (encoder == "stream"), steps)
+            kinds = sum(self._neurons(depth, readout) for readout in self.choices["readout"])
+            total += widths ** (depth - 1) * pairs ** depth * inputs * delays * kinds
+        return total * len(self.choices["sng"])
+
+    def _sets_of_delays(self, layers: int, steps: int) -> int:
+        """In how many ways `layers` can have delays that sum to less than `steps`."""
+        ways = {0: 1}
+        for _ in range(layers):
+            sums = Counter()
+            for (total, count), delay in product(ways.items(), self.delays):
+                if total + delay < steps:
+                    sums[total + delay] += count
+            ways = sums
+        return sum(ways.values())
+
+    def _neurons(self, depth: int, readout: str) -> int:
+        """How many different neurons a network may have."""
+        leaks, rests = len(self.choices["leak_shift"]), len(self.later["refractory"])
+        kinds = self.later["neuron"]
+        if depth == 1 and readout == "membrane":
+            fixed = len(self.later["beta"]) if "fixed" in kinds else 0
+            return fixed + (leaks if set(kinds) != {"fixed"} else 0)
+        resting = len(self.choices["reset"]) * rests
+        each = {"lif": leaks * resting, "fixed": len(self.later["beta"]) * resting,
+                "homeostatic": leaks * resting * len(self.later["adaptation"]),
+                "izhikevich": len(self.later["preset"]) * (leaks if readout == "membrane" else 1)}
+        return sum(each[kind] for kind in kinds)
 
     def sample(self, rng: np.random.Generator, layers: int | None = None) -> dict[str, int]:
         """A random vector; widths are log-uniform, the other genes uniform.
@@ -85,12 +123,13 @@ class Space:
     def genome(self, vector: dict[str, int]) -> Genome:
         """The canonical form of a vector; a bitstream too short for its weights is lengthened."""
         depth = self.depths[vector["layers"]]
-        chosen = {name: values[vector[name]] for name, values in self.choices.items()}
+        chosen = {name: values[vector[name]] for name, values in self.choices.items()
+                  if name not in self.later}
         if chosen["encoder"] != "stream":
             del chosen["input_sng"]
-        if depth == 1 and chosen["readout"] == "membrane":
-            del chosen["reset"]
-        layers = []
+        self._choose_neuron(vector, chosen, depth > 1 or chosen["readout"] != "membrane")
+        steps = self.num_steps[vector["num_steps"]]
+        layers, left = [], steps - 1
         for index in range(depth):
             weight_bits = self.weight_bits[vector[f"weight_bits{index}"]]
             length = self.lengths[vector[f"length{index}"]]
@@ -102,24 +141,70 @@ class Space:
             layer = {"weight_bits": weight_bits, "bitstream_length": length}
             if index + 1 < depth:
                 layer["width"] = int(vector[f"width{index}"])
+            delay = self.delays[vector.get(f"delay{index}", 0)]
+            if index or chosen["encoder"] != "stream":
+                delay = max((d for d in self.delays if d <= min(delay, left)), default=0)
+                left -= delay
+                layer |= {"delay": delay} if delay else {}
             layers.append(layer)
-        chosen.update(layers=layers, num_steps=self.num_steps[vector["num_steps"]])
+        chosen.update(layers=layers, num_steps=steps)
         return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+
+    def _choose_neuron(self, vector: dict[str, int], chosen: dict, fires: bool) -> None:
+        """Keep the neuron's active genes in `chosen`; a LIF without a rest is not mentioned."""
+        later = {name: values[vector.get(name, 0)] for name, values in self.later.items()}
+        kind = later["neuron"]
+        if not fires and kind != "fixed":
+            kind = "lif"  # with nothing to fire, all that is left is the leak
+        if kind != "lif":
+            chosen["neuron"] = kind
+        if kind == "fixed" or (kind == "izhikevich" and chosen["readout"] != "membrane"):
+            del chosen["leak_shift"]
+        if not fires or kind == "izhikevich":
+            del chosen["reset"]
+        elif later["refractory"]:
+            chosen["refractory"] = later["refractory"]
+        own = {"fixed": "beta", "homeostatic": "adaptation", "izhikevich": "preset"}.get(kind)
+        if own:
+            chosen[own] = later[own]
 
     def graph(self, genome: Genome) -> ir.Graph:
         """The graph of shapes of a genome; thresholds are learned, so they stand at 1."""
         item = json.loads(genome)
-        neuron = Lif(v_threshold=1, leak_shift=item["leak_shift"],
-                     reset=item.get("reset", "subtract"))
-        layers = [
-            {"out_features": layer.get("width", self.num_classes), "sng": item["sng"],
-             "weight_bits": layer["weight_bits"], "bitstream_length": layer["bitstream_length"],
-             "neuron": neuron}
-            for layer in item["layers"]
-        ]
+        neuron, last = self._populations(item)
+        layers, axons = [], math.prod(self.shape)
+        for layer in item["layers"]:
+            width = layer.get("width", self.num_classes)
+            layers.append({
+                "out_features": width, "sng": item["sng"], "weight_bits": layer["weight_bits"],
+                "bitstream_length": layer["bitstream_length"],
+                "delay": spread(layer.get("delay", 0), axons), "neuron": neuron})
+            axons = width
+        layers[-1]["neuron"] = last
         return ir.chain(shape=self.shape, encoder=item["encoder"], layers=layers,
                         readout=item["readout"], num_steps=item["num_steps"],
                         input_sng=item.get("input_sng")).verify()
+
+    def _populations(self, item: dict) -> tuple:
+        """The neurons of a genome: of the layers, and of the last one.
+
+        They differ where the last one integrates without firing and the kind cannot; it is a LIF.
+        """
+        common = {"v_threshold": 1, "reset": item.get("reset", "subtract"),
+                  "refractory": item.get("refractory", 0)}
+        leak, kind = item.get("leak_shift"), item.get("neuron", "lif")
+        if kind == "izhikevich":
+            neuron = PRESETS[item["preset"]]
+            return neuron, (Lif(leak_shift=leak, **common) if item["readout"] == "membrane"
+                            else neuron)
+        if kind == "fixed":
+            neuron = FixedPointLif(beta=item["beta"], n=self.settings.beta_bits, **common)
+        elif kind == "homeostatic":
+            up, down, lo, hi = item["adaptation"]
+            neuron = HomeostaticLif(up=up, down=down, lo=lo, hi=hi, leak_shift=leak, **common)
+        else:
+            neuron = Lif(leak_shift=leak, **common)
+        return neuron, neuron
 
     def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
         """Vectors with one ordered, active gene made smaller: widths by an eighth, others by one.
@@ -130,8 +215,8 @@ class Space:
         for name, (lo, _) in self.bounds.items():
             if name == "layers" or vector[name] <= lo:
                 continue
-            index = name.removeprefix("width").removeprefix("weight_bits").removeprefix("length")
-            if index.isdigit() and int(index) >= depth - name.startswith("width"):
+            index = name.lstrip("abcdefghijklmnopqrstuvwxyz_")
+            if index and int(index) >= depth - name.startswith("width"):
                 continue
             step = max(1, vector[name] // 8) if name.startswith("width") else 1
             yield {**vector, name: max(lo, vector[name] - step)}
@@ -174,15 +259,28 @@ def identity(genome: Genome) -> str:
 
 
 def describe(genome: Genome) -> str:
-    """A genome in a few words: ``stream 24w4/16-w3/32 T=8 leak=2``.
+    """A genome in a few words: ``stream 24w4/16-w3/32d8 T=8 leak=2``.
 
-    Each layer is its width (none for the last), weight bits and bitstream length.
+    Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
+    it has any; then comes what is not a LIF's, or a rest.
     """
     item = json.loads(genome)
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
-                      f"{layer['bitstream_length']}" for layer in item["layers"])
-    leak = f"leak={item['leak_shift'] or 'no'}"
-    return f"{item['encoder']} {layers} T={item['num_steps']} {leak}"
+                      f"{layer['bitstream_length']}"
+                      + (f"d{layer['delay']}" if "delay" in layer else "")
+                      for layer in item["layers"])
+    words = [item["encoder"], layers, f"T={item['num_steps']}"]
+    if "leak_shift" in item:
+        words.append(f"leak={item['leak_shift'] or 'no'}")
+    if "beta" in item:
+        words.append(f"beta={item['beta']}")
+    if "adaptation" in item:
+        words.append("homeostatic=" + "/".join(map(str, item["adaptation"])))
+    if "preset" in item:
+        words.append(item["preset"])
+    if "refractory" in item:
+        words.append(f"rest={item['refractory']}")
+    return " ".join(words)
 
 
 def _legal(weight_bits: int, length: int) -> bool:

@@ -85,6 +85,15 @@ def test_changes_are_laid_over_the_file(tmp_path):
      "space.weight_bits must be at most 4 somewhere"),
     ("[space]\nnum_steps = [0]", "space.num_steps must be in 1..1024, not [0]"),
     ("[space]\nleak_shifts = [16]", "space.leak_shifts must be in 1..15, or 0 for no leak"),
+    ("[space]\nneurons = ['izikevich']", "unknown neuron 'izikevich'; did you mean 'izhikevich'?"),
+    ("[space]\npresets = ['chatering']", "unknown preset 'chatering'; did you mean 'chattering'?"),
+    ("[space]\nbetas = [9]", "space.betas must be in 0..8 with beta_bits = 3, not [9]"),
+    ("[space]\nbeta_bits = 17", "space.beta_bits must be in 1..16, not 17"),
+    ("[space]\nadaptations = [[1, 2, 3]]", "space.adaptations must be lists of four, [up, down, "),
+    ("[space]\nadaptations = [4]", "space.adaptations must be a list, each a list, each an"),
+    ("[space]\nrefractory = [256]", "space.refractory must be in 0..255, not [256]"),
+    ("[space]\ndelays = [9]", "space.delays must be in 0..8, not [9]"),
+    ("[space]\ndelays = [4]", "space.delays must be a list with 0, no delay, in it, unless the"),
     ("[target]\nseed = 1.5", "target.seed must be an integer, not 1.5"),
     ("[search", "is not TOML"),
 ])
@@ -117,12 +126,20 @@ def test_a_file_that_cannot_be_read(tmp_path):
         config.load_experiment(tmp_path / "binary.toml")
 
 
+def test_every_example_states_every_key():
+    folder = Path(__file__).parent.parent / "examples"
+    names = {path.name for path in folder.glob("*.toml")}
+    assert names >= {"digits.toml", "temporal.toml"}
+    for name in names:
+        config.load_experiment(folder / name)
+        written = tomllib.loads((folder / name).read_text())
+        assert {key: set(item) for key, item in written.items() if key != "train"} == {
+            key: set(item) for key, item in msgspec.to_builtins(config.Experiment()).items()
+            if key != "train"}
+
+
 def test_the_example_states_the_defaults():
     path = Path(__file__).parent.parent / "examples" / "digits.toml"
     found = config.load_experiment(path)
     assert found.train == {"epochs": 40}
     assert msgspec.structs.replace(found, train={}) == config.Experiment()
-    written = tomllib.loads(path.read_text())
-    assert {name: set(item) for name, item in written.items() if name != "train"} == {
-        name: set(item) for name, item in msgspec.to_builtins(config.Experiment()).items()
-        if name != "train"}

@@ -269,6 +269,31 @@ def test_a_network_that_misses_the_clock_is_not_chosen(world, monkeypatch):
     assert outcome(world.path / "run")["chosen"] != best
 
 
+def test_a_search_over_events_delays_and_neurons(world, capsys):
+    text = EXPERIMENT.replace('"few"', '"temporal"').replace("num_steps = [2]", """
+num_steps = [24]
+encoders = ["spikes"]
+readouts = ["membrane", "spike_count"]
+neurons = ["lif", "fixed", "homeostatic", "izhikevich"]
+refractory = [0, 1]
+delays = [0, 4, 8]
+""").replace("population = 4", "population = 8")
+    (world.path / "e.toml").write_text(text)
+    assert world.search("--set", "search.generations=2") == 0
+    folder = world.path / "run"
+    found = outcome(folder)
+    with Store(folder / FILE) as store:
+        genomes = [json.loads(row[0]) for row in store.db.execute(
+            "SELECT genome FROM evaluation")]
+    assert len({item.get("neuron", "lif") for item in genomes}) > 2
+    assert any("delay" in layer for item in genomes for layer in item["layers"])
+    chosen = ir.load_graph(folder / "graph.safetensors")
+    best = next(f for f in found["finalists"] if f["id"] == found["chosen"])
+    test = datasets.load("temporal").test
+    classes = reference.run(chosen, test.inputs).classes
+    assert best["test_accuracy"] == (classes == test.labels).mean()
+
+
 def test_nothing_fits(world, monkeypatch, capsys):
     def never(data, where, board, seed, out_dir):
         return {"status": "failed", "reason": "no route", "seconds": 1.0, "report": None}
@@ -325,6 +350,10 @@ def test_training_and_choosing_never_see_the_test_split(world, monkeypatch, tmp_
     ("data.name='digit'", "e.toml: data.name: unknown dataset 'digit'; did you mean 'digits'?"),
     ("search.choose='acuracy'", "search.choose must be a column or the id of a finalist: unknown "
                                 "column 'acuracy'; did you mean 'accuracy'?"),
+    ("data.name='temporal'", "e.toml: space.encoders must be of ['spikes'] for the inputs of "
+                             "'temporal', not ['rate', 'stream']"),
+    ("space.encoders=['spikes']", "space.encoders must be of ['rate', 'stream'] for the inputs of "
+                                  "'few', not ['spikes']"),
     ("train.epoch=3", "train.epoch: unknown key 'epoch'; did you mean 'epochs'?"),
     ("train.epochs=0", "train.epochs must be in 1..100000, not 0"),
     ("train.epochs='many'", "train.epochs must be an integer, not 'many'"),

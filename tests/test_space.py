@@ -1,5 +1,6 @@
 """Search spaces: the exact count, canonical genomes, and what repair promises."""
 
+import hashlib
 import itertools
 import json
 
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.flow import config
-from spikeloom.nas.space import Space, describe, identity, repair
+from spikeloom.nas.space import Space, describe, identity, repair, spread
+
+KINDS = ("lif", "fixed", "homeostatic", "izhikevich")
 
 
 def small(**changes) -> Space:
@@ -31,6 +34,12 @@ def everything(space: Space) -> set[str]:
 @pytest.mark.parametrize("changes", [
     {}, {"layers": (2,)}, {"layers": (1,)}, {"encoders": ("rate",)}, {"weight_bits": (2,)},
     {"readouts": ("membrane",)}, {"bitstream_lengths": (8, 16, 64)},
+    {"delays": (0, 2, 3), "leak_shifts": (2,)}, {"delays": (1,), "num_steps": (4, 5)},
+    {"delays": (0, 1), "encoders": ("spikes",), "num_steps": (1, 2, 3)},
+    {"neurons": KINDS, "betas": (3, 7), "adaptations": ((4, 1, 8, 255), (1, 1, 1, 9)),
+     "presets": ("chattering", "fast_spiking"), "weight_bits": (2,), "encoders": ("rate",)},
+    {"neurons": ("fixed",), "refractory": (0, 2), "weight_bits": (2,)},
+    {"neurons": ("fixed", "izhikevich"), "weight_bits": (2,), "encoders": ("spikes",)},
 ])
 def test_the_size_is_the_number_of_different_genomes(changes):
     space = small(**changes)
@@ -41,6 +50,60 @@ def test_the_default_space_on_digits():
     space = Space(config.Space(), (8, 8), 10)
     # 32 pairs of weight bits and length, 249 widths, 6 * 5 * (1 + 1) settings of the network.
     assert space.size() == 60 * (32 + 249 * 32**2 + 249**2 * 32**3)
+
+
+def test_later_genes_leave_a_space_without_them_as_it_was():
+    """The vectors of the digits search, and so its front, hang on these draws."""
+    space = Space(config.Space(), (8, 8), 10)
+    rng = np.random.default_rng(7)
+    vectors = [space.sample(rng) for _ in range(50)]
+    found = hashlib.sha256("".join(map(space.genome, vectors)).encode()).hexdigest()
+    assert found[:16] == "12aff00ea99ec9e1"
+    assert set(space.choices) == {"leak_shift", "encoder", "sng", "input_sng", "readout", "reset"}
+
+
+def wide(**changes) -> Space:
+    return small(**{"neurons": KINDS, "betas": (3, 7), "delays": (0, 4, 8), "num_steps": (6, 12),
+                    "refractory": (0, 2), "adaptations": ((4, 1, 8, 255), (1, 1, 1, 9)),
+                    "presets": ("chattering", "fast_spiking"),
+                    "encoders": ("rate", "spikes")} | changes)
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_genome_and_its_graph_say_the_same(seed):
+    space = wide()
+    genome = space.genome(space.sample(np.random.default_rng(seed)))
+    item, graph = json.loads(genome), space.graph(genome)
+    assert [layer.get("delay", 0) for layer in item["layers"]] == [
+        dense.max_delay for dense, _ in graph.layers]
+    assert sum(dense.max_delay for dense, _ in graph.layers) < graph.num_steps
+    first, last = graph.layers[0][1].neuron, graph.layers[-1][1].neuron
+    assert first.kind == item.get("neuron", "lif")
+    if first.kind == "izhikevich":
+        assert last.kind == ("lif" if graph.readout.kind == "membrane" else "izhikevich")
+        assert "refractory" not in item and "reset" not in item
+    else:
+        assert last == first and first.refractory == item.get("refractory", 0)
+    assert ("leak_shift" in item) == (last.kind in ("lif", "homeostatic"))
+    words = describe(genome)
+    assert ("d8" in words) == (8 in [dense.max_delay for dense, _ in graph.layers])
+    assert ("rest=2" in words) == (item.get("refractory") == 2)
+
+
+def test_different_genomes_are_different_graphs():
+    space = wide(weight_bits=(2,), bitstream_lengths=(8,), max_width=8, leak_shifts=(2,),
+                 num_steps=(9,), presets=("chattering",))
+    genomes = everything(space)
+    assert len({space.graph(genome).digest() for genome in genomes}) == len(genomes)
+    assert len(genomes) == space.size()
+
+
+@pytest.mark.parametrize(("largest", "axons", "wanted"), [
+    (0, 5, 0), (3, 1, 3), (8, 2, (0, 8)), (3, 4, (0, 1, 2, 3)), (2, 6, (0, 0, 1, 1, 2, 2)),
+])
+def test_delays_are_spread_evenly(largest, axons, wanted):
+    assert spread(largest, axons) == wanted
 
 
 def test_inactive_genes_do_not_count():
