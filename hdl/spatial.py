@@ -30,6 +30,8 @@ from .popcount import popcount
 PIPELINE = 3
 #: Of registers that are compared with the reference model: synthesis keeps their names, so that a
 #: netlist can be observed. It costs nothing (a trained 64-24-10 has as many LCs with as without).
+#: Only registers that start at 0 may have it: iCE40 flip-flops do, so synthesis inverts the others,
+#: and Yosys 0.70 then leaves a kept name, and whoever reads it, without a driver.
 OBSERVED = {"keep": 1}
 
 
@@ -173,6 +175,7 @@ class SpatialLayer(wiring.Component):
         ups, downs = self._streams(m, step)
         for j, ((pos, neg), neuron) in enumerate(zip(self.slots, self.cells)):
             m.submodules[f"neuron{j}"] = neuron
+            assert neuron.v.init == 0, "see OBSERVED"
             neuron.v.attrs.update(OBSERVED)
             neuron.count.attrs.update(OBSERVED)
             bits = []

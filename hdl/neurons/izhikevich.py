@@ -178,10 +178,10 @@ class IzhikevichCell(wiring.Component):
         assert fires and v_bits == V_BITS
         self.neuron, self.bias, self.excess = neuron, bias, excess
         self.drive_bits = V_BITS
-        self.u = Signal(signed(V_BITS), init=neuron.u_start)
+        self.u = Signal(signed(V_BITS))  # starts, as v does, when `clear` says so
         super().__init__({
             "count": In(count_bits), "phase": In(self.Phase), "enable": In(1), "clear": In(1),
-            "v": Out(signed(V_BITS), init=V_START), "spike": Out(1),
+            "v": Out(signed(V_BITS)), "spike": Out(1),
             "drive_out": Out(1), "next_drive": In(1), "shift_drive": In(1),
             "next_v": In(1), "shift_v": In(1), "next_u": In(1), "shift_u": In(1),
             "next_spike": In(1), "shift_spike": In(1),
@@ -287,8 +287,13 @@ class IzhikevichEngine(wiring.Component):
             return found
 
         def constant(value: int, start: int):
-            """The bit of value << start in clock n."""
-            return Const(value << start, signed(1 << len(n))).bit_select(n, 1)
+            """The bit of value << start in clock n.
+
+            The word is unsigned: Yosys 0.70's wreduce takes sign bits from a `$shift`, which then
+            shifts zeros in.
+            """
+            word = (value << start) & ((1 << (1 << len(n))) - 1)
+            return Const(word, 1 << len(n)).bit_select(n, 1)
 
         def below(count: int):
             """Whether n < count, without the carry chain that a comparison would become."""

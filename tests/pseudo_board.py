@@ -1,0 +1,32 @@
+"""A board that is none: the simulated gateware behind a pseudo-terminal."""
+
+import os
+import select
+import threading
+from contextlib import contextmanager
+
+from spikeloom.sim.host import SimTransport
+
+
+@contextmanager
+def pseudo_board(top):
+    """The name of a serial port behind which `top` (a `hdl.top.Top`, best at divisor 4) runs."""
+    ours, theirs = os.openpty()
+    line, stop = SimTransport(top), threading.Event()
+
+    def bridge() -> None:
+        while not stop.is_set():
+            if select.select([ours], [], [], 0.001)[0]:
+                line.write(os.read(ours, 4096))
+            if back := line.read(4096, 40 / line.baud):
+                os.write(ours, back)
+
+    thread = threading.Thread(target=bridge)
+    thread.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        stop.set()
+        thread.join()
+        os.close(ours)
+        os.close(theirs)

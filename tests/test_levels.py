@@ -1,0 +1,89 @@
+"""The rungs: one suite over all of them, and each rung's teeth."""
+
+import numpy as np
+import pytest
+from networks import random_graph, random_images
+from pseudo_board import pseudo_board
+from teeth import TEETH, bitten, changed
+
+from spikeloom.flow import lower, targets
+from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.sim import reference
+from spikeloom.sim.compare import compare
+from spikeloom.sim.levels import LEVELS, Setting
+
+#: The HX1K holds these; the UP5K and HX8K are tried below.
+BOARD = targets.board("icestick")
+
+NETWORKS = {
+    "stream-membrane": {"sizes": (6, 4, 3), "num_steps": 3},
+    "rate-fixed": {"sizes": (6, 4, 3), "encoder": "rate", "readout": "spike_count",
+                   "num_steps": 4, "kind": "fixed", "reset": "zero", "refractory": 1},
+    "spikes-delays": {"sizes": (5, 4, 3), "encoder": "spikes", "readout": "spike_count",
+                      "num_steps": 6, "kind": "homeostatic", "lengths": [16, 8],
+                      "delays": [(0, 1, 2, 1, 0), 1]},
+    "izhikevich": {"sizes": (4, 2, 2), "encoder": "spikes", "readout": "spike_count",
+                   "num_steps": 5, "kind": "izhikevich"},
+}
+
+
+def network(name, seed=3, images=2):
+    rng = np.random.default_rng(seed)
+    graph = compile_graph(random_graph(rng, **NETWORKS[name]))
+    return graph, random_images(rng, graph, images)
+
+
+def climb(level, graph, images, folder, design=None):
+    """What a rung saw of `images` on the gateware of `design`, held to the model of `graph`."""
+    wanted = reference.run(graph, images, trace=True)
+    design = graph if design is None else design
+    if level == "board":
+        with pseudo_board(lower.top(design, divisor=4, trace=True)) as port:
+            setting = Setting(folder=folder, board=BOARD, port=port)
+            got, _, sees = LEVELS[level].run(design, images, setting)
+    else:
+        setting = Setting(folder=folder, board=BOARD, currents=True)
+        got, _, sees = LEVELS[level].run(design, images, setting)
+    return compare(wanted, got, sees), got, sees
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name != "bitstream"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_rung_is_equal(level, name, tmp_path):
+    graph, images = network(name)
+    differences, got, sees = climb(level, graph, images, tmp_path)
+    assert differences == [] and sees
+    assert len(got.crcs) == len(graph.layers) if "crcs" in sees else got.v[0].size
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "izhikevich"])
+def test_bitstreams_of_the_hx1k_are_equal(name, tmp_path):
+    graph, images = network(name)
+    differences, got, _ = climb("bitstream", graph, images, tmp_path)
+    assert differences == [] and got.shipped is not None and len(got.crcs) == 2
+
+
+@pytest.mark.parametrize("board,name", [("icebreaker", "stream-membrane"),
+                                        ("ice40_hx8k_b_evn", "izhikevich")])
+def test_bitstreams_of_the_larger_devices_are_equal(board, name, tmp_path):
+    graph, images = network(name)
+    wanted = reference.run(graph, images, trace=True)
+    setting = Setting(folder=tmp_path, board=targets.board(board))
+    got, figures, sees = LEVELS["bitstream"].run(graph, images, setting)
+    assert compare(wanted, got, sees) == []
+    assert figures["lc"] > figures["shipped"]["lc"] > 300
+
+
+#: The changes that are tried on the lower rungs; `test_teeth` tries all on the upper ones.
+SIX = ("a weight's lowest bit", "threshold", "generator of the inputs", "an axon's delay",
+       "reset mode", "leak")
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name not in ("amaranth", "rtl")])
+@pytest.mark.parametrize("change", SIX)
+def test_every_rung_has_teeth(level, change, tmp_path):
+    """Gateware of a network that differs in one thing is never taken for the network."""
+    assert change in TEETH
+    graph, images = bitten()
+    differences, _, _ = climb(level, graph, images, tmp_path, changed(change))
+    assert differences
