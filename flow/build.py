@@ -64,7 +64,7 @@ class Plan:
 #: No design uses a word that it reads in the clock in which it writes it (`hdl.encoders.memory`).
 #: Amaranth defines such a read as the old word, for which Yosys would build a bypass around every
 #: EBR.
-_MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
+MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
 
 
 def prepare(top, board: Board, *, design: str) -> Plan:
@@ -75,7 +75,7 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     """
     start = time.monotonic()
     plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
-                                  script_after_read=_MEMORIES)
+                                  script_after_read=MEMORIES)
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 

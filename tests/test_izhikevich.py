@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from spikeloom.hdl.neurons import Izhikevich
 from spikeloom.hdl.neurons.izhikevich import PRESETS, Widths
 from spikeloom.nas import datasets
 from spikeloom.nas.program import Program, shape_class
-from spikeloom.sim import contract, gateware, reference
+from spikeloom.sim import contract, fi, gateware, reference
 from spikeloom.sim.compare import first_difference, image_of
 from spikeloom.sim.neurons.izhikevich import IzhikevichState
 
@@ -82,7 +83,7 @@ def test_gateware_equals_the_reference_and_takes_the_clocks_of_the_formula(prese
     assert wanted.spikes[0].any() and not wanted.spikes[0].all()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True,
+@settings(max_examples=6, deadline=None, derandomize=True,
           suppress_health_check=[HealthCheck.too_slow])
 @given(neurons, st.integers(0, 2**32 - 1))
 def test_gateware_equals_the_reference_for_any_constants(neuron, seed):
@@ -225,3 +226,34 @@ def test_options_that_mean_nothing_are_refused(tmp_path, capsys, options, words)
 def test_a_preset_of_another_neuron_is_refused(tmp_path, capsys):
     assert cli.main(["train", "--run", str(tmp_path / "run"), "--preset", "chattering"]) == 2
     assert "--preset must be left out unless --neuron is izhikevich" in capsys.readouterr().err
+
+
+def test_show_fi_prints_the_curves_and_writes_a_picture(tmp_path, capsys):
+    file = tmp_path / "fi.svg"
+    assert cli.main(["show", "fi", "--svg", str(file), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["currents"] == list(range(4, 21)) and len(data["presets"]) == len(PRESETS)
+    for curve in data["presets"]:
+        fixed, floating = np.array(curve["fixed"]), np.array(curve["floating"])
+        assert curve["error"] == pytest.approx(np.abs(fixed - floating).max() / floating.max())
+        assert (np.diff(floating) >= 0).all() and curve["rounding"] < 0.05
+    picture = ElementTree.parse(file).getroot()
+    dots = [item for item in picture.iter() if item.tag.endswith("circle")]
+    assert len(dots) == (17 + 1) * len(PRESETS)
+
+
+def test_a_floating_neuron_of_the_picture_is_the_equation():
+    """One step by hand, from rest at I = 10."""
+    neuron = PRESETS["regular_spiking"]
+    v, u = -65.0, -13.0
+    for _ in range(2):
+        v += 0.5 * (0.04 * v * v + 5 * v + 140 - u + 10)
+    count = 0
+    for _ in range(fi.DURATION):
+        u += neuron.a * (neuron.b * v - u)
+        if v >= 30:
+            v, u, count = neuron.c, u + neuron.d, count + 1
+        for _ in range(2):
+            if v < 30:
+                v += 0.5 * (0.04 * v * v + 5 * v + 140 - u + 10)
+    assert count == fi.floating_rates(neuron, (10,))[0]

@@ -1,4 +1,7 @@
-"""``spikeloom show``: a run's network, what the number generators are worth, or the boards."""
+"""``spikeloom show``: a run's network, its blocks, number generators, f-I curves, or the boards."""
+
+from dataclasses import asdict
+from importlib import import_module
 
 import numpy as np
 from rich.table import Table
@@ -6,11 +9,14 @@ from rich.text import Text
 
 from ...boards import BOARDS
 from ...hdl import sng
-from .. import ir
+from .. import blocks, ir, lower
 from ..errors import ConfigError, unknown
 from ..passes.compile import compile_graph
 from ..run import Run
 from ..targets import DEVICES
+
+#: What is shown by a module that this package must not import: named, as in `cli`.
+ELSEWHERE = {"fi": "spikeloom.sim.commands.fi"}
 
 
 def configure(parser) -> None:
@@ -19,6 +25,7 @@ def configure(parser) -> None:
                         help="sng: width of the generators, L = 2**B (default: 3)")
     parser.add_argument("--weight-bits", type=int, default=4, metavar="W",
                         help="sng: sign and code (default: 4)")
+    parser.add_argument("--svg", metavar="FILE", help="fi: write a picture, too")
 
 
 def run(args, out) -> None:
@@ -97,7 +104,25 @@ def show_boards(args, out) -> None:
                _table("devices", devices))
 
 
-WHAT = {"graph": show_graph, "sng": show_sng, "boards": show_boards}
+def show_blocks(args, out) -> None:
+    """What each block of a run's design costs by Yosys' count, each block synthesised by itself.
+
+    A flat design, which is what `synth` builds, is a little smaller.
+    """
+    opened = Run.open(args.run)
+    found = blocks.of_top(lower.top(compile_graph(opened.graph())), note=out.note)
+    rows = [{"block": path or "all", **asdict(count)} for path, count in found.items()]
+    out.result({"run": str(opened.path), "blocks": rows},
+               _table("cells of each block, without place and route", rows))
+
+
+def show_fi(args, out) -> None:
+    """f-I curves of Izhikevich's neuron, fixed point against floating point."""
+    import_module(ELSEWHERE["fi"]).show(args, out)
+
+
+WHAT = {"graph": show_graph, "blocks": show_blocks, "sng": show_sng, "fi": show_fi,
+        "boards": show_boards}
 
 
 def _table(title: str, rows: list[dict]) -> Table:

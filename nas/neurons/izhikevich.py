@@ -1,6 +1,6 @@
 """Izhikevich populations of many candidates at once: exact forward, surrogate gradient backward.
 
-Tensors are as in `lif`. What is learned beside weights and biases is the gain, by its logarithm.
+Tensors are as in `lif`. What is learned beside weights and biases is the gain, within bounds.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,9 @@ from ..tensors import Buffers
 #: fires within three timesteps. Far more drives v below so far that the square throws it back over
 #: the peak, and training comes to nothing. This and the next two are by trial on digits.
 STRONG = 50
-#: How fast the gain is learned, against a threshold: all spikes of a layer hang on it.
-PACE = 0.02
+#: How far the logarithm of the gain may move from its first value. Left free, it creeps up over
+#: many epochs, to where STRONG must not be.
+TRAVEL = 0.3
 #: Largest slope of a half step that the gradient follows. Near the peak it is above 4, and
 #: gradients would explode where nothing depends on it any more.
 STEEPEST = 1.2
@@ -65,7 +66,7 @@ class IzhikevichTraining:
     @staticmethod
     def learned(share: Tensor, unit: Tensor) -> Tensor:
         """The gain, before rounding; with a share of 1, `unit` counts are worth `STRONG` mV."""
-        return (PACE * (1 - share)).exp() * (STRONG * ONE / unit)
+        return (TRAVEL * (1 - share).tanh()).exp() * (STRONG * ONE / unit)
 
     def spikes(self, drive: Tensor, gain: Tensor) -> Tensor:
         """Spikes 0/1 [C, T, B, N] from drive = I + bias, [C, T, B, N] or constant [C, 1, B, N].

@@ -1,0 +1,90 @@
+"""What each block of a design costs: Yosys' count of every module, without place and route."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from . import tools
+from .build import MEMORIES
+from .errors import ToolError
+
+TIMEOUT = 1800.0
+
+
+@dataclass(frozen=True)
+class Count:
+    """Primitives of a module and all that is in it."""
+
+    lut4: int = 0
+    ff: int = 0
+    carry: int = 0
+    ebr: int = 0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(self.lut4 + other.lut4, self.ff + other.ff, self.carry + other.carry,
+                     self.ebr + other.ebr)
+
+
+class _Cell(msgspec.Struct):
+    type: str
+
+
+class _Module(msgspec.Struct):
+    cells: dict[str, _Cell] = {}
+
+
+class _Netlist(msgspec.Struct):
+    modules: dict[str, _Module]
+
+
+def count(design, ports: list, *, flatten: bool = True,
+          note: Callable[[str], None] | None = None) -> dict[str, Count]:
+    """Primitives of each module of an Amaranth design, by its path below the top, "" for the top.
+
+    Each count includes the modules within. With `flatten` there is only the top, optimised as a
+    whole, as in `build`; else every module keeps to itself, which costs some more. Raises ToolError
+    if Yosys is missing or fails.
+    """
+    from amaranth.back import rtlil
+
+    found, = tools.prepare(["yosys"], note)
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        work = Path(folder)
+        (work / "top.il").write_text(rtlil.convert(design, name="top", ports=ports,
+                                                   emit_src=False))
+        whole = "" if flatten else "-noflatten"
+        (work / "top.ys").write_text(f"read_rtlil top.il\n{MEMORIES}\n"
+                                     f"synth_ice40 {whole} -top top\nwrite_json top.json\n")
+        ran = tools.run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log",
+                        timeout=TIMEOUT)
+        if ran.problem:
+            raise ToolError(f"yosys cannot synthesise the design: {ran.problem}")
+        netlist = msgspec.json.decode((work / "top.json").read_bytes(), type=_Netlist)
+    totals: dict[str, Count] = {}
+
+    def total(module: str) -> Count:
+        found = Count()
+        for cell in netlist.modules[module].cells.values():
+            # A module that occurs twice counts twice.
+            found += total(cell.type) if cell.type == "top" or cell.type.startswith("top.") \
+                else _primitive(cell.type)
+        totals[module.removeprefix("top").removeprefix(".")] = found
+        return found
+
+    total("top")
+    return dict(sorted(totals.items()))
+
+
+def _primitive(kind: str) -> Count:
+    return Count(lut4=kind == "SB_LUT4", ff=kind.startswith("SB_DFF"), carry=kind == "SB_CARRY",
+                 ebr=kind.startswith("SB_RAM40"))
+
+
+def of_top(top, note: Callable[[str], None] | None = None) -> dict[str, Count]:
+    """Every block of a `hdl.top.Top`: encoder, delays, layers, read-out, link, UART; "" is all."""
+    found = count(top, [top.rx, top.tx, top.busy, top.cls], flatten=False, note=note)
+    return {path: value for path, value in found.items()
+            if path.count(".") <= (1 if path.startswith("core") else 0) or path.endswith(".engine")}
