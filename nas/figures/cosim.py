@@ -31,5 +31,5 @@ def speed(bench: Bench) -> dict:
         f"64-32-10, L = 8, {IMAGES} images: {many - few:,} clock edges more with a layer in its "
         f"bitstream for T = {LONG} ({cycles:,} clocks an inference) than for T = {SHORT}, in "
         f"{long - short:.1f} s more; over the whole replay with T = {LONG}, {many / long:,.0f} "
-        f"such edges/s of {all_long / long:,.0f}; with T = {SHORT}, where the link takes most of the "
-        f"clocks, {few / short:,.0f} of {all_short / short:,.0f}"))}
+        f"such edges/s of {all_long / long:,.0f}; with T = {SHORT}, where the link takes most of "
+        f"the clocks, {few / short:,.0f} of {all_short / short:,.0f}"))}
