@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ...flow import ir
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
+from ...flow.passes.generators import advise
 from ...flow.run import Run
 from ...hdl.neurons import KINDS
 from ...hdl.neurons.izhikevich import PRESETS
@@ -43,8 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--num-steps", type=int, metavar="T",
         help="timesteps (default: 8, or as many as the dataset's events have)")
     add("--encoder", help="stream or rate (default: stream), or spikes for a dataset of events")
-    add("--sng", default="sobol1", help="number generator of the weights (default: sobol1)")
-    add("--input-sng", default="ramp", help="number generator of stream input (default: ramp)")
+    add("--sng", default="sobol1", help="number generator of the weights, or auto (default: sobol1)")
+    add("--input-sng", default="ramp", help="number generator of stream input, or auto: "
+        "the pair with the least error (default: ramp)")
     add("--neuron", default="lif", metavar="KIND",
         help=f"one of {', '.join(KINDS)} (default: lif)")
     for kind, options in PARAMETERS.items():
@@ -55,11 +57,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"izhikevich: one of {', '.join(PRESETS)} (default: {next(iter(PRESETS))})")
     add("--leak-shift", default="none", metavar="S",
         help="v loses v >> S in each timestep; 'none' for no leak (default: none)")
+    add("--saturate-bits", type=int, metavar="W",
+        help="membranes saturate to W bits (default: as many as exclude an overflow)")
     add("--refractory", type=int, default=0, metavar="R",
         help="timesteps of rest after a spike (default: 0)")
     add("--delays", default="0", metavar="D[,D...]",
         help="largest axonal delay of each layer, the hidden ones and the last, or one for all: "
-             "axon i takes i mod (D + 1) timesteps (default: 0)")
+             "the axons' are spread evenly over 0..D (default: 0)")
     add("--reset", default="subtract", help="subtract or zero (default: subtract)")
     add("--readout", help="membrane or spike_count (default: membrane, where the neuron can)")
     add("--fit", default="final", metavar="WHAT",
@@ -68,6 +72,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, default=60, help="(default: 60)")
     add("--learning-rate", type=float, default=TrainSettings().learning_rate,
         help="(default: %(default)s)")
+    add("--gain", type=float, default=TrainSettings().gain,
+        help="first threshold, in units of a layer's typical current; 1 for sparse events "
+             "(default: %(default)s)")
     add("--weight-decay", type=float, default=TrainSettings().weight_decay,
         help="more gives more weights of zero, which cost nothing (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the first weights (default: 0)")
@@ -99,13 +106,14 @@ def _neuron(args: argparse.Namespace):
         raise ConfigError(f"--preset must be left out unless --neuron is izhikevich, not "
                           f"{args.neuron}")
     return KINDS[args.neuron](v_threshold=1, leak_shift=leak, reset=args.reset,
-                              refractory=args.refractory, **own)
+                              refractory=args.refractory, saturate_bits=args.saturate_bits, **own)
 
 
 def _preset(args: argparse.Namespace, leak: int | None):
     """Izhikevich's neuron of one preset, to which the options of the others mean nothing."""
     for option, given in (("--leak-shift", leak is not None), ("--reset", args.reset != "subtract"),
-                          ("--refractory", args.refractory != 0)):
+                          ("--refractory", args.refractory != 0),
+                          ("--saturate-bits", args.saturate_bits is not None)):
         if given:
             raise ConfigError(f"{option} must be left out if --neuron is izhikevich, which has its "
                               "own; --preset chooses its constants")
@@ -160,10 +168,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not 0 <= args.seed < 1 << 32:
         raise ConfigError(f"--seed must be in 0..2**32-1, not {args.seed}")
     settings = TrainSettings(epochs=args.epochs, learning_rate=args.learning_rate,
-                             weight_decay=args.weight_decay).check()
+                             weight_decay=args.weight_decay, gain=args.gain).check()
     data = datasets.load(args.data)
     graph = graph_from(args, data)
     plan([graph])  # refuses what cannot be trained before anything is written
+    advise(graph, out.note)
     directory = Run.create(Path(args.run))
     final = args.fit == "final"
     fit, unseen = (data.final, data.test) if final else (data.train, data.validation)
