@@ -112,8 +112,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "encoders", "encoder", ir.ENCODERS
         yield "neurons", "neuron", neurons.KINDS
         yield "presets", "preset", PRESETS
-        yield "sng", "number generator", sng.KINDS
-        yield "input_sng", "number generator", sng.KINDS
+        yield "sng", "number generator", ("auto", *sng.KINDS)
+        yield "input_sng", "number generator", ("auto", *sng.KINDS)
         yield "readouts", "readout", ir.READOUTS
         yield "resets", "reset", ("subtract", "zero")
 

@@ -320,8 +320,12 @@ def chain(*, shape, encoder, layers, readout, num_steps, input_sng=None) -> Grap
     """Build the graph ``input -> (dense -> population)+ -> readout``.
 
     layers: a sequence of dicts with `out_features`, `weight_bits`, `bitstream_length`, `sng`,
-    `neuron` and, where known, `delay`, `weight`, `bias`.
+    `neuron` and, where known, `delay`, `weight`, `bias`. A generator may be `auto`: the best
+    one for its layer (`passes.generators`).
     """
+    from .passes import generators
+
+    input_sng, layers = generators.choose(encoder, input_sng, layers)
     nodes = [Input(name="input", shape=tuple(shape), encoder=encoder, sng=input_sng)]
     size = nodes[0].size
     for index, layer in enumerate(layers, 1):

@@ -98,36 +98,52 @@ def test_show_graph_prints_the_canonical_text_and_the_digest(capsys, run_dir):
     data = as_json(capsys, "show", "graph", "--run", str(run_dir.path))
     assert data["text"] == graph.text() and data["digest"] == graph.digest()
     assert [(layer["in"], layer["out"]) for layer in data["layers"]] == [(12, 7), (7, 4)]
+    assert [layer["longest_delay"] for layer in data["layers"]] == [0, 0]
     text = shown(capsys, "show", "graph", "--run", str(run_dir.path))
     assert text.startswith(graph.text()) and graph.digest() in text
 
 
 def test_show_sng_errors_are_those_of_counting_by_hand(capsys):
     data = as_json(capsys, "show", "sng")
-    pair, = (p for p in data["pairs"] if (p["x"], p["w"]) == ("ramp", "sobol1"))
+    pair, = (p for p in data["pairs"] if (p["x"], p["w"], p["length"]) == ("ramp", "sobol1", 8))
     ramp, sobol = range(8), [0, 4, 2, 6, 1, 5, 3, 7]
     errors = [abs(sum(p > r and m > s for r, s in zip(ramp, sobol, strict=True)) / 8 - p * m / 64)
               for p in range(9) for m in range(8)]
     assert pair["worst_error"] == pytest.approx(max(errors))
     assert pair["mean_error"] == pytest.approx(sum(errors) / len(errors))
-    worst = [p["worst_error"] for p in data["pairs"]]
-    assert worst == sorted(worst) and len(worst) == 11 * 10
-    assert "C[p, c]" in shown(capsys, "show", "sng")
+    lengths = [8, 16, 32, 64, 128, 256, 512]
+    for length in lengths:
+        worst = [p["worst_error"] for p in data["pairs"] if p["length"] == length]
+        assert worst == sorted(worst) and len(worst) == 11 * 11
+    text = shown(capsys, "show", "sng")
+    row = next(line for line in text.splitlines() if "ramp " in line and "sobol1 " in line)
+    cells = [cell.strip() for cell in row.split("│")[3:-1]]
+    assert cells == [f"{p['worst_error']:.2%}"[:-1] for p in data["pairs"]
+                     if (p["x"], p["w"]) == ("ramp", "sobol1")]
+    assert len(cells) == len(lengths) and "mean, % of full scale" in text
+    assert max(len(line) for line in text.splitlines() if line[0] in "│┏") <= 80
+    one = as_json(capsys, "show", "sng", "--bits", "5", "--weight-bits", "6")
+    assert {p["length"] for p in one["pairs"]} == {32} and len(one["pairs"]) == 121
+    assert {p["length"] for p in as_json(capsys, "show", "sng", "--weight-bits", "9")["pairs"]
+            } == {256, 512}
 
 
 def test_show_boards_names_every_board_whole_and_its_device(capsys):
     data = as_json(capsys, "show", "boards")
     devices = {device["name"]: device for device in data["devices"]}
     for board in data["boards"]:
-        assert devices[board["device"]]["lc"] >= 5280
-    assert {board["name"] for board in data["boards"]} == {"icebreaker", "ice40_hx8k_b_evn"}
+        assert devices[board["device"]]["lc"] >= 1280
+    assert {board["name"] for board in data["boards"]} == {"icebreaker", "ice40_hx8k_b_evn",
+                                                           "icestick"}
     assert "icebreaker" in shown(capsys, "show", "boards")
 
 
 @pytest.mark.parametrize(("options", "message"), [
     (("grph",), "did you mean 'graph'?"),
     (("sng", "--bits", "10"), "--bits must be in 3..9, not 10"),
-    (("sng", "--weight-bits", "5"), "--weight-bits must be in 2..4 with --bits 3, not 5"),
+    (("sng", "--weight-bits", "11"), "--weight-bits must be in 2..10 with --bits 9, not 11"),
+    (("sng", "--weight-bits", "5", "--bits", "3"),
+     "--weight-bits must be in 2..4 with --bits 3, not 5"),
     (("graph", "--run", "nowhere"), "is not a run directory"),
 ])
 def test_show_refuses_in_one_line(capsys, options, message):

@@ -12,6 +12,7 @@ from ...hdl import sng
 from .. import blocks, ir, lower
 from ..errors import ConfigError, unknown
 from ..passes.compile import compile_graph
+from ..passes.generators import pair_errors
 from ..run import Run
 from ..targets import DEVICES
 
@@ -21,8 +22,8 @@ ELSEWHERE = {"fi": "spikeloom.sim.commands.fi"}
 
 def configure(parser) -> None:
     parser.add_argument("what", metavar="WHAT", help=f"one of {', '.join(WHAT)}")
-    parser.add_argument("--bits", type=int, default=3, metavar="B",
-                        help="sng: width of the generators, L = 2**B (default: 3)")
+    parser.add_argument("--bits", type=int, metavar="B",
+                        help="sng: width of the generators, L = 2**B (default: all, 3 to 9)")
     parser.add_argument("--weight-bits", type=int, default=4, metavar="W",
                         help="sng: sign and code (default: 4)")
     parser.add_argument("--svg", metavar="FILE", help="fi: write a picture, too")
@@ -50,6 +51,7 @@ def show_graph(args, out) -> None:
 def _layer(dense: ir.Dense, population: ir.Population) -> dict:
     row = {"name": dense.name, "in": dense.in_features, "out": dense.out_features,
            "weight_bits": dense.weight_bits, "L": dense.bitstream_length, "sng": dense.sng,
+           "longest_delay": dense.max_delay, "delay_blocks": dense.delay_blocks or 0,
            "lowering": dense.lowering or "", "v_bits": "", "zero_weights": ""}
     if population.v_bits is not None:
         row["v_bits"] = int(population.v_bits.max())
@@ -61,35 +63,43 @@ def _layer(dense: ir.Dense, population: ir.Population) -> dict:
 def show_sng(args, out) -> None:
     """Every pair of generators: how far the count C[p, c] / L is from the product of the values.
 
-    Errors are fractions of full scale (1 is p = L times m = L). A weight stream alone is exact for
-    every generator that takes each value once.
+    Errors are fractions of full scale (1 is p = L times m = L), worst and mean over all p and c. A
+    weight stream alone is exact for every generator that takes each value once.
     """
-    pairs = [_pair(x, w, args.bits, args.weight_bits) for x, w in _pairs(args)]
-    pairs.sort(key=lambda pair: (pair["worst_error"], pair["mean_error"], pair["x"], pair["w"]))
-    data = {"bits": args.bits, "length": 1 << args.bits, "weight_bits": args.weight_bits,
-            "pairs": pairs}
-    shown = [{**pair, "worst_error": f"{pair['worst_error']:.4f}",
-              "mean_error": f"{pair['mean_error']:.4f}"} for pair in pairs]
-    out.result(data, _table(f"stream input x weight, L = {1 << args.bits}, weight_bits = "
-                            f"{args.weight_bits}: |C[p, c] / L - product|, best first", shown))
+    widths = _widths(args)
+    errors = {bits: pair_errors(bits, args.weight_bits) for bits in widths}
+    data = {"weight_bits": args.weight_bits, "pairs": [
+        {"length": 1 << bits, "x": pair.x, "w": pair.w, "worst_error": pair.worst,
+         "mean_error": pair.mean} for bits in widths for pair in errors[bits]]}
+    best = [{"L": str(1 << bits), "best pair": str(errors[bits][0])} for bits in widths]
+    about = f"stream input x weight, weight_bits = {args.weight_bits}, |C[p, c] / L - product|"
+    order = f"by L, best at L = {1 << widths[-1]} first"
+    out.result(data, *(_table(f"{about}: {kind}, % of full scale, {order}",
+                              _by_length(errors, kind)) for kind in ("worst", "mean")),
+               _table("the best pair at each length", best))
 
 
-def _pairs(args) -> list[tuple[str, str]]:
-    if not sng.MIN_BITS <= args.bits <= sng.MAX_BITS:
-        raise ConfigError(f"--bits must be in {sng.MIN_BITS}..{sng.MAX_BITS}, not {args.bits}")
-    if not 2 <= args.weight_bits <= args.bits + 1:
-        raise ConfigError(f"--weight-bits must be in 2..{args.bits + 1} with --bits {args.bits}, "
+def _by_length(errors: dict, kind: str) -> list[dict]:
+    """A row for each pair with its `worst` or `mean` errors, a column for each length."""
+    values = {bits: {(pair.x, pair.w): getattr(pair, kind) for pair in found}
+              for bits, found in errors.items()}
+    last = values[max(errors)]
+    return [{"input": x, "weight": w,
+             **{str(1 << bits): f"{values[bits][x, w]:.2%}"[:-1] for bits in errors}}
+            for x, w in sorted(last, key=lambda names: (last[names], names))]
+
+
+def _widths(args) -> list[int]:
+    """The widths of generators to show; all that can carry the weights, if none is asked for."""
+    lo, hi = sng.MIN_BITS, sng.MAX_BITS
+    if args.bits is not None and not lo <= args.bits <= hi:
+        raise ConfigError(f"--bits must be in {lo}..{hi}, not {args.bits}")
+    most = (hi if args.bits is None else args.bits) + 1
+    if not 2 <= args.weight_bits <= most:
+        raise ConfigError(f"--weight-bits must be in 2..{most} with --bits {most - 1}, "
                           f"not {args.weight_bits}")
-    return [(x, w) for x in sng.KINDS for w in sng.KINDS if x != w]
-
-
-def _pair(x: str, w: str, bits: int, weight_bits: int) -> dict:
-    length = 1 << bits
-    codes = np.arange(1 << (weight_bits - 1))
-    weights = sng.stream_number(codes, bits, weight_bits) / length
-    product = np.arange(length + 1)[:, None] / length * weights
-    error = np.abs(sng.count_table(x, w, bits, weight_bits) / length - product)
-    return {"x": x, "w": w, "worst_error": float(error.max()), "mean_error": float(error.mean())}
+    return [args.bits] if args.bits is not None else [
+        bits for bits in range(lo, hi + 1) if args.weight_bits <= bits + 1]
 
 
 def show_boards(args, out) -> None:

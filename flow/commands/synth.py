@@ -9,6 +9,7 @@ from .. import build, lower, targets
 from ..cost.features import estimate
 from ..errors import ConfigError
 from ..passes.compile import compile_graph
+from ..passes.generators import advise
 from ..report import compare
 from ..run import Run
 
@@ -32,6 +33,7 @@ def run(args, out) -> None:
         raise ConfigError(f"--pnr-seeds must be in 1..100, not {args.pnr_seeds}")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    advise(graph, out.note)
     folder = opened.build_dir(board.name, proof=args.proof)
     with out.progress.status(f"building for {board.title}") as status:
         def note(text: str) -> None:

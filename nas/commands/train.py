@@ -44,9 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--num-steps", type=int, metavar="T",
         help="timesteps (default: 8, or as many as the dataset's events have)")
     add("--encoder", help="stream or rate (default: stream), or spikes for a dataset of events")
-    add("--sng", default="sobol1", help="number generator of the weights, or auto (default: sobol1)")
-    add("--input-sng", default="ramp", help="number generator of stream input, or auto: "
-        "the pair with the least error (default: ramp)")
+    add("--sng", default="sobol1",
+        help="number generator of the weights, or auto (default: sobol1)")
+    add("--input-sng", default="ramp",
+        help="number generator of stream input, or auto: the pair with the least error "
+             "(default: ramp)")
     add("--neuron", default="lif", metavar="KIND",
         help=f"one of {', '.join(KINDS)} (default: lif)")
     for kind, options in PARAMETERS.items():

@@ -12,6 +12,7 @@ from ...flow import targets
 from ...flow.errors import ConfigError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
+from ...flow.passes.generators import advise
 from ...flow.passes.schedule import inference_cycles
 from ...flow.run import Run
 from .. import contract, reference
@@ -46,6 +47,7 @@ def run(args, out) -> int:
         return _contract(args, rung, board, out)
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    advise(graph, out.note)
     images, labels = opened.samples()
     images = shaped(graph, images, str(opened.samples_file))
     count = min(10, len(images)) if args.count is None else args.count
