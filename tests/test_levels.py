@@ -22,6 +22,9 @@ NETWORKS = {
     "spikes-delays": {"sizes": (5, 4, 3), "encoder": "spikes", "readout": "spike_count",
                       "num_steps": 6, "kind": "homeostatic", "lengths": [16, 8],
                       "delays": [(0, 1, 2, 1, 0), 1]},
+    "rate-memory-saturating": {"sizes": (18, 4, 3), "encoder": "rate", "readout": "spike_count",
+                               "num_steps": 9, "saturate_bits": 6, "leak_shift": None,
+                               "delays": [(*[2] * 16, 3, 0), 0]},
     "izhikevich": {"sizes": (4, 2, 2), "encoder": "spikes", "readout": "spike_count",
                    "num_steps": 5, "kind": "izhikevich"},
 }

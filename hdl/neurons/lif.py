@@ -68,7 +68,7 @@ class Lif:
         """Estimates of the LUTs and of the flip-flops of a neuron, without its popcount."""
         rest = self.refractory.bit_length()
         waiting = 2 * rest + 2 if rest and fires else 0
-        clipping = 0 if self.saturate_bits is None else v_bits + 3
+        clipping = 0 if self.saturate_bits is None else v_bits + 6
         return 2 * v_bits + 3 + waiting + clipping + self.extra_cells(v_bits), v_bits
 
     def extra_cells(self, v_bits: int) -> int:
