@@ -178,7 +178,7 @@ class IzhikevichCell(wiring.Component):
         assert fires and v_bits == V_BITS
         self.neuron, self.bias, self.excess = neuron, bias, excess
         self.drive_bits = V_BITS
-        self.u = Signal(signed(V_BITS))  # starts, as v does, when `clear` says so
+        self.u = Signal(signed(V_BITS), reset_less=True)  # starts, as v does, when `clear` says so
         super().__init__({
             "count": In(count_bits), "phase": In(self.Phase), "enable": In(1), "clear": In(1),
             "v": Out(signed(V_BITS)), "spike": Out(1),
@@ -189,21 +189,22 @@ class IzhikevichCell(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        drive = Signal(self.drive_bits)
-        m.d.comb += self.drive_out.eq(drive[0])
+        drive = Signal(self.drive_bits, reset_less=True)
+        v = Signal(signed(V_BITS), reset_less=True)
+        m.d.comb += [self.drive_out.eq(drive[0]), self.v.eq(v)]
         with m.If(self.enable & (self.phase == Phase.ACCUMULATE) | self.shift_drive):
             m.d.sync += drive.eq(Mux(self.shift_drive, Cat(drive[1:], self.next_drive),
                                      drive + self.count))
         with m.If(self.enable & (self.phase == Phase.START)):
             m.d.sync += drive.eq(self.bias - self.excess)
         with m.If(self.shift_v):
-            m.d.sync += self.v.eq(Cat(self.v[1:], self.next_v))
+            m.d.sync += v.eq(Cat(v[1:], self.next_v))
         with m.If(self.shift_u):
             m.d.sync += self.u.eq(Cat(self.u[1:], self.next_u))
         with m.If(self.shift_spike):
             m.d.sync += self.spike.eq(self.next_spike)
         with m.If(self.clear):
-            m.d.sync += [self.v.eq(V_START), self.u.eq(self.neuron.u_start), self.spike.eq(0)]
+            m.d.sync += [v.eq(V_START), self.u.eq(self.neuron.u_start), self.spike.eq(0)]
         return m
 
 
@@ -315,43 +316,44 @@ class IzhikevichEngine(wiring.Component):
         negative = Signal()
         reads_v = half_step | (at(Frame.DIFFERENCE) & loading)
         x = Signal()
-        x_held = Signal()
+        x_held = Signal(reset_less=True)
         top_bit = n == Mux(multiplying, 2 * V_BITS - 1, V_BITS - 1)
         fixed = Mux(over, negative ^ ~top_bit, Mux(reads_v, cell.v[0], cell.u[0]))
         m.d.comb += x.eq(Mux(Mux(multiplying, late, ~early), x_held, fixed))
 
         # The multiplier.
         y = Signal()
-        y_held = Signal()
-        operand = Signal(signed(widths.operand))
-        partial = Signal(signed(widths.operand))
+        operand = Signal(signed(widths.operand), reset_less=True)
+        partial = Signal(signed(widths.operand), reset_less=True)
         total = Signal(signed(widths.operand + 1))
-        h = Signal(widths.total)
-        factor = Mux(at(Frame.DRIVE), constant(self.neuron.gain, V_BITS),
-                     Mux(at(Frame.RECOVERY), constant(a, FRACTION), constant(b, FRACTION)))
-        m.d.comb += [
-            y.eq(multiplying & Mux(half_step, Mux(early, x, y_held), factor)),
-            total.eq(Mux(y, partial + operand, partial)),
-        ]
+        h = Signal(widths.total, reset_less=True)
+        # A bit of the product comes a clock after the factor's: y is a register, so that a bit of
+        # the adder and its choice share a LUT.
+        factor = Mux(at(Frame.DRIVE), constant(self.neuron.gain, V_BITS - 1),
+                     Mux(at(Frame.RECOVERY), constant(a, FRACTION - 1),
+                         constant(b, FRACTION - 1)))
+        m.d.comb += total.eq(Mux(y, partial + operand, partial))
         source = Mux(at(Frame.DRIVE), Mux(below(self.drive_bits), cell.drive_out, operand[-1]),
                      Mux(at(Frame.RECOVERY), h[0], x))
 
-        # 41 * (v*v >> 12), two clocks late, so that its bit 10 meets bit 0 of v.
+        # 41 * (v*v >> 12), a clock later still, so that its bit 10 meets bit 0 of v.
         q = Signal()
         q_late = Signal(6)
-        m.d.comb += q.eq(total[0] & ~below(FRACTION))
+        m.d.comb += q.eq(total[0] & ~below(FRACTION + 1))
         by_9 = Signal()
         by_9_carry = Signal()
-        by_41 = Signal()
         by_41_carry = Signal()
-        for out, carry, one, other in ((by_9, by_9_carry, q, q_late[2]),
-                                       (by_41, by_41_carry, by_9, q_late[5])):
-            with m.If(self.run):
-                m.d.sync += [out.eq(one ^ other ^ carry), carry.eq(_carry(one, other, carry))]
+        by_41 = by_9 ^ q_late[5] ^ by_41_carry
+        with m.If(self.run):
+            m.d.sync += [
+                by_9.eq(q ^ q_late[2] ^ by_9_carry),
+                by_9_carry.eq(_carry(q, q_late[2], by_9_carry)),
+                by_41_carry.eq(_carry(by_9, q_late[5], by_41_carry)),
+            ]
 
         # product + addend + more, of which addend is 7 * v, -u or u.
         v_late = Signal(3)
-        less = Signal(init=1)
+        less = Signal(init=1, reset_less=True)
         plus = Mux(multiplying, at(Frame.RECOVERY), 1)
         addend = Mux(plus, x, v_late[2] ^ ~x ^ less)
         more = Mux(half_step, h[0], at(Frame.DRIVE) & Mux(
@@ -359,7 +361,7 @@ class IzhikevichEngine(wiring.Component):
         product = Mux(half_step, by_41, total[0])
         result = Signal()
         before = Signal()
-        carries = Signal(2)
+        carries = Signal(2, reset_less=True)
         first = product ^ addend ^ carries[0]
         m.d.comb += result.eq(first ^ more ^ carries[1])
 
@@ -373,20 +375,12 @@ class IzhikevichEngine(wiring.Component):
         beyond = Mux(multiplying, late & ~(half_step & (n == 2 * V_BITS)), ~early)
         with m.If(self.run):
             m.d.sync += [
-                x_held.eq(x), y_held.eq(y), q_late.eq(Cat(q, q_late)),
+                x_held.eq(x), q_late.eq(Cat(q, q_late)),
                 v_late.eq(Cat(x & summing & half_step, v_late)),
-                partial.eq(Mux(multiplying, total >> 1, 0)),
+                y.eq(multiplying & Mux(half_step, Mux(early, x, y), factor)),
             ]
             with m.If(loading):
                 m.d.sync += operand.eq(Cat(operand[1:], source))
-            with m.If(summing & ~last):
-                m.d.sync += [
-                    carries.eq(Cat(_carry(product, addend, carries[0]),
-                                   _carry(first, more, carries[1]))),
-                    less.eq(_carry(v_late[2], ~x, less)),
-                ]
-            with m.Else():
-                m.d.sync += [carries.eq(0), less.eq(1)]
             with m.If(Mux(multiplying, ~early, at(Frame.RECOVERY))):
                 m.d.sync += h.eq(Cat(h[1:], Mux(half_step, h[0], result)))
             with m.If(updates):
@@ -396,6 +390,16 @@ class IzhikevichEngine(wiring.Component):
             with m.If(begins & loading & reads_v):
                 m.d.sync += peaked.eq(above)
         m.d.comb += negative.eq(before)
+        # At rest, and between sums, these start anew, by a reset of their own.
+        m.d.sync += partial.eq(total >> 1)
+        with m.If(last | ~self.run):
+            m.d.sync += partial.eq(0)
+        m.d.sync += [
+            carries.eq(Cat(_carry(product, addend, carries[0]), _carry(first, more, carries[1]))),
+            less.eq(_carry(v_late[2], ~x, less)),
+        ]
+        with m.If(~summing | last | ~self.run):
+            m.d.sync += [carries.eq(0), less.eq(1)]
 
         turns = self.run & leaving & early
         writes_v = Mux(multiplying, half_step & (early | (lasting & (middle | (n == 2 * V_BITS)))),
@@ -408,7 +412,7 @@ class IzhikevichEngine(wiring.Component):
             cell.shift_v.eq(turns | (self.run & writes_v)),
             cell.shift_u.eq(turns | (self.run & writes_u)),
         ]
-        moves = self.run & at(Frame.DRIVE) & loading & (below(self.drive_bits))
+        moves = self.run & at(Frame.DRIVE) & loading & below(self.drive_bits)
         for k, item in enumerate(self.cells):
             following = self.cells[(k + 1) % len(self.cells)]
             if k:
