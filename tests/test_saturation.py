@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from networks import random_graph, random_images
 
+from spikeloom.flow.cli import main
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles, layer_cycles
+from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import FixedPointLif, HomeostaticLif, Lif, cell_of
 from spikeloom.sim import contract, gateware, reference
 from spikeloom.sim.compare import compare
@@ -66,6 +68,18 @@ def test_only_a_cell_that_saturates_has_anything_for_it(neuron):
     cell = cell_of(neuron)
     assert "saturat" not in cell.__name__.lower() and cell.operand is cell_of(
         Lif(v_threshold=1)).operand
+
+
+def test_the_command_line_asks_for_a_width(tmp_path, capsys):
+    argv = ["train", "--hidden", "4", "--epochs", "1", "--saturate-bits", "6"]
+    assert main([*argv, "--run", str(tmp_path / "a")]) == 0
+    layers = Run.open(tmp_path / "a").graph().layers
+    assert [population.neuron.saturate_bits for _, population in layers] == [6, 6]
+    capsys.readouterr()
+    for more, words in ((["--neuron", "izhikevich"], "--saturate-bits must be left out"),
+                        (["--saturate-bits", "1"], "saturate_bits must be in 2..24 or None")):
+        assert main([*argv, *more, "--run", str(tmp_path / "b")]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_a_contract_file_names_the_width_in_its_layer():
