@@ -71,10 +71,10 @@ def test_only_a_cell_that_saturates_has_anything_for_it(neuron):
 
 
 def test_the_command_line_asks_for_a_width(tmp_path, capsys):
-    argv = ["train", "--hidden", "4", "--epochs", "1", "--saturate-bits", "6"]
+    argv = ["train", "--hidden", "16", "--epochs", "3", "--saturate-bits", "7"]
     assert main([*argv, "--run", str(tmp_path / "a")]) == 0
     layers = Run.open(tmp_path / "a").graph().layers
-    assert [population.neuron.saturate_bits for _, population in layers] == [6, 6]
+    assert [population.neuron.saturate_bits for _, population in layers] == [7, 7]
     capsys.readouterr()
     for more, words in ((["--neuron", "izhikevich"], "--saturate-bits must be left out"),
                         (["--saturate-bits", "1"], "saturate_bits must be in 2..24 or None")):
