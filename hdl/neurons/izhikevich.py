@@ -82,7 +82,7 @@ class Izhikevich:
         return fixed(self.a), fixed(self.b), fixed(self.c), fixed(self.d)
 
     #: Estimate of the engine's logic cells, measured (see `nas.figures.neurons`), any constants.
-    engine_cells = 250
+    engine_cells = 215
 
     def cells(self, v_bits: int, fires: bool) -> tuple[int, int]:
         """Estimates of the LUTs and of the flip-flops of a neuron, without its popcount."""

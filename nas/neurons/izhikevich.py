@@ -30,7 +30,8 @@ STRONG = 50
 #: many epochs, to where STRONG must not be.
 TRAVEL = 0.3
 #: Largest slope of a half step that the gradient follows. Near the peak it is above 4, and
-#: gradients would explode where nothing depends on it any more.
+#: gradients would explode where nothing depends on it any more. Below -87.5 mV it is negative:
+#: there the square throws v back up, which training has to see to avoid it.
 STEEPEST = 1.2
 #: From rest to the peak, in mV: what the width of the surrogate derivative is a share of.
 SWING = (PEAK - V_START) / ONE
@@ -88,7 +89,7 @@ class _Fire(Function):
     """Forward: the exact neuron, in float64. Backward: through time, the reset taken as given.
 
     So is whether the second half step was left out. Slopes are those of the equation without its
-    rounding, within 0..`STEEPEST`.
+    rounding, within -`STEEPEST`..`STEEPEST`.
     """
 
     @staticmethod
@@ -149,4 +150,4 @@ class _Fire(Function):
 
 def _slope(v: Tensor) -> Tensor:
     """How much v after a half step changes with v before it, v in mV, limited."""
-    return (1 + 0.5 * (2 * SQUARE / (1 << SQUARE_FRACTION) * v + 5)).clamp_(0, STEEPEST)
+    return (1 + 0.5 * (2 * SQUARE / (1 << SQUARE_FRACTION) * v + 5)).clamp_(-STEEPEST, STEEPEST)
