@@ -347,8 +347,10 @@ def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
         work = Path(folder)
         (work / "top.il").write_text(rtlil.convert(elaboratable, name=name, ports=ports,
                                                    emit_src=False))
-        (work / "top.ys").write_text("read_rtlil top.il\nproc\nmemory_collect\n"
-                                     "write_verilog -noattr top.v\n")
+        (work / "top.ys").write_text(
+            "read_rtlil top.il\nproc\nmemory_collect\n"
+            # Equal terms of many neurons become one, which a simulator evaluates once.
+            "opt_expr\nopt_clean\nopt_merge\nopt_clean\nwrite_verilog -noattr top.v\n")
         ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=600)
         if ran.problem:
             raise ToolError(f"yosys cannot write Verilog: {ran.problem}")

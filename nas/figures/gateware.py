@@ -1,16 +1,14 @@
-"""The reference model's speed, the `spatial` lowering, and co-simulation."""
+"""The reference model's speed, and the `spatial` lowering."""
 
 import time
 from collections.abc import Callable
 
 from ...flow import build, targets
 from ...flow.passes.compile import compile_graph
-from ...sim import reference, rtl
-from ...sim.compare import compare
+from ...sim import reference
 from .. import datasets
-from ..bench import FOLDER, Bench, group
-from ..train import TrainSettings, train
-from .networks import shapes, uniform
+from ..bench import Bench, group
+from .networks import uniform
 
 
 @group(reference__digits_seconds=("s", "<= 0.5"))
@@ -40,20 +38,3 @@ def spatial(bench: Bench) -> dict:
               f"seed {report.seed}, {report.router}")
     return {"spatial.lc_per_synapse": (report.lc / synapses, detail),
             "spatial.fmax_mhz": (report.fmax_mhz, detail)}
-
-
-@group(cosim__images_equal=("images", ">= 100"), cosim__mismatches=("images", "<= 0"))
-def cosim(bench: Bench) -> dict:
-    """100 test images through the RTL of the trained 64-32-10 network, by its UART, in Icarus."""
-    data = datasets.load("digits")
-    graph = compile_graph(train([shapes(uniform((64, 32, 10)))], data.final, None,
-                                TrainSettings(epochs=60), [0])[0].graph)
-    images = data.test.inputs[:100]
-    wanted = reference.run(graph, images, trace=True)
-    got, figures = rtl.simulate(graph, images, FOLDER / "cosim", note=bench.note)
-    different = compare(wanted, got)
-    compared = sum(a.size for a in (*wanted.v, *wanted.spikes))
-    detail = (f"64-32-10 trained on digits, T = 8; {compared:,} membranes and spikes and all "
-              f"scores compared, {figures['seconds']:.0f} s of simulation")
-    return {"cosim.images_equal": (len(images) - len(different), detail),
-            "cosim.mismatches": (len(different), detail)}

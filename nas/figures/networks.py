@@ -1,10 +1,12 @@
 """Networks that several figures measure."""
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from ...flow import ir
+from ...flow.passes.compile import compile_graph
 from ...hdl.neurons import Lif
 
 
@@ -28,3 +30,15 @@ def uniform(sizes: tuple[int, ...], *, num_steps: int = 8, seed: int = 0) -> ir.
     } for n_in, n_out in pairwise(sizes)]
     return ir.chain(shape=sizes[:1], encoder="stream", input_sng="ramp", layers=layers,
                     readout="membrane", num_steps=num_steps).verify()
+
+
+@lru_cache(maxsize=1)
+def trained_digits() -> ir.Graph:
+    """64-32-10 with T = 8 and L = 8, trained on the digits' train and validation splits, seed 0."""
+    from .. import datasets
+    from ..train import TrainSettings, train
+
+    graph = shapes(uniform((64, 32, 10)))
+    settings = TrainSettings(epochs=60)
+    return compile_graph(train([graph], datasets.load("digits").final, None, settings,
+                               [0])[0].graph)

@@ -1,0 +1,51 @@
+"""Test images of the digits network on the rungs below the reference model."""
+
+from ...flow import targets
+from ...sim import reference
+from ...sim.compare import compare, compared
+from ...sim.levels import LEVELS, Setting
+from .. import datasets
+from ..bench import FOLDER, Bench, group
+from .networks import trained_digits
+
+BOARD = "ice40_hx8k_b_evn"
+
+
+def replay(bench: Bench, name: str, count: int) -> tuple[int, int, dict, str]:
+    """Images equal, images that differ, figures and a description of `count` images on a rung."""
+    graph = trained_digits()
+    images = datasets.load("digits").test.p8[:count]
+    wanted = reference.run(graph, images, trace=True)
+    setting = Setting(folder=FOLDER / "rungs" / name, board=targets.board(BOARD), note=bench.note)
+    got, figures, sees = LEVELS[name].run(graph, images, setting)
+    different = compare(wanted, got, sees)
+    detail = (f"64-32-10 trained on digits, T = 8, L = 8: {compared(wanted, sees):,} membranes, "
+              f"spikes{', currents' if 'current' in sees else ''}, scores and classes of {count} "
+              f"test images, {figures['clock_edges']:,} clock edges in "
+              f"{figures['seconds']:.0f} s of simulation")
+    return count - len(different), len(different), figures, detail
+
+
+@group(cosim__images_equal=("images", ">= 100"), cosim__mismatches=("images", "<= 0"))
+def cosim(bench: Bench) -> dict:
+    """100 images through the RTL."""
+    equal, different, _, detail = replay(bench, "rtl", 100)
+    return {"cosim.images_equal": (equal, detail), "cosim.mismatches": (different, detail)}
+
+
+@group(netlist__images_equal=("images", ">= 10"), netlist__seconds=("s", "<= 180"))
+def netlist(bench: Bench) -> dict:
+    """10 images through the netlist that nextpnr is given for an HX8K."""
+    equal, _, figures, detail = replay(bench, "netlist", 10)
+    return {"netlist.images_equal": (equal, f"{detail}; HX8K"),
+            "netlist.seconds": (figures["seconds"], "the simulation of those images, without "
+                                "synthesis and Icarus' compilation")}
+
+
+@group(bitstream__images_equal=("images", ">= 3"))
+def bitstream(bench: Bench) -> dict:
+    """3 images through what icebox_vlog recovers from an HX8K's bitstreams."""
+    equal, _, figures, detail = replay(bench, "bitstream", 3)
+    return {"bitstream.images_equal": (equal, (
+        f"{detail}; HX8K: the proof build ({figures['lc']:,} LCs) by a CRC-32 per layer and "
+        f"image, the one that ships ({figures['shipped']['lc']:,} LCs) by scores and classes"))}
