@@ -7,6 +7,7 @@ wrong on the way is a LinkError of one line.
 """
 
 import errno
+import math
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -58,11 +59,16 @@ class Result:
     crcs: tuple[int, ...] = ()
 
 
+def check_rate(option: str, value: float) -> None:
+    """ConfigError unless a rate is positive and finite."""
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{option} must be a positive number, not {value:g}")
+
+
 def divisor_for(clock_hz: float, baud: float) -> int:
     """Clocks per bit for a rate; ConfigError if the clock cannot make it."""
-    if clock_hz <= 0 or baud <= 0:
-        raise ConfigError("--clock and --baud must be positive, not "
-                          f"{min(clock_hz, baud):g}")
+    check_rate("--clock", clock_hz)
+    check_rate("--baud", baud)
     divisor = round(clock_hz / baud)
     if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
         raise ConfigError(f"--baud must be in {clock_hz / MAX_DIVISOR:.0f}.."

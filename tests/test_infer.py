@@ -123,6 +123,7 @@ def test_a_port(run_dir, graph, samples, tmp_path, capsys):
     (["--port", "/dev/ttyNONE"], 1, "no such port; plug the board in"),
     (["--sim", "--count", "0"], 2, "--count must be at least 1, not 0"),
     (["--sim", "--baud", "1"], 2, "--baud must be in 2930..3000000 with a clock of 12000000 Hz"),
+    (["--sim", "--clock", "nan"], 2, "--clock must be a positive number, not nan"),
     (["--sim", "nothing.csv"], 2, "nothing.csv: cannot be read"),
     (["--sim", "image.png"], 2, "unknown file type '.png'"),
 ])
@@ -140,7 +141,8 @@ def test_divisors_of_rates(clock, baud, divisor):
 
 @pytest.mark.parametrize("clock,baud,text", [
     (12e6, 2.6e6, "within 2 % .* not 2.6e.06; the nearest is 2400000"),
-    (12e6, 3.5e6, "2930..3000000"), (12e6, -1, "must be positive, not -1")])
+    (12e6, 3.5e6, "2930..3000000"), (12e6, -1, "--baud must be a positive number, not -1"),
+    (float("inf"), 9600, "--clock must be a positive"), (12e6, float("nan"), "--baud must be")])
 def test_rates_that_the_clock_cannot_make(clock, baud, text):
     with pytest.raises(ConfigError, match=text):
         divisor_for(clock, baud)

@@ -15,7 +15,7 @@ from ...flow.run import Run
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
-from ..host import CLOCK_HZ, RESET_BAUD, Device, SimTransport, divisor_for
+from ..host import CLOCK_HZ, RESET_BAUD, Device, SimTransport, check_rate, divisor_for
 from ..images import payload, read_images, shaped
 
 
@@ -35,6 +35,7 @@ def configure(parser) -> None:
 
 
 def run(args, out) -> int:
+    check_rate("--clock", args.clock)
     divisor = None if args.baud is None else divisor_for(args.clock, args.baud)
     if args.count is not None and args.count < 1:
         raise ConfigError(f"--count must be at least 1, not {args.count}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ...flow import targets
-from ...flow.errors import ConfigError, GraphError
+from ...flow.errors import ConfigError, FitError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.generators import advise
@@ -43,7 +43,11 @@ def run(args, out) -> int:
         raise ConfigError(f"--waves must not be used with --level {rung.name}, which has none; "
                           "use --level rtl")
     board = targets.board(args.board or "icebreaker") if rung.on_board else None
-    if args.contract:
+    if args.contract is not None:
+        for option, value in (("--count", args.count), ("--waves", args.waves)):
+            if value:
+                raise ConfigError(f"{option} must not be used with --contract, which runs every "
+                                  "case once; leave it out")
         return _contract(args, rung, board, out)
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
@@ -82,14 +86,14 @@ def _contract(args, rung, board, out) -> int:
     results = [{"name": name, "equal": False, "first": None, "error": why}
                for name, why in refused.items()]
     with TemporaryDirectory(prefix="spikeloom-") as folder:
-        for case in cases:
+        for number, case in enumerate(cases):
             out.note(f"{rung.name}: {case.name}")
-            setting = Setting(folder=Path(folder) / case.name, board=board, port=args.port,
+            setting = Setting(folder=Path(folder) / str(number), board=board, port=args.port,
                               baud=args.baud, currents=True, note=out.note)
             try:
                 graph = case.graph if rung.name == "reference" else compile_graph(case.graph)
                 trace, _, sees = rung.run(graph, case.inputs, setting)
-            except GraphError as error:
+            except (FitError, GraphError) as error:
                 results.append({"name": case.name, "equal": False, "first": None,
                                 "error": str(error)})
                 continue
@@ -99,10 +103,19 @@ def _contract(args, rung, board, out) -> int:
             results.append({"name": case.name, "equal": first is None, "first": first})
     order = {name: k for k, name in enumerate(contract.names(Path(args.contract)))}
     results.sort(key=lambda item: order[item["name"]])
-    lines = [f"{item['name']}: " + ("equal" if item["equal"] else str(
-        item.get("error") or f"NOT equal: {item['first']}")) for item in results]
+    lines = [f"{item['name']}: " + ("equal" if item["equal"] else item.get("error") or
+                                    f"NOT equal, first in {_difference(item['first'])}")
+             for item in results]
     out.result({"level": rung.name, "cases": results}, *lines)
     return 0 if all(item["equal"] for item in results) else 1
+
+
+def _difference(first: dict) -> str:
+    """A first difference (`compare.first_difference`) in words."""
+    place = [f"{key} {first[key]}" for key in ("layer", "timestep", "neuron")
+             if first[key] is not None]
+    return (f"{', '.join([first['what'], *place])}: expected {first['expected']}, "
+            f"got {first['got']}")
 
 
 def _lines(data: dict) -> list[str]:
@@ -122,11 +135,7 @@ def _lines(data: dict) -> list[str]:
              f"reference model ({data['compared']:,} {what}), {labels}"]
     first = data["first"]
     if first:
-        place = ", ".join(f"{key} {first[key]}" for key in ("layer", "timestep", "neuron")
-                          if first[key] is not None)
-        lines.append(f"first difference: image {first['image']}, {first['what']}"
-                     f"{', ' if place else ''}{place}: expected {first['expected']}, "
-                     f"got {first['got']}")
+        lines.append(f"first difference: image {first['image']}, {_difference(first)}")
     if "shipped" in data:
         lines.append(f"both builds ran on the {data['board']}'s device: the proof build "
                      f"({data['lc']:,} LCs) and the one that ships ({data['shipped']['lc']:,})")
