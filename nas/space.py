@@ -51,6 +51,7 @@ class Space:
         }
         self.choices |= {name: values for name, values in self.later.items() if len(values) > 1}
         self.delays = sorted(settings.delays)
+        self.delay_seeds = sorted(settings.delay_seeds)
 
     @cached_property
     def bounds(self) -> dict[str, tuple[int, int]]:
@@ -64,6 +65,8 @@ class Space:
         if len(self.delays) > 1:
             for index in range(self.depths[-1]):
                 bounds[f"delay{index}"] = (0, len(self.delays) - 1)
+        if len(self.delay_seeds) > 1:
+            bounds["delay_seed"] = (0, len(self.delay_seeds) - 1)
         return bounds
 
     def size(self) -> int:
@@ -80,7 +83,7 @@ class Space:
         return total * len(self.choices["sng"])
 
     def _sets_of_delays(self, layers: int, steps: int) -> int:
-        """In how many ways `layers` can have delays that sum to less than `steps`."""
+        """In how many ways `layers` can have delays whose largest sum to less than `steps`."""
         ways = {0: 1}
         for _ in range(layers):
             sums = Counter()
@@ -88,7 +91,8 @@ class Space:
                 if total + delay < steps:
                     sums[total + delay] += count
             ways = sums
-        return sum(ways.values())
+        silent = 1 if 0 in self.delays or not layers else 0  # without any delay, seeds say nothing
+        return silent + (sum(ways.values()) - silent) * len(self.delay_seeds)
 
     def _neurons(self, depth: int, readout: str) -> int:
         """How many different neurons a network may have."""
@@ -147,6 +151,9 @@ class Space:
                 left -= delay
                 layer |= {"delay": delay} if delay else {}
             layers.append(layer)
+        seed = self.delay_seeds[vector.get("delay_seed", 0)]
+        if seed and any("delay" in layer for layer in layers):
+            chosen["delay_seed"] = seed
         chosen.update(layers=layers, num_steps=steps)
         return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
 
@@ -178,7 +185,8 @@ class Space:
             layers.append({
                 "out_features": width, "sng": item["sng"], "weight_bits": layer["weight_bits"],
                 "bitstream_length": layer["bitstream_length"],
-                "delay": spread(layer.get("delay", 0), axons), "neuron": neuron})
+                "delay": spread(layer.get("delay", 0), axons, item.get("delay_seed", 0)),
+                "neuron": neuron})
             axons = width
         layers[-1]["neuron"] = last
         return ir.chain(shape=self.shape, encoder=item["encoder"], layers=layers,
@@ -213,7 +221,7 @@ class Space:
         """
         depth = self.depths[vector["layers"]]
         for name, (lo, _) in self.bounds.items():
-            if name == "layers" or vector[name] <= lo:
+            if name in ("layers", "delay_seed") or vector[name] <= lo:
                 continue
             index = name.lstrip("abcdefghijklmnopqrstuvwxyz_")
             if index and int(index) >= depth - name.startswith("width"):
@@ -224,13 +232,18 @@ class Space:
             yield {**vector, "layers": vector["layers"] - 1}
 
 
-def spread(largest: int, axons: int) -> int | tuple[int, ...]:
-    """Axonal delays of a layer, spread evenly from 0 for the first axon to `largest`.
+def spread(largest: int, axons: int, seed: int = 0) -> int | tuple[int, ...]:
+    """Axonal delays of a layer over 0..`largest`.
 
-    Axons of a hidden layer are alike before training, so any even pattern is as good as this one.
+    With seed 0 evenly, from 0 for the first axon to `largest`: axons of a hidden layer are alike
+    before training, so any even pattern is as good as this one. Axons of an input are not, and
+    what their order suggests may be wrong: another seed draws the delays.
     """
     if not largest or axons == 1:
         return largest
+    if seed:
+        drawn = np.random.default_rng(seed).integers(0, largest + 1, axons)
+        return tuple(map(int, drawn))
     return tuple((2 * i * largest + axons - 1) // (2 * (axons - 1)) for i in range(axons))
 
 
@@ -280,6 +293,8 @@ def describe(genome: Genome) -> str:
         words.append(item["preset"])
     if "refractory" in item:
         words.append(f"rest={item['refractory']}")
+    if "delay_seed" in item:
+        words.append(f"delays#{item['delay_seed']}")
     return " ".join(words)
 
 

@@ -1,54 +1,43 @@
 """A generated data set in which only the timing of spikes tells the classes apart.
 
-Each class is a template of lags: channel i spikes `LAGS[class][i]` timesteps after an onset that is
-drawn anew for each sample. Each channel's template spike may come a timestep early or late, and
-each channel also has `NOISE` spikes at random other timesteps. So in every sample of every class
-each channel has exactly ``1 + NOISE`` spikes: a count of spikes, per channel or in all, is the same
-number for all samples and says nothing of the class. All that differs between classes is when the
-channels spike relative to each other.
+It is the task that barn owls solve: from which side does a sound come? Each of `BANDS` frequency
+bands has a channel per ear. A band's events are random; they reach one ear `LAGS[class]` timesteps
+later than the other (negative: the right ear first). Each event is then lost with a small
+probability, and each channel also has noise of its own.
 
-The templates are permutations of the same evenly spaced lags, so every class also has the same
-span and the same instants at which some channel spikes; which channel it is makes the class.
+Every channel of every class is thus the same random process, so counts of spikes say nothing: the
+class is in the coincidences of pairs of channels, at a lag. L. A. Jeffress, "A place theory of
+sound localization", Journal of Comparative and Physiological Psychology 41, 1948, is the classic
+circuit for it, made of axonal delays and coincidence detectors.
 """
 
 import numpy as np
 
-#: Timesteps, channels and classes of a sample.
-NUM_STEPS, CHANNELS, CLASSES = 24, 8, 8
+#: Timesteps and frequency bands of a sample; channel 2 * band is the left ear's, the next its twin.
+NUM_STEPS, BANDS = 48, 8
+CHANNELS = 2 * BANDS
 
-#: Largest lag of a template, in timesteps.
-SPAN = 14
+#: Timesteps by which the right ear's events come late, of each class.
+LAGS = (-3, -2, -1, 0, 1, 2, 3)
+CLASSES = len(LAGS)
 
-#: Chance that a template spike comes a timestep early, and that it comes one late.
-JITTER = 0.1
+#: Chance of an event per band and timestep, that an ear hears it, and of one that is noise.
+EVENTS, HEARD, NOISE = 0.15, 0.95, 0.01
 
-#: Spikes of each channel beside the one of the template.
-NOISE = 1
-
-#: Samples and seed of each split. The templates are no part of that: they are the task.
-SPLITS = {"train": (1500, 101), "validation": (1000, 102), "test": (2000, 103)}
-
-
-def templates() -> np.ndarray:
-    """Lags in timesteps after the onset, int64 [CLASSES, CHANNELS]: seeded permutations."""
-    rng = np.random.default_rng(0)
-    lags = np.arange(CHANNELS) * SPAN // (CHANNELS - 1)
-    return np.array([rng.permutation(lags) for _ in range(CLASSES)])
-
-
-LAGS = templates()
+#: Samples and seed of each split.
+SPLITS = {"train": (1500, 201), "validation": (1000, 202), "test": (2000, 203)}
 
 
 def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Events 0/1 uint8 [count, NUM_STEPS, CHANNELS] and labels int64 [count], as many of each."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % CLASSES).astype(np.int64)
-    onset = rng.integers(1, NUM_STEPS - SPAN - 1, (count, 1))
-    late = rng.choice([-1, 0, 1], (count, CHANNELS), p=[JITTER, 1 - 2 * JITTER, JITTER])
-    # each channel's timesteps in random order of priority, that of the template first
-    order = rng.random((count, NUM_STEPS, CHANNELS))
-    np.put_along_axis(order, (onset + LAGS[labels] + late)[:, None], -1.0, axis=1)
-    chosen = np.argsort(order, axis=1)[:, :1 + NOISE]
-    events = np.zeros((count, NUM_STEPS, CHANNELS), np.uint8)
-    np.put_along_axis(events, chosen, 1, axis=1)
-    return events, labels
+    most = max(LAGS)
+    # longer than a sample by the largest lag at either end, so that no class has a silent edge
+    events = rng.random((count, NUM_STEPS + 2 * most, BANDS)) < EVENTS
+    left = events[:, most:most + NUM_STEPS]
+    at = np.arange(NUM_STEPS) + most - np.array(LAGS)[labels][:, None]
+    right = np.take_along_axis(events, at[:, :, None], axis=1)
+    ears = np.stack([left, right], axis=3).reshape(count, NUM_STEPS, CHANNELS)
+    heard = (ears & (rng.random(ears.shape) < HEARD)) | (rng.random(ears.shape) < NOISE)
+    return heard.astype(np.uint8), labels

@@ -271,12 +271,13 @@ def test_a_network_that_misses_the_clock_is_not_chosen(world, monkeypatch):
 
 def test_a_search_over_events_delays_and_neurons(world, capsys):
     text = EXPERIMENT.replace('"few"', '"temporal"').replace("num_steps = [2]", """
-num_steps = [24]
+num_steps = [48]
 encoders = ["spikes"]
 readouts = ["membrane", "spike_count"]
 neurons = ["lif", "fixed", "homeostatic", "izhikevich"]
 refractory = [0, 1]
 delays = [0, 4, 8]
+delay_seeds = [0, 1]
 """).replace("population = 4", "population = 8")
     (world.path / "e.toml").write_text(text)
     assert world.search("--set", "search.generations=2") == 0

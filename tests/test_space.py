@@ -36,6 +36,7 @@ def everything(space: Space) -> set[str]:
     {"readouts": ("membrane",)}, {"bitstream_lengths": (8, 16, 64)},
     {"delays": (0, 2, 3), "leak_shifts": (2,)}, {"delays": (1,), "num_steps": (4, 5)},
     {"delays": (0, 1), "encoders": ("spikes",), "num_steps": (1, 2, 3)},
+    {"delays": (0, 2), "delay_seeds": (0, 1, 7), "leak_shifts": (2,)},
     {"neurons": KINDS, "betas": (3, 7), "adaptations": ((4, 1, 8, 255), (1, 1, 1, 9)),
      "presets": ("chattering", "fast_spiking"), "weight_bits": (2,), "encoders": ("rate",)},
     {"neurons": ("fixed",), "refractory": (0, 2), "weight_bits": (2,)},
@@ -104,6 +105,11 @@ def test_different_genomes_are_different_graphs():
 ])
 def test_delays_are_spread_evenly(largest, axons, wanted):
     assert spread(largest, axons) == wanted
+
+
+def test_delays_are_drawn_from_a_seed():
+    drawn = [spread(4, 50, seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2] and set(drawn[0]) == {0, 1, 2, 3, 4}
 
 
 def test_inactive_genes_do_not_count():

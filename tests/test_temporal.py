@@ -21,49 +21,44 @@ DATA = datasets.load("temporal")
 SPLITS = (DATA.train, DATA.validation, DATA.test)
 
 
-def net(*hidden, delays=None, neuron=None, readout="membrane", **layer):
-    """A network for the data set; `delays` is the largest of each layer."""
+def net(*hidden, delays=None, neuron=None, readout="membrane", seed=0, **layer):
+    """A network for the data set; `delays` is the largest of each layer, drawn by a seed."""
     widths, delays = (*hidden, temporal.CLASSES), delays or [0] * (len(hidden) + 1)
     each = {"weight_bits": 4, "bitstream_length": 16, "sng": "sobol1", **layer,
             "neuron": neuron or Lif(v_threshold=1, leak_shift=2)}
     return ir.chain(
         shape=DATA.shape, encoder="spikes", readout=readout, num_steps=DATA.num_steps,
-        layers=[{"out_features": n, "delay": spread(d, axons), **each}
+        layers=[{"out_features": n, "delay": spread(d, axons, seed), **each}
                 for n, d, axons in zip(widths, delays, (temporal.CHANNELS, *hidden))]).verify()
 
 
 def test_spike_counts_say_nothing_of_the_class():
-    """Every channel has the same number of spikes in every sample, so no rate code can be read."""
-    for split in SPLITS:
-        assert set(np.unique(split.inputs)) == {0, 1}
-        assert (split.inputs.sum(1) == 1 + temporal.NOISE).all()
+    """The best guess from how often each channel and each pair spiked is no better than chance."""
+    def counts(split):
+        per_channel = split.inputs.sum(1).astype(float)
+        return np.hstack([per_channel, per_channel[:, ::2] - per_channel[:, 1::2]])
+
+    fit, check = counts(DATA.train), DATA.test
+    means = np.array([fit[DATA.train.labels == k].mean(0) for k in range(temporal.CLASSES)])
+    distance = ((counts(check)[:, None] - means) ** 2).sum(2)
+    assert (distance.argmin(1) == check.labels).mean() < 1.4 / temporal.CLASSES
 
 
-def test_classes_share_span_and_instants_and_differ_in_the_order_of_channels():
-    assert len({tuple(row) for row in temporal.LAGS}) == temporal.CLASSES
-    for row in temporal.LAGS:
-        assert sorted(row) == sorted(temporal.LAGS[0])
-        assert row.min() == 0 and row.max() == temporal.SPAN
+def test_when_a_channel_spikes_says_nothing_either():
+    """Each channel and timestep has the same rate in every class, at the edges too."""
+    x = np.concatenate([split.inputs for split in SPLITS]).astype(float)
+    labels = np.concatenate([split.labels for split in SPLITS])
+    rates = np.array([x[labels == k].mean((0, 2)) for k in range(temporal.CLASSES)])
+    spread = 5 * (rates.mean() / (len(x) / temporal.CLASSES * temporal.CHANNELS / 2)) ** 0.5
+    assert (abs(rates - rates.mean()) < spread).all()
 
 
-def test_timing_tells_the_class():
-    """A matched filter on the templates, all onsets tried, finds most classes from events alone."""
+def test_the_lag_of_the_ears_tells_the_class():
+    """Counting coincidences at each lag finds most classes from events alone."""
     x, labels = DATA.validation.inputs.astype(int), DATA.validation.labels
-    onsets = np.arange(1, temporal.NUM_STEPS - temporal.SPAN - 1)
-    blurred = x + np.roll(x, 1, 1) * 0.3 + np.roll(x, -1, 1) * 0.3
-    scores = [blurred[:, (onsets[:, None] + lags), np.arange(temporal.CHANNELS)].sum(2).max(1)
-              for lags in temporal.LAGS]
-    assert (np.argmax(scores, 0) == labels).mean() > 0.9
-
-
-def test_a_single_channel_says_little():
-    """The best guess from one channel's timesteps alone is far from what all channels tell."""
-    fit, check = DATA.train, DATA.test
-    for channel in range(temporal.CHANNELS):
-        shares = np.array([fit.inputs[fit.labels == k, :, channel].mean(0) + 1e-3
-                           for k in range(temporal.CLASSES)])
-        scores = check.inputs[:, :, channel] @ np.log(shares).T
-        assert (scores.argmax(1) == check.labels).mean() < 0.35
+    left, right = x[:, :, ::2], x[:, :, 1::2]
+    scores = [(np.roll(left, lag, 1) * right).sum((1, 2)) for lag in temporal.LAGS]
+    assert (np.argmax(scores, 0) == labels).mean() > 0.95
 
 
 def test_splits_are_seeded_balanced_and_disjoint():
@@ -122,20 +117,20 @@ def test_gradients_flow_through_delays_to_when_the_spikes_left():
 
 
 def test_delays_help_where_time_matters():
-    graphs = [net(16, 16, delays=delays, neuron=Lif(v_threshold=1, leak_shift=1))
-              for delays in ([0, 8, 0], [0, 0, 0])]
+    graphs = [net(20, delays=delays, seed=1, neuron=Lif(v_threshold=1, leak_shift=1)).replace(
+        pop2={"neuron": Lif(v_threshold=1)}) for delays in ([4, 0], [0, 0])]
     found = train(graphs, DATA.train, DATA.validation,
-                  TrainSettings(epochs=15, gain=1.0), [0, 0])
-    assert found[0].accuracy > found[1].accuracy + 0.05 and found[0].accuracy > 0.6
+                  TrainSettings(epochs=12, gain=1.0, learning_rate=0.03), [0, 0])
+    assert found[0].accuracy > found[1].accuracy + 0.05 and found[0].accuracy > 0.5
 
 
 def test_networks_that_cannot_take_the_events_are_refused():
-    with pytest.raises(ConfigError, match="num_steps must be 24 for the events of 'temporal'"):
+    with pytest.raises(ConfigError, match="num_steps must be 48 for the events of 'temporal'"):
         DATA.check(ir.chain(shape=DATA.shape, encoder="spikes", readout="membrane", num_steps=9,
                             layers=[{"out_features": 8, "weight_bits": 4, "bitstream_length": 16,
                                      "sng": "sobol1", "neuron": Lif(v_threshold=1)}]))
-    with pytest.raises(GraphError, match="delays must sum to less than num_steps = 24"):
-        net(9, 9, delays=[8, 8, 8])
+    with pytest.raises(GraphError, match="delays must sum to less than num_steps = 48"):
+        net(9, 9, 9, 9, 9, delays=[8] * 6)
 
 
 def command(capsys, *argv):
@@ -147,7 +142,8 @@ def command(capsys, *argv):
 def test_a_run_of_events_is_trained_replayed_and_inferred(tmp_path, capsys):
     where = ["--run", str(tmp_path / "run"), "--json"]
     code, out, _ = command(capsys, "train", *where, "--dataset", "temporal", "--epochs", "3",
-                           "--gain", "1", "--hidden", "8", "--delays", "0,3")
+                           "--gain", "1", "--learning-rate", "0.03", "--hidden", "8",
+                           "--delays", "0,3", "--delay-seed", "2")
     assert code == 0
     opened = Run.open(tmp_path / "run")
     events, labels = opened.samples()
@@ -160,16 +156,17 @@ def test_a_run_of_events_is_trained_replayed_and_inferred(tmp_path, capsys):
     assert code == 0 and json.loads(out)["images_equal"] == 2
     code, out, _ = command(capsys, "infer", *where, "--sim", "--count", "1")
     assert code == 0 and json.loads(out)["equal"] == 1
-    assert len(payload(graph, DATA.test.inputs[0])) == DATA.num_steps
+    assert len(payload(graph, DATA.test.inputs[0])) == 2 * DATA.num_steps
 
 
 def test_samples_of_another_shape_are_one_line(tmp_path, capsys):
     where = ["--run", str(tmp_path / "run")]
-    assert command(capsys, "train", *where, "--data", "temporal", "--epochs", "3", "--gain", "1",
-                   "--hidden", "8")[0] == 0
+    assert command(capsys, "train", *where, "--data", "temporal", "--epochs", "4", "--gain", "1",
+                   "--learning-rate", "0.03", "--leak-shift", "1", "--readout", "spike_count",
+                   "--hidden", "16")[0] == 0
     np.save(tmp_path / "short.npy", np.zeros((2, 5, temporal.CHANNELS), np.uint8))
     np.save(tmp_path / "loud.npy", DATA.test.inputs[:1] * 9)
-    for file, words in (("short.npy", "192 events each, 24 x 8, not the shape [2, 5, 8]"),
+    for file, words in (("short.npy", "768 events each, 48 x 16, not the shape [2, 5, 16]"),
                         ("loud.npy", "events must be in 0..1, not 9")):
         code, out, err = command(capsys, "infer", *where, "--sim", str(tmp_path / file))
         assert (code, out) == (2, "") and err.count("\n") == 1 and words in err

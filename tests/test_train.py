@@ -323,7 +323,7 @@ def test_command_with_fit_train_leaves_the_test_split_alone(tmp_path, capsys):
     (["--delays", "1"], "delay must be 0 for a layer fed by stream input"),
     (["--refractory", "-1"], "refractory must be in 0..255, not -1"),
     (["--data", "temporal", "--num-steps", "8"],
-     "num_steps must be 24 for the events of 'temporal', not 8"),
+     "num_steps must be 48 for the events of 'temporal', not 8"),
     (["--data", "temporal", "--encoder", "rate"],
      "encoder must be spikes for the inputs of 'temporal', not rate"),
 ])

@@ -66,6 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--delays", default="0", metavar="D[,D...]",
         help="largest axonal delay of each layer, the hidden ones and the last, or one for all: "
              "the axons' are spread evenly over 0..D (default: 0)")
+    add("--delay-seed", type=int, default=0, metavar="N",
+        help="draw the axons' delays from this seed instead")
     add("--reset", default="subtract", help="subtract or zero (default: subtract)")
     add("--readout", help="membrane or spike_count (default: membrane, where the neuron can)")
     add("--fit", default="final", metavar="WHAT",
@@ -132,8 +134,11 @@ def _delays(args: argparse.Namespace, axons: list[int]) -> list:
             or len(words) not in (1, len(axons)):
         raise ConfigError(f"--delays must be one number in 0..{ir.MAX_DELAY}, or {len(axons)} "
                           f"separated by commas, one per layer, not {args.delays!r}")
+    if not 0 <= args.delay_seed < 1 << 16:
+        raise ConfigError(f"--delay-seed must be in 0..65535, not {args.delay_seed}")
     largest = [int(word) for word in words]
-    return [spread(n, count) for n, count in zip(largest * (len(axons) // len(words)), axons)]
+    largest *= len(axons) // len(words)
+    return [spread(n, count, args.delay_seed) for n, count in zip(largest, axons)]
 
 
 def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
