@@ -31,6 +31,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     ToolError for a device that IceStorm cannot read back, or whose SPRAM or DSP the design uses.
     """
     icarus.check()
+    for tool in ("iceunpack", "icebox_vlog"):
+        tools.find(tool)  # place and route takes minutes: first see that it is of use
     if board.device not in DEVICES:
         raise ToolError(f"{board.name}: icebox_vlog reads back {', '.join(DEVICES)}, not "
                         f"{board.device}; use --level netlist, or another --board")

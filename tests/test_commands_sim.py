@@ -1,6 +1,7 @@
 """`spikeloom sim`, `spikeloom demo`, `spikeloom bench`, and how the command line fails."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from networks import random_graph
 from spikeloom.flow import cli
 from spikeloom.flow.run import Run
 from spikeloom.nas import bench
-from spikeloom.sim import gateware, icarus
+from spikeloom.sim import bitstream, gateware, icarus
 from spikeloom.sim.commands import demo
 
 
@@ -73,6 +74,16 @@ def test_without_icarus_its_package_is_named(run, capsys, monkeypatch):
     monkeypatch.setattr(icarus.shutil, "which", lambda name: None)
     assert cli.main(["sim", "--run", str(run.path)]) == 1
     assert "apt-get install iverilog" in capsys.readouterr().err
+
+
+def test_without_icestorm_nothing_is_built(run, capsys, monkeypatch):
+    """Place and route would take minutes, whose bitstream could then not be read back."""
+    real = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, *args, **options: (
+        None if name == "icebox_vlog" else real(name, *args, **options)))
+    monkeypatch.setattr(bitstream.build, "build", lambda *args, **options: pytest.fail("built"))
+    assert cli.main(["sim", "--run", str(run.path), "--level", "bitstream"]) == 1
+    assert "icebox_vlog is missing" in capsys.readouterr().err
 
 
 def test_the_network_that_ships_is_installed_and_trained(tmp_path):
