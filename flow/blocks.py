@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from . import tools
-from .build import MEMORIES
+from .build import MEMORIES, Netlist
 from .errors import ToolError
 
 TIMEOUT = 1800.0
@@ -26,18 +26,6 @@ class Count:
     def __add__(self, other: "Count") -> "Count":
         return Count(self.lut4 + other.lut4, self.ff + other.ff, self.carry + other.carry,
                      self.ebr + other.ebr)
-
-
-class _Cell(msgspec.Struct):
-    type: str
-
-
-class _Module(msgspec.Struct):
-    cells: dict[str, _Cell] = {}
-
-
-class _Netlist(msgspec.Struct):
-    modules: dict[str, _Module]
 
 
 def count(design, ports: list, *, flatten: bool = True,
@@ -62,7 +50,7 @@ def count(design, ports: list, *, flatten: bool = True,
                         timeout=TIMEOUT)
         if ran.problem:
             raise ToolError(f"yosys cannot synthesise the design: {ran.problem}")
-        netlist = msgspec.json.decode((work / "top.json").read_bytes(), type=_Netlist)
+        netlist = msgspec.json.decode((work / "top.json").read_bytes(), type=Netlist)
     totals: dict[str, Count] = {}
 
     def total(module: str) -> Count:

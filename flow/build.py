@@ -295,14 +295,14 @@ class _Module(msgspec.Struct):
     cells: dict[str, _Cell] = {}
 
 
-class _Netlist(msgspec.Struct):
+class Netlist(msgspec.Struct):
     modules: dict[str, _Module]
 
 
 def count_cells(netlist: bytes, module: str = "top") -> dict[str, int]:
     """How often each primitive occurs in a flat Yosys netlist (JSON)."""
     counts: dict[str, int] = {}
-    for cell in msgspec.json.decode(netlist, type=_Netlist).modules[module].cells.values():
+    for cell in msgspec.json.decode(netlist, type=Netlist).modules[module].cells.values():
         counts[cell.type] = counts.get(cell.type, 0) + 1
     return counts
 

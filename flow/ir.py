@@ -85,6 +85,7 @@ class Dense:
     @property
     def size(self) -> int:
         return self.out_features
+
     @property
     def bits(self) -> int:
         """B, the width of the layer's generators: log2(bitstream_length)."""

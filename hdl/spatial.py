@@ -91,7 +91,6 @@ class SpatialLayer(wiring.Component):
             self.engine = ENGINES[neuron.kind](neuron, self.cells, drive)
         begin = lead(cell)
         self.steps = begin + length + len(cell.after(fires))
-        self.cycles = timestep_cycles(length, neuron, fires, n_out)
         self.counted = range(begin, begin + length)
         super().__init__({
             "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),

@@ -41,7 +41,6 @@ class Level:
     run: Callable[[ir.Graph, np.ndarray, Setting], tuple[Trace, dict, tuple[str, ...]]]
     on_board: bool = False
     waves: bool = True
-    currents: bool = True
 
 
 def _reference(graph, images, setting):
@@ -92,8 +91,8 @@ LEVELS = {level.name: level for level in (
     Level(name="netlist", what="the synthesised netlist with iCE40 cell models", run=_netlist,
           on_board=True),
     Level(name="bitstream", what="the logic that the bitstream configures, by its pins",
-          run=_bitstream, on_board=True, currents=False),
-    Level(name="board", what="a board", run=_board, on_board=True, waves=False, currents=False),
+          run=_bitstream, on_board=True),
+    Level(name="board", what="a board", run=_board, on_board=True, waves=False),
 )}
 
 

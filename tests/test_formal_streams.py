@@ -90,10 +90,10 @@ def one_layer(layer) -> Spec:
     marks = Cat(spec.inside("layer.first", 1), spec.inside("layer.last", 1))
     phase = spec.inside("layer.phase", 2)
     enable = spec.inside("layer.enable", 1)
-    spec.always("it walks its steps", step < stage.cycles)
+    spec.always("it walks its steps", step < stage.steps)
     spec.always("one is computed from L on, one offered", fill == (step > LENGTH) + stage.o.valid)
     spec.always("it begins at rest", (step != 0) | (v == 0))
-    spec.always("it ends with the newest", (step != stage.cycles - 1) | (
+    spec.always("it ends with the newest", (step != stage.steps - 1) | (
         (marks == inside[0][1:]) & (v == Mux(inside[0][0], 0, -LENGTH))
         & (phase == Phase.SETTLE) & enable))
     return spec

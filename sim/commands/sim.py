@@ -23,7 +23,8 @@ from ..levels import LEVELS, Setting, level
 
 def configure(parser) -> None:
     parser.add_argument("--level", default="rtl", metavar="LEVEL",
-                        help=f"rung to run: {', '.join(LEVELS)} (default: rtl)")
+                        help="rung to run (default: rtl): " + "; ".join(
+                            f"{level.name}, {level.what}" for level in LEVELS.values()))
     parser.add_argument("--count", type=int, metavar="N",
                         help="replay the first N test images (default: 10, or all of fewer)")
     parser.add_argument("--contract", metavar="FILE",
