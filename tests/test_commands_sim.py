@@ -6,8 +6,10 @@ import shutil
 import numpy as np
 import pytest
 from networks import random_graph
+from pseudo_board import pseudo_board
 
-from spikeloom.flow import cli
+from spikeloom.flow import cli, lower
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 from spikeloom.nas import bench
 from spikeloom.sim import bitstream, gateware, icarus
@@ -89,7 +91,6 @@ def test_without_icestorm_nothing_is_built(run, capsys, monkeypatch):
 def test_the_network_that_ships_is_installed_and_trained(tmp_path):
     opened = demo.install(tmp_path / "demo")
     p8, labels = opened.samples()
-    from spikeloom.flow.passes.compile import compile_graph
     from spikeloom.sim import reference
 
     classes = reference.run(compile_graph(opened.graph()), p8).classes
@@ -153,3 +154,30 @@ def test_bench_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     assert [f["name"] for f in figures] == ["reference.digits_seconds"]
     assert figures[0]["value"] > 0 and set(figures[0]) == {
         "name", "value", "unit", "goal", "holds", "detail"}
+
+
+@pytest.mark.parametrize("proof", [False, True])
+def test_a_board_answers_for_what_it_has(run, capsys, proof):
+    """Without the witness of the proof build it is said that only scores and classes were seen."""
+    graph = compile_graph(run.graph())
+    with pseudo_board(lower.top(graph, divisor=4, trace=proof)) as port:
+        argv = ["sim", "--run", str(run.path), "--level", "board", "--count", "2", "--port", port]
+        assert cli.main([*argv, "--board", "icestick"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "2 of 2 images equal" in text
+    assert ("by a checksum per layer" in text) == proof
+    assert ("flash the proof build for membranes" in text) == (not proof)
+
+
+def test_a_board_that_runs_another_design_is_refused(run, capsys):
+    other = compile_graph(random_graph(np.random.default_rng(5), sizes=(12, 6, 3), num_steps=3))
+    with pseudo_board(lower.top(other, divisor=4, trace=True)) as port:
+        argv = ["sim", "--run", str(run.path), "--level", "board", "--port", port]
+        assert cli.main([*argv, "--count", "1"]) == 1
+    error = capsys.readouterr().err
+    assert f"{port}: runs design {other.digest()[:16]}, not" in " ".join(error.split())
+
+
+def test_a_board_needs_a_port(run, capsys):
+    assert cli.main(["sim", "--run", str(run.path), "--level", "board"]) == 2
+    assert "--level board needs --port" in capsys.readouterr().err
