@@ -36,7 +36,7 @@ def delay_blocks(delays: Sequence[int]) -> list[tuple[int, tuple[int, ...]]]:
 def delay_cells(delays: Sequence[int], blocks: int) -> int:
     """Logic cells of a `SpikeDelay`: one a timestep that an axon waits in flip-flops, and control.
 
-    So the break-even is 18 cells: one memory pays from 16 axons of delay 2 on, or 9 of delay 3.
+    So the break-even is 18 cells: one memory pays from 10 axons of delay 2 on, or 7 of delay 3.
     """
     memories = delay_blocks(delays)[:blocks]
     cells = sum(map(int, delays)) - sum(delay * len(axons) for delay, axons in memories)

@@ -46,11 +46,6 @@ class LayerTrace(wiring.Component):
         super().__init__()
         self.layer = layer
 
-    @property
-    def cycles(self) -> int:
-        """Clocks that a timestep of the layer takes longer."""
-        return 4 * len(self.layer.cells) + 1
-
     def elaborate(self, platform):
         m = Module()
         layer = self.layer

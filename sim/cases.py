@@ -1,5 +1,6 @@
 """Cases that failed, kept as run directories that ``spikeloom sim`` replays."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -19,4 +20,5 @@ def keep(graph: ir.Graph, images: np.ndarray, folder: Path) -> Run:
 
 def replay_command(run: Run, level: str, count: int) -> str:
     """The command that runs a kept case on a rung again, with waveforms."""
-    return f"spikeloom sim --run {run.path} --level {level} --count {count} --waves"
+    folder = shlex.quote(str(run.path))
+    return f"spikeloom sim --run {folder} --level {level} --count {count} --waves"

@@ -15,7 +15,8 @@ def first_difference(expect: dict, got: dict, sees: tuple[str, ...] = ALL) -> di
     """The first place where two results differ in what a rung `sees`, in scores or class, or None.
 
     Both hold `current`, `v`, `spikes` as [layer][timestep][neuron], `scores` and `class`; `got`
-    may have `crcs` (`hdl.trace`) per layer instead of v and spikes.
+    may have `crcs` (`hdl.trace`) per layer instead of v and spikes. First is the place nearest to
+    the cause: the lowest layer, of that the earliest timestep, of that the order of `ALL`.
     """
     if "crcs" in sees:
         pairs = zip(expect["v"], expect["spikes"], got["crcs"], strict=True)
@@ -23,15 +24,20 @@ def first_difference(expect: dict, got: dict, sees: tuple[str, ...] = ALL) -> di
             wanted = trace_crc(np.asarray(v), np.asarray(spikes))
             if wanted != crc:
                 return _place("crc", layer, None, None, wanted, int(crc))
-    for key in (key for key in ALL if key in sees):
-        for layer, (a, b) in enumerate(zip(expect[key], got[key], strict=True)):
+    keys = [key for key in ALL if key in sees]
+    columns = [zip(expect[key], got[key], strict=True) for key in keys]
+    for layer, found in enumerate(zip(*columns, strict=True)):
+        places = []
+        for key, (a, b) in zip(keys, found, strict=True):
             a, b = np.asarray(a), np.asarray(b)
             if a.shape != b.shape:
                 return _place(key, layer, None, None, list(a.shape), list(b.shape))
             wrong = np.argwhere(a != b)
             if len(wrong):
                 t, j = wrong[0].tolist()
-                return _place(key, layer, t, j, int(a[t, j]), int(b[t, j]))
+                places.append(_place(key, layer, t, j, int(a[t, j]), int(b[t, j])))
+        if places:
+            return min(places, key=lambda place: place["timestep"])
     for key in ("scores", "class"):
         if not np.array_equal(expect[key], got[key]):
             return _place(key, None, None, None, np.asarray(expect[key]).tolist(),

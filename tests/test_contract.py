@@ -31,6 +31,20 @@ def test_a_difference_is_located():
     assert first["got"] == first["expected"] + 1
 
 
+def test_the_first_difference_is_the_cause():
+    """A wrong spike changes the currents behind it, and a wrong current its neuron for ever."""
+    case = CASES[0]
+    got = compare.image_of(reference.run(case.graph, case.inputs, trace=True), 0)
+    found = []
+    for key, layer, timestep in (("current", 1, 0), ("spikes", 0, 3), ("v", 0, 3),
+                                 ("current", 0, 3), ("v", 0, 1)):
+        got[key][layer][timestep, 1] += 1
+        first = compare.first_difference(case.expect, got)
+        found.append((first["what"], first["layer"], first["timestep"]))
+    assert found == [("current", 1, 0), ("spikes", 0, 3), ("v", 0, 3), ("current", 0, 3),
+                     ("v", 0, 1)]
+
+
 @pytest.mark.parametrize("level", ["amaranth", "rtl"])
 def test_gateware_equals_the_worked_examples(level, capsys):
     """Currents, membranes, spikes, scores and class, on the rungs below the reference model."""
