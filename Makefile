@@ -37,7 +37,8 @@ help:
 	@echo "make bench     this installation's figures  make test     everything but boards"
 	@echo "make setup     .venv and system packages    make clean    remove .venv, keep runs/"
 	@echo
-	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM) (reference, amaranth, rtl)"
+	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
+	@echo "  SIM=reference, amaranth, rtl, netlist, bitstream or, with PORT, board"
 	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
 	@echo "  FILE=images (infer)  ONLY=word (test, bench)  PYTHON=python3.11 (to make .venv)"
 
@@ -52,8 +53,8 @@ synth: .venv/base.stamp
 	$(SPIKELOOM) synth --run $(RUN) --board $(BOARD) $(if $(SEED),--seed $(SEED))
 
 sim: .venv/full.stamp system-sim
-	$(SPIKELOOM) sim --run $(RUN) --level $(SIM) $(if $(COUNT),--count $(COUNT)) \
-	  $(if $(WAVES),--waves)
+	$(SPIKELOOM) sim --run $(RUN) --level $(SIM) --board $(BOARD) $(if $(PORT),--port $(PORT)) \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(WAVES),--waves)
 
 test: .venv/full.stamp system-sim
 	.venv/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(if $(ONLY),-k "$(ONLY)")
@@ -97,10 +98,11 @@ system: system-sim system-flash
 system-sim: .venv/bin/python
 	@missing=""; \
 	command -v iverilog >/dev/null || missing="$$missing iverilog"; \
+	command -v icebox_vlog >/dev/null || missing="$$missing fpga-icestorm"; \
 	lib=$$(.venv/bin/python -c 'import os, sys; print("libpython%d.%d" % sys.version_info[:2] \
 	  if os.path.realpath(sys.executable).startswith("/usr/bin/") else "")'); \
 	[ -z "$$lib" ] || ldconfig -p 2>/dev/null | grep -q "$$lib.so" || missing="$$missing $$lib"; \
-	$(call need,simulating the RTL)
+	$(call need,simulating RTL and bitstreams)
 
 system-flash:
 	@missing=""; \
