@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 from ..hdl import neurons, sng
 from .errors import GraphError, RunError, unknown
 from .files import write_atomic
+from .passes import generators
 
 FORMAT = 1
 ENCODERS = ("rate", "stream", "spikes")
@@ -324,8 +325,6 @@ def chain(*, shape, encoder, layers, readout, num_steps, input_sng=None) -> Grap
     `neuron` and, where known, `delay`, `weight`, `bias`. A generator may be `auto`: the best
     one for its layer (`passes.generators`).
     """
-    from .passes import generators
-
     input_sng, layers = generators.choose(encoder, input_sng, layers)
     nodes = [Input(name="input", shape=tuple(shape), encoder=encoder, sng=input_sng)]
     size = nodes[0].size

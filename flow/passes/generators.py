@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 
 from ...hdl import sng
-from .. import ir
 
 #: The name that stands for the best choice, wherever a graph is built (`ir.chain`).
 AUTO = "auto"
@@ -102,8 +101,11 @@ def _sound(length: object, weight_bits: object) -> bool:
             and 2 <= weight_bits <= bits + 1)
 
 
-def advise(graph: ir.Graph, note: Callable[[str], object]) -> None:
-    """Tell what the pair of a `stream` layer is worth, in one line: a warning if correlated."""
+def advise(graph, note: Callable[[str], object]) -> None:
+    """Tell what the pair of a `stream` layer is worth, in one line: a warning if correlated.
+
+    graph: an `ir.Graph`, whose module imports this one.
+    """
     if graph.input.encoder != "stream":
         return
     dense = graph.layers[0][0]
