@@ -321,6 +321,7 @@ def test_command_with_fit_train_leaves_the_test_split_alone(tmp_path, capsys):
     (["--delays", "0,1,2"], "one per layer, not '0,1,2'"),
     (["--delays", "0,8"], "delays must sum to less than num_steps = 8"),
     (["--delays", "1"], "delay must be 0 for a layer fed by stream input"),
+    (["--num-steps", "0"], "num_steps must be an integer in 1..1024, not 0"),
     (["--refractory", "-1"], "refractory must be in 0..255, not -1"),
     (["--data", "temporal", "--num-steps", "8"],
      "num_steps must be 48 for the events of 'temporal', not 8"),

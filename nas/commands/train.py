@@ -159,7 +159,7 @@ def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
     encoder = args.encoder or data.encoders[-1]
     graph = ir.chain(
         shape=data.shape, encoder=encoder, readout=readout,
-        num_steps=args.num_steps or data.num_steps or 8,
+        num_steps=(data.num_steps or 8) if args.num_steps is None else args.num_steps,
         input_sng=args.input_sng if encoder == "stream" else None,
         layers=[{"out_features": n, "delay": delay, **layer}
                 for n, delay in zip(widths, delays)]).verify()
