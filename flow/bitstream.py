@@ -14,12 +14,13 @@ SYNC_WORD = bytes.fromhex("7eaa997e")
 _HEADER = 256
 
 
-def check(path: Path, report: Report, *, board: str, design: str) -> dict[str, str]:
+def check(path: Path, report: Report, *, board: str, design: str,
+          proof: bool = False) -> dict[str, str]:
     """Hold a bitstream file to its report, a board and a design hash.
 
     Returns what was checked, as words; raises RunError for the first thing that is wrong.
     """
-    again = f"run 'spikeloom synth --board {board}' again"
+    again = f"run 'spikeloom synth --board {board}{' --proof' if proof else ''}' again"
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -51,7 +51,8 @@ def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool
     report = read_report(folder / REPORT)
     design = compile_graph(opened.graph()).digest()
     path = folder / "top.bin"
-    checked = bitstream.check(path, report, board=board.name, design=design)
+    checked = bitstream.check(path, report, board=board.name, design=design,
+                              proof=proof)
     try:
         tool = str(tools.find(argv[0]).path)
     except ToolError as missing:
