@@ -92,8 +92,8 @@ class Bench:
         self.note, self.jobs = note, jobs
         self._search: tuple[Run, dict] | None = None
 
-    def run(self, wanted: list[str]) -> list[Figure]:
-        """Measure the wanted figures, group by group."""
+    def run(self, wanted: list[str], path: Path) -> list[Figure]:
+        """Measure the wanted figures, group by group; after each group `path` has those so far."""
         out = []
         for g in groups():
             if not set(wanted) & set(g.goals):
@@ -103,6 +103,7 @@ class Bench:
                 unit, goal = g.goals[name]
                 if name in wanted:
                     out.append(Figure(name, value, unit, goal, holds(value, goal), detail))
+            save(out, path)
         return out
 
     def search(self) -> tuple[Run, dict]:

@@ -25,8 +25,7 @@ def run(args, out) -> int:
     if args.list:
         out.result({"names": wanted}, *wanted)
         return 0
-    found = bench.Bench(out.note, args.jobs).run(wanted)
-    bench.save(found, FILE)
+    found = bench.Bench(out.note, args.jobs).run(wanted, FILE)
     table = Table("figure", "value", "unit", "goal", "holds")
     for figure in found:
         verdict = {True: "yes", False: "NO", None: ""}[figure.holds]

@@ -14,7 +14,7 @@ BOARD = "ice40_hx8k_b_evn"
 def replay(bench: Bench, name: str, count: int) -> tuple[int, int, dict, str]:
     """Images equal, images that differ, figures and a description of `count` images on a rung."""
     graph = trained_digits()
-    images = datasets.load("digits").test.p8[:count]
+    images = datasets.load("digits").test.inputs[:count]
     wanted = reference.run(graph, images, trace=True)
     setting = Setting(folder=FOLDER / "rungs" / name, board=targets.board(BOARD), note=bench.note)
     got, figures, sees = LEVELS[name].run(graph, images, setting)
