@@ -31,7 +31,7 @@ help:
 	@echo "make search synth            search networks for digits, build the chosen one: top.bin"
 	@echo "make demo BOARD=icebreaker   build, check and flash the network that ships (no torch)"
 	@echo
-	@echo "make sim       replay test images through the RTL, compare with the reference model"
+	@echo "make sim       replay test images on a rung of the ladder, compare with the reference model"
 	@echo "make flash     program the board            make infer    classify on it, or simulated"
 	@echo "make report    what a run has measured      make doctor   boards, tools, what is missing"
 	@echo "make bench     this installation's figures  make test     everything but boards"
