@@ -18,7 +18,8 @@ def keep(graph: ir.Graph, images: np.ndarray, folder: Path) -> Run:
     return run
 
 
-def replay_command(run: Run, level: str, count: int) -> str:
+def replay_command(run: Run, level: str, count: int, board: str | None = None) -> str:
     """The command that runs a kept case on a rung again, with waveforms."""
     folder = shlex.quote(str(run.path))
-    return f"spikeloom sim --run {folder} --level {level} --count {count} --waves"
+    where = f" --board {board}" if board else ""
+    return f"spikeloom sim --run {folder} --level {level}{where} --count {count} --waves"

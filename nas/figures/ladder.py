@@ -44,11 +44,12 @@ def ladder(bench: Bench) -> dict:
             if compare(wanted, got, sees):
                 run = keep(graph, images, FOLDER / "failed")
                 raise SpikeloomError(f"random network {seed} is not equal at level {name}; replay: "
-                                     f"{replay_command(run, name, 1)}")
+                                     f"{replay_command(run, name, 1, BOARD)}")
             seen[name] += 1
     rungs = ", ".join(f"{count} on {name}" for name, count in seen.items())
-    return {"ladder.cases": (CASES, (
-        f"random networks over shapes, T, L, weight bits, generators, encoders, neurons, resets, "
-        f"delays and read-outs, one image each, all equal to the reference model: {rungs}"
+    return {"ladder.cases": (seen["amaranth"], (
+        f"random networks from seeds 0 to {CASES - 1} over shapes, T, L, weight bits, generators, "
+        f"encoders, neurons, resets, delays and read-outs, one image each, all equal to the "
+        f"reference model: {rungs}"
         f"{f', {refused} too large for the {BOARD}' if refused else ''}; "
         f"{time.monotonic() - start:.0f} s"))}

@@ -1,5 +1,11 @@
 """Test images of the digits network on the rungs below the reference model."""
 
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
 from ...flow import targets
 from ...sim import reference
 from ...sim.compare import compare, compared
@@ -11,13 +17,33 @@ from .networks import trained_digits
 BOARD = "ice40_hx8k_b_evn"
 
 
+@contextmanager
+def new_cache(folder: Path):
+    """An empty cache of builds for the time being."""
+    before = os.environ.get("SPIKELOOM_CACHE")
+    rmtree(folder, ignore_errors=True)
+    os.environ["SPIKELOOM_CACHE"] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ["SPIKELOOM_CACHE"]
+        if before is not None:
+            os.environ["SPIKELOOM_CACHE"] = before
+
+
 def replay(bench: Bench, name: str, count: int) -> tuple[int, int, dict, str]:
-    """Images equal, images that differ, figures and a description of `count` images on a rung."""
+    """Images equal, images that differ, figures and a description of `count` images on a rung.
+
+    `wall` of the figures is all that the rung took, synthesis included: the cache is a new one.
+    """
     graph = trained_digits()
     images = datasets.load("digits").test.inputs[:count]
     wanted = reference.run(graph, images, trace=True)
     setting = Setting(folder=FOLDER / "rungs" / name, board=targets.board(BOARD), note=bench.note)
-    got, figures, sees = LEVELS[name].run(graph, images, setting)
+    with new_cache(FOLDER / "rungs" / "cache"):
+        start = time.monotonic()
+        got, figures, sees = LEVELS[name].run(graph, images, setting)
+        figures["wall"] = time.monotonic() - start
     different = compare(wanted, got, sees)
     detail = (f"64-32-10 trained on digits, T = 8, L = 8: {compared(wanted, sees):,} membranes, "
               f"spikes{', currents' if 'current' in sees else ''}, scores and classes of {count} "
@@ -38,8 +64,8 @@ def netlist(bench: Bench) -> dict:
     """10 images through the netlist that nextpnr is given for an HX8K."""
     equal, _, figures, detail = replay(bench, "netlist", 10)
     return {"netlist.images_equal": (equal, f"{detail}; HX8K"),
-            "netlist.seconds": (figures["seconds"], "the simulation of those images, without "
-                                "synthesis and Icarus' compilation")}
+            "netlist.seconds": (figures["wall"], f"{figures['seconds']:.0f} s of simulation; the "
+                                "rest is synthesis, with an empty cache, and Icarus' compilation")}
 
 
 @group(bitstream__images_equal=("images", ">= 3"))

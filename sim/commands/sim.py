@@ -6,7 +6,8 @@ tolerance.
 
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from ...flow import targets
 from ...flow.errors import ConfigError, FitError, GraphError
@@ -82,32 +83,38 @@ def run(args, out) -> int:
 
 
 def _contract(args, rung, board, out) -> int:
-    """Every case of a contract file on one rung; the first difference of each that is not equal."""
+    """Every case of a contract file on one rung; the first difference of each that is not equal.
+
+    Exit code 2 if a case is refused, 1 if one differs.
+    """
     cases, refused = contract.load_cases(Path(args.contract))
     results = [{"name": name, "equal": False, "first": None, "error": why}
                for name, why in refused.items()]
-    with TemporaryDirectory(prefix="spikeloom-") as folder:
-        for number, case in enumerate(cases):
-            out.note(f"{rung.name}: {case.name}")
-            setting = Setting(folder=Path(folder) / str(number), board=board, port=args.port,
-                              baud=args.baud, currents=True, note=out.note)
-            try:
-                graph = case.graph if rung.name == "reference" else compile_graph(case.graph)
-                trace, _, sees = rung.run(graph, case.inputs, setting)
-            except (FitError, GraphError) as error:
-                results.append({"name": case.name, "equal": False, "first": None,
-                                "error": str(error)})
-                continue
-            first = first_difference(case.expect, image_of(trace, 0), sees)
-            if first is None and trace.shipped is not None:
-                first = first_difference(case.expect, image_of(trace.shipped, 0), ())
-            results.append({"name": case.name, "equal": first is None, "first": first})
+    folder = Path(mkdtemp(prefix="spikeloom-"))  # stays if a tool fails, which names its log there
+    for number, case in enumerate(cases):
+        out.note(f"{rung.name}: {case.name}")
+        setting = Setting(folder=folder / str(number), board=board, port=args.port,
+                          baud=args.baud, currents=True, note=out.note)
+        try:
+            graph = case.graph if rung.name == "reference" else compile_graph(case.graph)
+            trace, _, sees = rung.run(graph, case.inputs, setting)
+        except (FitError, GraphError) as error:
+            results.append({"name": case.name, "equal": False, "first": None,
+                            "error": str(error)})
+            continue
+        first = first_difference(case.expect, image_of(trace, 0), sees)
+        if first is None and trace.shipped is not None:
+            first = first_difference(case.expect, image_of(trace.shipped, 0), ())
+        results.append({"name": case.name, "equal": first is None, "first": first})
+    rmtree(folder)
     order = {name: k for k, name in enumerate(contract.names(Path(args.contract)))}
     results.sort(key=lambda item: order[item["name"]])
     lines = [f"{item['name']}: " + ("equal" if item["equal"] else item.get("error") or
                                     f"NOT equal, first in {_difference(item['first'])}")
              for item in results]
     out.result({"level": rung.name, "cases": results}, *lines)
+    if any("error" in item for item in results):
+        return 2
     return 0 if all(item["equal"] for item in results) else 1
 
 
