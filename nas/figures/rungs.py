@@ -49,8 +49,9 @@ def replay(bench: Bench, name: str, count: int, graph: ir.Graph | None = None,
         figures["wall"] = time.monotonic() - start
     different = compare(wanted, got, sees)
     sizes = "-".join(str(n) for n in (graph.input.size, *(d.size for d, _ in graph.layers)))
-    detail = (f"{sizes} trained on digits, T = {graph.num_steps}: {compared(wanted, sees):,} membranes, "
-              f"spikes{', currents' if 'current' in sees else ''}, scores and classes of {count} "
+    kinds = f"membranes, spikes{', currents' if 'current' in sees else ''}, scores and classes"
+    detail = (f"{sizes} trained on digits, T = {graph.num_steps}: "
+              f"{compared(wanted, sees):,} {kinds} of {count} "
               f"test images, {figures['clock_edges']:,} clock edges in "
               f"{figures['seconds']:.0f} s of simulation")
     return count - len(different), len(different), figures, detail
