@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..boards import Board
-from ..flow import build, ir, tools
-from ..flow.errors import ToolError
+from ..flow import build, ir, targets, tools
+from ..flow.errors import FitError, ToolError
 from ..flow.lower import top as lower_top
+from ..flow.report import Report
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
 from .netlist import DEFINES, SETTLE
@@ -21,6 +22,25 @@ from .reference import Trace
 #: Devices whose configuration IceStorm's icebox_vlog turns back into logic.
 DEVICES = ("HX1K", "HX8K", "LP1K", "LP8K", "UP5K")
 _MODULE = "chip"
+#: Of place and route, in this order.
+SEEDS = (1, 2, 3, 4)
+
+
+def routed(design, board: Board, graph: ir.Graph, folder: Path, note) -> Report:
+    """The build of the first seed with which nextpnr connects the design.
+
+    A dense design that fits by number may be unroutable with one seed and not with the next. Raises
+    FitError if it does not fit, or none of `SEEDS` will do.
+    """
+    for seed in SEEDS:
+        report = build.build(design, board, design=graph.digest(), out_dir=folder, note=note,
+                             seed=seed, must_fit=False)
+        used = {"lc": report.lc, "ebr": report.ebr}
+        if report.fits or targets.device(board.device).excess(used):
+            break
+    if not report.fits:
+        raise FitError(f"{board.name}: {report.problem}")
+    return report
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
@@ -39,7 +59,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     design = lower_top(graph, trace=proof)
-    report = build.build(design, board, design=graph.digest(), out_dir=folder, note=note)
+    report = routed(design, board, graph, folder, note)
     if report.spram or report.dsp:
         raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "
                         f"this design uses {report.spram} and {report.dsp}; use --level netlist")
