@@ -83,10 +83,13 @@ def stream_current(p8: np.ndarray, dense: Dense, x_kind: str) -> np.ndarray:
 
 def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
     """Spikes [T, ..., n], those of axon i as of delays[i] timesteps ago, zero before the first."""
+    if not np.any(delays):
+        return spikes
     out = np.zeros_like(spikes)
     steps = len(spikes)
-    for axon, delay in enumerate(delays):
-        out[delay:, ..., axon] = spikes[:max(0, steps - delay), ..., axon]
+    for delay in np.unique(delays):
+        axons = np.flatnonzero(delays == delay)
+        out[delay:, ..., axons] = spikes[:max(0, steps - delay), ..., axons]
     return out
 
 
