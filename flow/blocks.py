@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
 from . import tools
 from .build import MEMORIES, Netlist
-from .errors import ToolError
 
 TIMEOUT = 1800.0
 
@@ -38,19 +35,11 @@ def count(design, ports: list, *, flatten: bool = True,
     """
     from amaranth.back import rtlil
 
-    found, = tools.prepare(["yosys"], note)
-    with TemporaryDirectory(prefix="spikeloom-") as folder:
-        work = Path(folder)
-        (work / "top.il").write_text(rtlil.convert(design, name="top", ports=ports,
-                                                   emit_src=False))
-        whole = "" if flatten else "-noflatten"
-        (work / "top.ys").write_text(f"read_rtlil top.il\n{MEMORIES}\n"
-                                     f"synth_ice40 {whole} -top top\nwrite_json top.json\n")
-        ran = tools.run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log",
-                        timeout=TIMEOUT)
-        if ran.problem:
-            raise ToolError(f"yosys cannot synthesise the design: {ran.problem}")
-        netlist = msgspec.json.decode((work / "top.json").read_bytes(), type=Netlist)
+    whole = "" if flatten else "-noflatten"
+    netlist = msgspec.json.decode(tools.yosys(
+        "top.il", rtlil.convert(design, name="top", ports=ports, emit_src=False),
+        f"read_rtlil top.il\n{MEMORIES}\nsynth_ice40 {whole} -top top\nwrite_json top.json\n",
+        "top.json", what="synthesise the design", timeout=TIMEOUT, note=note), type=Netlist)
     totals: dict[str, Count] = {}
 
     def total(module: str) -> Count:

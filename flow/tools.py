@@ -298,17 +298,28 @@ def ice40_cells() -> Path:
     return Path(where) / "share" / "ice40" / "cells_sim.v"
 
 
-def netlist_verilog(netlist: bytes, *, note: Note | None = None) -> str:
-    """Verilog of a Yosys netlist (JSON), cell by cell; ToolError as `amaranth_verilog`."""
+def yosys(source: str, content: str | bytes, commands: str, output: str, *, what: str,
+          timeout: float = 600.0, note: Note | None = None) -> bytes:
+    """What Yosys writes to the file `output` when it runs `commands` on the file `source`.
+
+    what: the end of the message, "write Verilog". Raises ToolError if it is missing, too old, or
+    fails.
+    """
     found, = prepare(["yosys"], note)
     with TemporaryDirectory(prefix="spikeloom-") as folder:
         work = Path(folder)
-        (work / "top.json").write_bytes(netlist)
-        (work / "top.ys").write_text("read_json top.json\nwrite_verilog -noattr top.v\n")
-        ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=600)
+        (work / source).write_bytes(content.encode() if isinstance(content, str) else content)
+        (work / "top.ys").write_text(commands)
+        ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=timeout)
         if ran.problem:
-            raise ToolError(f"yosys cannot write Verilog: {ran.problem}")
-        return (work / "top.v").read_text()
+            raise ToolError(f"yosys cannot {what}: {ran.problem}")
+        return (work / output).read_bytes()
+
+
+def netlist_verilog(netlist: bytes, *, note: Note | None = None) -> str:
+    """Verilog of a Yosys netlist (JSON), cell by cell; ToolError as `yosys`."""
+    return yosys("top.json", netlist, "read_json top.json\nwrite_verilog -noattr top.v\n", "top.v",
+                 what="write Verilog", note=note).decode()
 
 
 def recovered_verilog(bitstream: Path, pcf: Path, *, package: str, module: str) -> str:
@@ -342,18 +353,10 @@ def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
     """
     from amaranth.back import rtlil
 
-    found, = prepare(["yosys"], note)
-    with TemporaryDirectory(prefix="spikeloom-") as folder:
-        work = Path(folder)
-        (work / "top.il").write_text(rtlil.convert(elaboratable, name=name, ports=ports,
-                                                   emit_src=False))
-        (work / "top.ys").write_text(
-            "read_rtlil top.il\nproc\nmemory_collect\n"
-            # Equal terms of many neurons become one, and what does not change is not assigned: a
-            # third of the time in Icarus.
-            "opt_expr\nopt_clean\nopt_merge\nopt_dff\nopt_clean\nopt_expr -fine\nopt_clean\n"
-            "write_verilog -noattr top.v\n")
-        ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=600)
-        if ran.problem:
-            raise ToolError(f"yosys cannot write Verilog: {ran.problem}")
-        return (work / "top.v").read_text()
+    commands = ("read_rtlil top.il\nproc\nmemory_collect\n"
+                # Equal terms of many neurons become one, and what does not change is not assigned:
+                # a third of the time in Icarus.
+                "opt_expr\nopt_clean\nopt_merge\nopt_dff\nopt_clean\nopt_expr -fine\n"
+                "opt_clean\nwrite_verilog -noattr top.v\n")
+    design = rtlil.convert(elaboratable, name=name, ports=ports, emit_src=False)
+    return yosys("top.il", design, commands, "top.v", what="write Verilog", note=note).decode()
