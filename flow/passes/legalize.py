@@ -27,6 +27,12 @@ def signed_bits(lo: int, hi: int) -> int:
     return max(int(x if x >= 0 else ~x).bit_length() for x in (lo, hi)) + 1
 
 
+def drive_ranges(dense: ir.Dense) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest I + bias of each neuron, int64 [out]: what some input reaches."""
+    weights, bias = effective_weights(dense), dense.bias.astype(np.int64)
+    return np.minimum(weights, 0).sum(1) + bias, np.maximum(weights, 0).sum(1) + bias
+
+
 def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
     """Width of every membrane, by interval arithmetic over the timesteps of one inference.
 
@@ -37,14 +43,11 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
     out = {}
     for index, (dense, population) in enumerate(graph.layers):
         fires = graph.fires(index)
-        weights = effective_weights(dense)
-        bias = dense.bias.astype(np.int64)
-        lows = np.minimum(weights, 0).sum(1) + bias
-        highs = np.maximum(weights, 0).sum(1) + bias
         neuron = population.neuron
         if neuron.v_width is not None:
             out[population.name] = np.full(population.size, neuron.v_width)
             continue
+        lows, highs = drive_ranges(dense)
         widths = np.empty(population.size, np.int64)
         for j in range(population.size):
             lo = hi = 0
@@ -78,9 +81,8 @@ def check_drive(graph: ir.Graph) -> None:
         width = population.neuron.v_width
         if width is None:
             continue
-        weights, bias = effective_weights(dense), dense.bias.astype(np.int64)
-        lo = int((np.minimum(weights, 0).sum(1) + bias).min())
-        hi = int((np.maximum(weights, 0).sum(1) + bias).max())
+        lows, highs = drive_ranges(dense)
+        lo, hi = int(lows.min()), int(highs.max())
         if max(-lo, hi).bit_length() >= width:
             raise GraphError(f"{population.name}: I + bias must fit {width} bits, not {lo}..{hi}; "
                              "use a shorter bitstream_length, fewer inputs or a smaller bias")

@@ -2,7 +2,7 @@
 
 from ...hdl import encoders
 from ...hdl.encoders.stream import transpose_cycles
-from ...hdl.neurons import CELLS
+from ...hdl.neurons import cell_of
 from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..memories import place_delays
@@ -76,7 +76,7 @@ def busy_cycles(graph: ir.Graph) -> int:
     """Clocks of an inference in which at least one layer adds up counts of its bitstream."""
     busy = set()
     for (dense, population), start in zip(graph.layers, timesteps(graph)[0]):
-        first = lead(CELLS[population.neuron.kind])
+        first = lead(cell_of(population.neuron))
         for begin in start:
             busy.update(range(begin + first, begin + first + dense.bitstream_length))
     return len(busy)
