@@ -19,8 +19,6 @@ from .netlist import DEFINES, SETTLE
 from .probe import Ports, wrapper
 from .reference import Trace
 
-#: Devices whose configuration IceStorm's icebox_vlog turns back into logic.
-DEVICES = ("HX1K", "HX8K", "LP1K", "LP8K", "UP5K")
 _MODULE = "chip"
 #: Of place and route, in this order.
 SEEDS = (1, 2, 3, 4)
@@ -48,14 +46,12 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     """Replay images on the bitstream of a scheduled graph (`icarus.simulate`).
 
     proof: take the proof build, whose trace has `crcs`. Builds what is not in the cache. Raises
-    ToolError for a device that IceStorm cannot read back, or whose SPRAM or DSP the design uses.
+    ToolError for a design that uses SPRAM or DSP: those are what IceStorm cannot read back, of any
+    device in `flow.targets`.
     """
     icarus.check()
     for tool in ("iceunpack", "icebox_vlog"):
         tools.find(tool)  # place and route takes minutes: first see that it is of use
-    if board.device not in DEVICES:
-        raise ToolError(f"{board.name}: icebox_vlog reads back {', '.join(DEVICES)}, not "
-                        f"{board.device}; use --level netlist, or another --board")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     design = lower_top(graph, trace=proof)

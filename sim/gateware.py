@@ -45,6 +45,21 @@ class Recorder:
             self.t[index] += 1
 
 
+async def send(ctx, core, data: bytes) -> None:
+    """Restart the core, give it one image's bytes, and start it."""
+    ctx.set(core.restart, 1)
+    await ctx.tick()
+    ctx.set(core.restart, 0)
+    ctx.set(core.pixels.valid, 1)
+    for byte in data:
+        ctx.set(core.pixels.payload, byte)
+        await ctx.tick()
+    ctx.set(core.pixels.valid, 0)
+    ctx.set(core.start, 1)
+    await ctx.tick()
+    ctx.set(core.start, 0)
+
+
 def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
              currents: bool = False) -> tuple[Trace, list]:
     """Run images [batch, *input_shape] through the gateware of a scheduled graph.
@@ -63,17 +78,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
     async def drive(ctx):
         for image, pixels in enumerate(images):
             recorder.t = [0] * len(core.layers)
-            ctx.set(core.restart, 1)
-            await ctx.tick()
-            ctx.set(core.restart, 0)
-            ctx.set(core.pixels.valid, 1)
-            for byte in payload(graph, pixels):
-                ctx.set(core.pixels.payload, byte)
-                await ctx.tick()
-            ctx.set(core.pixels.valid, 0)
-            ctx.set(core.start, 1)
-            await ctx.tick()
-            ctx.set(core.start, 0)
+            await send(ctx, core, payload(graph, pixels))
             began = None
             for clock in range(CLOCK_LIMIT):
                 if began is None and ctx.get(core.encoder.busy):

@@ -82,24 +82,11 @@ def test_a_restart_in_the_middle_of_an_inference_leaves_no_trace():
     core = lower.core(graph)
     wanted = reference.run(graph, second[None])
 
-    async def send(ctx, image):
-        ctx.set(core.restart, 1)
-        await ctx.tick()
-        ctx.set(core.restart, 0)
-        ctx.set(core.pixels.valid, 1)
-        for pixel in image:
-            ctx.set(core.pixels.payload, int(pixel))
-            await ctx.tick()
-        ctx.set(core.pixels.valid, 0)
-        ctx.set(core.start, 1)
-        await ctx.tick()
-        ctx.set(core.start, 0)
-
     async def bench(ctx):
         for wait in range(1, inference_cycles(graph), 7):
-            await send(ctx, first)
+            await gateware.send(ctx, core, first.tobytes())
             await ctx.tick().repeat(wait)
-            await send(ctx, second)
+            await gateware.send(ctx, core, second.tobytes())
             await ctx.tick().until(core.done)
             assert ctx.get(core.cls) == wanted.classes[0]
             for c in range(3):

@@ -8,6 +8,7 @@ from networks import random_graph, random_images
 from spikeloom.flow import lower
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import busy_cycles, inference_cycles, timesteps
+from spikeloom.sim.gateware import send
 from spikeloom.sim.images import payload
 
 
@@ -18,14 +19,7 @@ def simulated(graph, image) -> int:
 
     async def drive(ctx):
         nonlocal busy
-        ctx.set(core.pixels.valid, 1)
-        for byte in payload(graph, image):
-            ctx.set(core.pixels.payload, byte)
-            await ctx.tick()
-        ctx.set(core.pixels.valid, 0)
-        ctx.set(core.start, 1)
-        await ctx.tick()
-        ctx.set(core.start, 0)
+        await send(ctx, core, payload(graph, image))
         while not ctx.get(core.done):
             busy += any(ctx.get(layer.accumulating) for layer in core.layers)
             await ctx.tick()
