@@ -25,7 +25,7 @@ from .passes import generators
 FORMAT = 1
 ENCODERS = ("rate", "stream", "spikes")
 READOUTS = ("spike_count", "membrane")
-LOWERINGS = ("spatial",)
+LOWERINGS = ("spatial", "folded")
 MAX_DELAY = 8
 MAX_STEPS = 1024
 MAX_FEATURES = 65536
@@ -56,6 +56,7 @@ class Dense:
     is the axonal delay in timesteps, one for the layer or one for each input; a sequence becomes a
     tuple, and one whose entries are all equal becomes their value. Once scheduled, delay_blocks is
     how many of its `hdl.delay.delay_blocks` are block memories; the rest waits in flip-flops.
+    lanes, 1..out_features: how many outputs the lowering computes at once, None for its own choice.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dense:
     sng: str
     delay: int | tuple[int, ...] = 0
     lowering: str | None = None
+    lanes: int | None = None
     delay_blocks: int | None = None
     weight: np.ndarray | None = field(default=None, repr=False, compare=False)
     bias: np.ndarray | None = field(default=None, repr=False, compare=False)

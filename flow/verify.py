@@ -75,6 +75,8 @@ def _dense(node: ir.Dense, size: int) -> None:
     ir.check_sng(node.sng, node.name)
     if node.lowering is not None and node.lowering not in ir.LOWERINGS:
         raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
+    if node.lanes is not None:
+        _between(node.name, "lanes", node.lanes, 1, node.out_features)
     if node.weight is None:
         return
     if node.weight.shape != (node.out_features, node.in_features):

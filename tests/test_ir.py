@@ -57,10 +57,10 @@ def test_the_digest_sees_every_part(graph):
     neuron = dataclasses.replace(graph.layers[0][1].neuron, reset="zero")
     others = [
         graph.replace(fc1={"weight": weight}), graph.replace(pop1={"neuron": neuron}),
-        graph.replace(fc2={"bias": graph.layers[1][0].bias + 1}),
+        graph.replace(fc2={"bias": graph.layers[1][0].bias + 1}), graph.replace(fc1={"lanes": 2}),
         dataclasses.replace(graph, num_steps=5), compile_graph(graph),
     ]
-    assert len({g.digest() for g in [graph, *others]}) == 6
+    assert len({g.digest() for g in [graph, *others]}) == 7
 
 
 RULES = {
@@ -73,6 +73,9 @@ RULES = {
     "bitstream_length must be a power of two, not 12":
         lambda g: g.replace(fc1={"bitstream_length": 12}),
     "weight_bits must be an integer in 2..4, not 5": lambda g: g.replace(fc1={"weight_bits": 5}),
+    "fc1: lanes must be an integer in 1..4, not 5": lambda g: g.replace(fc1={"lanes": 5}),
+    "fc1: unknown lowering 'foldet'; did you mean 'folded'?":
+        lambda g: g.replace(fc1={"lowering": "foldet"}),
     "in_features must be 4": lambda g: g.replace(fc2={"in_features": 3}),
     "weight must have shape [4, 6]": lambda g: g.replace(fc1={"weight": np.zeros((4, 5), "i2")}),
     "weight codes must be in -7..7": lambda g: g.replace(fc1={"weight": np.full((4, 6), 8, "i2")}),
