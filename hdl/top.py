@@ -13,17 +13,16 @@ class Top(wiring.Component):
 
     core: a component with the ports of `hdl.core.Core` and its `n_inputs`, `n_classes`,
     `num_steps`, `n_traces`. design: 8 bytes that identify the network. divisor: clocks per bit at
-    reset. `busy` and `cls` are for lights: a request is being served; the class, while it is valid.
+    reset. `busy` and `cls` are for lights: a request is being served; the class, while it is valid,
+    in as many bits as the classes need.
     """
-
-    rx: In(1, init=1)
-    tx: Out(1, init=1)
-    busy: Out(1)
-    cls: Out(8)
 
     def __init__(self, core, design_hash: bytes, divisor: int = 104,
                  silence_bits: int = SILENCE_BITS) -> None:
-        super().__init__()
+        super().__init__({
+            "rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1),
+            "cls": Out(range(max(2, core.n_classes))),
+        })
         self.core = core
         self.link = Link(core.n_inputs, core.n_classes, core.num_steps, design_hash, divisor,
                          silence_bits, core.n_traces)
