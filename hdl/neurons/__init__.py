@@ -21,6 +21,9 @@ CELLS = {"lif": LifCell, "fixed": FixedPointLifCell, "homeostatic": HomeostaticL
 SATURATING = {"lif": SaturatingLifCell, "fixed": SaturatingFixedPointLifCell,
               "homeostatic": SaturatingHomeostaticLifCell}
 
+#: Kinds that `hdl.engine` can serve one after the other.
+SERIAL = ("fixed", "lif")
+
 #: What the cells of a layer share beside its streams, for the kinds that have such a thing.
 ENGINES = {"izhikevich": IzhikevichEngine}
 
