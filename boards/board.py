@@ -7,8 +7,16 @@ A new board is one file in this folder that calls `register`. Everything else (s
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Elaboratable, Module
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io
+
+from .lights import lights
+
+#: The rate of every board's UART after reset.
+RESET_BAUD = 115_200
+
+#: USB vendor and product of the chip of many boards: its second port can be a UART.
+FT2232H = (0x0403, 0x6010)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +24,12 @@ class Board:
     """One board.
 
     device and package as in data sheets ("UP5K", "SG48"); clock_hz is the clock of domain `sync`;
-    uart and leds name resources of the platform (the first LED shows `busy`, the others the class
-    from its lowest bit). programmer is the command to which the bitstream's path is appended;
-    sram_programmer loads the configuration memory instead of the flash, where the board can.
+    uart, leds and buttons name resources of the platform; what the LEDs show is up to `lights`, and
+    the first button steps through stored images, if the design has any. programmer is the command
+    to which the bitstream's path is appended; sram_programmer loads the configuration memory
+    instead of the flash, where the board can. usb is vendor and product as the programmer sees
+    them; uart_port says which of that chip's serial ports is the UART, from 0 on, and is None where
+    the UART needs an adapter of its own.
     """
 
     name: str
@@ -29,14 +40,21 @@ class Board:
     make_platform: Callable[[], object]
     uart: tuple[str, int] = ("uart", 0)
     leds: tuple[tuple[str, int], ...] = ()
+    buttons: tuple[tuple[str, int], ...] = ()
     programmer: tuple[str, ...] = ("iceprog",)
     sram_programmer: tuple[str, ...] | None = None
     usb: tuple[int, int] | None = None
+    uart_port: int | None = None
     notes: str = ""
 
     def platform(self) -> object:
         """A fresh platform; each serves one build."""
         return self.make_platform()
+
+    @property
+    def divisor(self) -> int:
+        """Clocks per bit of the UART after reset."""
+        return round(self.clock_hz / RESET_BAUD)
 
     @property
     def ports(self) -> dict[str, str]:
@@ -46,7 +64,7 @@ class Board:
                 "tx": f"{uart}__tx__io"}
 
     def pins(self, top) -> "Pins":
-        """`top` (signals rx, tx, busy, cls) connected to this board's pins."""
+        """`top` connected to this board's pins."""
         return Pins(self, top)
 
 
@@ -64,7 +82,8 @@ def register(board: Board) -> Board:
 class Pins(Elaboratable):
     """A design with `rx`, `tx` (UART, idle high), `busy` and `cls`, on the pins of a board.
 
-    `rx` is passed on as it arrives: the design synchronises it to its own clock.
+    A design with stored images also has `button`. Inputs are passed on as they arrive: the design
+    synchronises them to its own clock.
     """
 
     def __init__(self, board: Board, top) -> None:
@@ -78,9 +97,13 @@ class Pins(Elaboratable):
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.d.comb += [self.top.rx.eq(rx.i), tx.o.eq(self.top.tx)]
-        shown = Cat(self.top.busy, self.top.cls)
-        for index, resource in enumerate(self.board.leds[:len(shown)]):
+        if hasattr(self.top, "button"):
+            pin = platform.request(*self.board.buttons[0], dir="-")
+            m.submodules.button = button = io.Buffer("i", pin)
+            m.d.comb += self.top.button.eq(button.i)
+        shown = lights(len(self.board.leds), self.top.busy, self.top.cls)
+        for index, (resource, light) in enumerate(zip(self.board.leds, shown, strict=False)):
             pin = platform.request(*resource, dir="-")
             m.submodules[f"led{index}"] = led = io.Buffer("o", pin)
-            m.d.comb += led.o.eq(shown[index])
+            m.d.comb += led.o.eq(light)
         return m

@@ -1,6 +1,6 @@
 """iCE40HX8K-B-EVN, Lattice's breakout board: an iCE40HX8K-CT256 at 12 MHz with an FT2232H."""
 
-from .board import Board, register
+from .board import FT2232H, Board, register
 
 
 def _platform():
@@ -18,6 +18,7 @@ register(Board(
     make_platform=_platform,
     leds=tuple(("led", index) for index in range(8)),
     sram_programmer=("iceprog", "-S"),
-    usb=(0x0403, 0x6010),
+    usb=FT2232H,
+    uart_port=1,
     notes="its jumpers choose flash or SRAM programming, see the board's guide",
 ))

@@ -1,12 +1,14 @@
 """iCEBreaker (1BitSquared): an iCE40UP5K-SG48 at 12 MHz with an FT2232H."""
 
-from .board import Board, register
+from .board import FT2232H, Board, register
 
 
 def _platform():
     from amaranth_boards.icebreaker import ICEBreakerPlatform
 
-    return ICEBreakerPlatform()
+    platform = ICEBreakerPlatform()
+    platform.add_resources(platform.break_off_pmod)
+    return platform
 
 
 register(Board(
@@ -16,7 +18,9 @@ register(Board(
     package="SG48",
     clock_hz=12_000_000,
     make_platform=_platform,
-    leds=(("led_r", 0), ("led_g", 0)),
-    usb=(0x0403, 0x6010),
-    notes="the second port of the FT2232H is the UART",
+    leds=(("led_r", 0), ("led_g", 0), *(("led", index) for index in range(2, 7))),
+    buttons=(("button", 0),),
+    usb=FT2232H,
+    uart_port=1,
+    notes="the class shows on the break-off section with its five LEDs, on PMOD2",
 ))

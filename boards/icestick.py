@@ -1,6 +1,6 @@
 """iCEstick (Lattice): an iCE40HX1K-TQ144 at 12 MHz with an FT2232H, on a USB stick."""
 
-from .board import Board, register
+from .board import FT2232H, Board, register
 
 
 def _platform():
@@ -16,7 +16,7 @@ register(Board(
     package="TQ144",
     clock_hz=12_000_000,
     make_platform=_platform,
-    leds=tuple(("led", index) for index in range(5)),
-    usb=(0x0403, 0x6010),
-    notes="the second port of the FT2232H is the UART",
+    leds=tuple(("led", index) for index in (4, 0, 1, 2, 3)),  # the green one in the middle first
+    usb=FT2232H,
+    uart_port=1,
 ))

@@ -117,7 +117,7 @@ def build_graph(graph: Graph, board: Board, **options) -> Report:
     """`build` of a scheduled graph's gateware with its UART link; its digest is the design."""
     from .lower import top
 
-    return build(top(graph), board, design=graph.digest(), **options)
+    return build(top(graph, board.divisor), board, design=graph.digest(), **options)
 
 
 def netlist(top, board: Board, *, design: str, note: Note | None = None) -> bytes:

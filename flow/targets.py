@@ -88,6 +88,7 @@ def advice(name: str, used: Mapping[str, int]) -> str:
         nearest = "no known device holds it: make the network smaller"
     else:
         names = sorted(item.name for item in BOARDS.values() if item.device == fits.name)
-        where = f", on board {' or '.join(names)}" if names else ""
+        some = " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+        where = f", on board {some}" if names else ""
         nearest = f"the smallest known device that holds it is the {fits.name}{where}"
     return f"{' and '.join(parts)}; {nearest}"

@@ -54,7 +54,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
         tools.find(tool)  # place and route takes minutes: first see that it is of use
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    design = lower_top(graph, trace=proof)
+    design = lower_top(graph, board.divisor, trace=proof)
     report = routed(design, board, graph, folder, note)
     if report.spram or report.dsp:
         raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "

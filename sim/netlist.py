@@ -1,7 +1,7 @@
 """The netlist that place and route is given, with the cell models of Yosys: all that has a name.
 
 It is the very design that is flashed, pins and reset of the board included; its registers keep
-their names (`hdl.spatial.OBSERVED`), so every membrane, spike and current is seen.
+their names (`hdl.observe.OBSERVED`), so every membrane, spike and current is seen.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     icarus.check()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    design = lower_top(graph)
+    design = lower_top(graph, board.divisor)
     source, bench = folder / "netlist.v", folder / "bench.v"
     source.write_text(tools.netlist_verilog(
         build.netlist(design, board, design=graph.digest(), note=note), note=note))

@@ -41,8 +41,8 @@ def run(args, out) -> None:
             out.note(text)
 
         reports = build.build_seeds(
-            lower.top(graph, trace=args.proof), board, design=graph.digest(), out_dir=folder,
-            note=note, seeds=range(args.seed, args.seed + args.pnr_seeds),
+            lower.top(graph, board.divisor, trace=args.proof), board, design=graph.digest(),
+            out_dir=folder, note=note, seeds=range(args.seed, args.seed + args.pnr_seeds),
             use_cache=not args.no_cache)
     best = max(reports, key=lambda report: report.fmax_mhz)
     if not best.meets_clock:
