@@ -22,6 +22,7 @@ COMMANDS = {
     "infer": ("spikeloom.sim.commands.infer", "classify images on a board or its simulation"),
     "flash": ("spikeloom.flow.commands.flash", "program a board with a run's bitstream"),
     "demo": ("spikeloom.sim.commands.demo", "build, check and flash the network that ships"),
+    "export": ("spikeloom.sim.commands.export", "write the core as Verilog for another design"),
     "estimate": ("spikeloom.flow.commands.estimate", "price a network without any tool"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),

@@ -1,7 +1,8 @@
 """External tools: where they are, which version, and running them.
 
 Yosys, nextpnr and icepack come with the installation, as WebAssembly (YoWASP). Amaranth's
-environment variables YOSYS, NEXTPNR_ICE40, ICEPACK and ICEPROG choose others.
+environment variables YOSYS, NEXTPNR_ICE40, ICEPACK and ICEPROG choose others, as do ICESPROG,
+TINYPROG and DFU_UTIL.
 """
 
 import fcntl
@@ -69,6 +70,12 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
          install="the Debian package fpga-icestorm"),
     Tool(name="iceprog", needed_for="programming a board", variable="ICEPROG",
          install="the Debian package fpga-icestorm"),
+    Tool(name="icesprog", needed_for="programming an iCESugar", variable="ICESPROG",
+         install="from https://github.com/wuxx/icesugar, folder tools"),
+    Tool(name="tinyprog", needed_for="programming a TinyFPGA BX", variable="TINYPROG",
+         install="pip install tinyprog"),
+    Tool(name="dfu-util", needed_for="programming an iCEBreaker bitsy", variable="DFU_UTIL",
+         install="the Debian package dfu-util"),
     Tool(name="iverilog", needed_for="co-simulation of the RTL", version_args=("-V",),
          install="the Debian package iverilog"),
 )}
@@ -344,8 +351,10 @@ def recovered_verilog(bitstream: Path, pcf: Path, *, package: str, module: str) 
 
 
 def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
-                     note: Note | None = None) -> str:
+                     attributes: bool = False, note: Note | None = None) -> str:
     """Verilog of a design, its module called `name`, its hierarchy and signal names kept.
+
+    attributes: whether to write them; a simulation needs none.
 
     Processes become multiplexers first: an ``always @*`` that reads only what never changes is not
     run at time zero by every simulator, and leaves unknowns. The text does not depend on where the
@@ -357,6 +366,6 @@ def amaranth_verilog(elaboratable, ports=None, name: str = "top", *,
                 # Equal terms of many neurons become one, and what does not change is not assigned:
                 # a third of the time in Icarus.
                 "opt_expr\nopt_clean\nopt_merge\nopt_dff\nopt_clean\nopt_expr -fine\n"
-                "opt_clean\nwrite_verilog -noattr top.v\n")
+                f"opt_clean\nwrite_verilog {'' if attributes else '-noattr '}top.v\n")
     design = rtlil.convert(elaboratable, name=name, ports=ports, emit_src=False)
     return yosys("top.il", design, commands, "top.v", what="write Verilog", note=note).decode()
