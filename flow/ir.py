@@ -4,14 +4,17 @@ One graph type serves every stage. A Dense node without weights is a shape (what
 floating-point weight is what training left (in units of the integer code), an integer weight is
 what hardware computes, and a `lowering` says how. `stage` names which of these a graph is.
 
-Nodes are ordered: each reads the one it names in `src`. For now a graph is one chain
-``input -> (dense -> population)+ -> readout``.
+Nodes (`flow.nodes`) are ordered: each reads what it names in `src`, which stands before it. Most
+graphs are one chain ``input -> (dense -> population)+ -> readout``; others have convolutions in the
+place of some dense nodes, pools between layers, and sums, which are skip connections.
 """
 
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,24 @@ from safetensors.numpy import load, save
 from ..hdl import neurons, sng
 from .errors import GraphError, RunError, unknown
 from .files import write_atomic
+from .nodes import (
+    NODES,
+    TENSORS,
+    TUPLES,
+    AvgPool2d,
+    Conv2d,
+    Dense,
+    Input,
+    MaxPool2d,
+    Population,
+    Readout,
+    Sum,
+)
 from .passes import generators
+
+__all__ = ["AvgPool2d", "Conv2d", "Dense", "Graph", "Input", "MaxPool2d", "Population", "Readout",
+           "Sum", "chain", "check_sng", "from_bytes", "load_graph", "neuron_from", "sources",
+           "to_bytes"]
 
 FORMAT = 1
 ENCODERS = ("rate", "stream", "spikes")
@@ -29,113 +49,8 @@ LOWERINGS = ("spatial", "folded")
 MAX_DELAY = 8
 MAX_STEPS = 1024
 MAX_FEATURES = 65536
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """Pixels (8 bits each) and how they become spikes: `stream` also names its generator."""
-
-    name: str
-    shape: tuple[int, ...]
-    encoder: str
-    sng: str | None = None
-
-    op = "input"
-    src = None
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dense:
-    """Fully connected synapses: weight [out, in], bias [out] (added once per timestep).
-
-    weight_bits w is a sign and a code in 0..2**(w-1)-1; bitstream_length L = 2**B clocks. `delay`
-    is the axonal delay in timesteps, one for the layer or one for each input; a sequence becomes a
-    tuple, and one whose entries are all equal becomes their value. Once scheduled, delay_blocks is
-    how many of its `hdl.delay.delay_blocks` are block memories; the rest waits in flip-flops.
-    lanes, 1..out_features: how many outputs the lowering computes at once, None for its own choice.
-    """
-
-    name: str
-    src: str
-    in_features: int
-    out_features: int
-    weight_bits: int
-    bitstream_length: int
-    sng: str
-    delay: int | tuple[int, ...] = 0
-    lowering: str | None = None
-    lanes: int | None = None
-    delay_blocks: int | None = None
-    weight: np.ndarray | None = field(default=None, repr=False, compare=False)
-    bias: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    op = "dense"
-
-    def __post_init__(self) -> None:
-        delay = self.delay
-        if isinstance(delay, np.ndarray):
-            delay = delay.tolist()
-        if isinstance(delay, list | tuple):
-            delay = tuple(delay)
-            if len(delay) == self.in_features and len(set(delay)) == 1:
-                delay = delay[0]
-        object.__setattr__(self, "delay", delay)
-
-    @property
-    def size(self) -> int:
-        return self.out_features
-
-    @property
-    def bits(self) -> int:
-        """B, the width of the layer's generators: log2(bitstream_length)."""
-        return self.bitstream_length.bit_length() - 1
-
-    @property
-    def max_code(self) -> int:
-        return (1 << (self.weight_bits - 1)) - 1
-
-    @property
-    def delays(self) -> np.ndarray:
-        """Timesteps that each input axon takes: int64 [in_features]."""
-        return np.broadcast_to(np.array(self.delay, np.int64), self.in_features)
-
-    @property
-    def max_delay(self) -> int:
-        """The largest of `delays`."""
-        return int(self.delays.max())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Population:
-    """Neurons of one kind; v_bits [size] is each membrane's two's complement width once proven."""
-
-    name: str
-    src: str
-    size: int
-    neuron: object
-    v_bits: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    op = "population"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Readout:
-    """Scores per class: `spike_count`, or the last layer's `membrane`; argmax, ties to lowest."""
-
-    name: str
-    src: str
-    size: int
-    kind: str
-
-    op = "readout"
-
-
-NODES = {cls.op: cls for cls in (Input, Dense, Population, Readout)}
-TENSORS = {"dense": ("weight", "bias"), "population": ("v_bits",)}
+#: Of either sign: with one such skip a membrane is wider than any lowering builds.
+MAX_SKIP = 1 << 23
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,10 +68,55 @@ class Graph:
     def readout(self) -> Readout:
         return self.nodes[-1]
 
+    @cached_property
+    def layers(self) -> tuple[tuple[Dense | Conv2d, Population], ...]:
+        """The (synapses, population) pairs in order."""
+        synapses = [node for node in self.nodes if isinstance(node, Dense | Conv2d)]
+        populations = [node for node in self.nodes if isinstance(node, Population)]
+        return tuple(zip(synapses, populations))
+
     @property
-    def layers(self) -> tuple[tuple[Dense, Population], ...]:
-        """The (dense, population) pairs in order."""
-        return tuple(zip(self.nodes[1:-1:2], self.nodes[2:-1:2]))
+    def is_chain(self) -> bool:
+        """Whether it is ``input -> (dense -> population)+ -> readout``, each reading the last."""
+        ops = [node.op for node in self.nodes[1:-1]]
+        return (ops == ["dense", "population"] * (len(ops) // 2)
+                and all(b.src == a.name for a, b in pairwise(self.nodes)))
+
+    @cached_property
+    def _by_name(self) -> dict:
+        return {node.name: node for node in self.nodes}
+
+    def node(self, name: str):
+        """The node of that name; GraphError for an unknown one."""
+        if name not in self._by_name:
+            raise GraphError(unknown("node", name, self._by_name))
+        return self._by_name[name]
+
+    def source(self, node):
+        """What a node reads; of a Sum, the synapses."""
+        return self.node(node.src[0] if isinstance(node, Sum) else node.src)
+
+    def skip(self, index: int) -> Sum | None:
+        """The Sum between the synapses of layer `index` and its population, if there is one."""
+        found = self.node(self.layers[index][1].src)
+        return found if isinstance(found, Sum) else None
+
+    def readers(self, name: str) -> tuple:
+        """The nodes that read this one, in order."""
+        return tuple(node for node in self.nodes if name in sources(node))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of what a node passes on: (C, H, W) of maps, (n,) of a vector."""
+        node = self.node(name)
+        if isinstance(node, Input):
+            return tuple(node.shape)
+        if isinstance(node, Population | Sum | Readout):
+            return self.shape(self.source(node).name)
+        return node.out_shape
+
+    def size(self, name: str) -> int:
+        """How many values a node passes on."""
+        return int(np.prod(self.shape(name)))
 
     def fires(self, index: int) -> bool:
         """Whether layer `index` spikes: all do, but the last one under `membrane` read-out."""
@@ -185,7 +145,7 @@ class Graph:
         for node in self.nodes:
             words = [node.op, node.name]
             if node.src:
-                words += ["<-", node.src]
+                words += ["<-", ",".join(sources(node))]
             for key, value in _attributes(node).items():
                 words.append(f"{key}={_plain(value, ',' if key == 'delay' else 'x')}")
             for key in TENSORS.get(node.op, ()):
@@ -215,6 +175,11 @@ class Graph:
     def save(self, path: Path) -> None:
         """Write a safetensors file whose header carries the structure as JSON."""
         write_atomic(path, to_bytes(self))
+
+
+def sources(node) -> tuple[str, ...]:
+    """Names of what a node reads."""
+    return node.src if isinstance(node.src, tuple) else (node.src,) if node.src else ()
 
 
 def _attributes(node) -> dict:
@@ -261,8 +226,11 @@ def _node(item: dict, tensors: dict[str, np.ndarray]):
     op = item.pop("op")
     if op not in NODES:
         raise GraphError(unknown("node kind", op, NODES))
-    if "shape" in item:
-        item["shape"] = tuple(item["shape"])
+    for key in TUPLES:
+        if key in item:
+            item[key] = tuple(item[key])
+    if isinstance(item.get("src"), list):
+        item["src"] = tuple(item["src"])
     if "neuron" in item:
         item["neuron"] = neuron_from(item["neuron"])
     for key in TENSORS.get(op, ()):

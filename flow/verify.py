@@ -18,39 +18,58 @@ def _between(where: str, key: str, value: object, lo: int, hi: int) -> None:
 def verify(graph: ir.Graph) -> None:
     """Raise GraphError with the node, the rule and the value for the first rule that is broken."""
     _between("graph", "num_steps", graph.num_steps, 1, ir.MAX_STEPS)
+    _order(graph)
+    for node in graph.nodes:
+        _CHECKS[node.op](graph, node)
+    first = graph.input
+    for dense, _ in graph.layers:
+        if dense.src == first.name and first.encoder == "stream" and dense.max_delay:
+            raise GraphError(f"{dense.name}: delay must be 0 for a layer fed by stream input, not "
+                             f"{dense.max_delay}; delay a later layer, or use rate or spikes input")
+    for node in graph.nodes[:-1]:
+        if not graph.readers(node.name):
+            raise GraphError(f"{node.name}: some node must read it; leave it out")
+    _delays(graph)
+
+
+def _order(graph: ir.Graph) -> None:
+    """From one input to one read-out, names that differ, and nothing read before it is there."""
     ops = [node.op for node in graph.nodes]
-    wanted = ["input", *["dense", "population"] * ((len(ops) - 2) // 2), "readout"]
-    if len(ops) < 4 or ops != wanted:
-        raise GraphError("graph: must be a chain input -> (dense -> population)+ -> readout, "
+    if (len(ops) < 4 or (ops[0], ops[-2], ops[-1]) != ("input", "population", "readout")
+            or "input" in ops[1:] or "readout" in ops[:-1]):
+        raise GraphError("graph: must go from one input to a population and one readout, "
                          f"not {' -> '.join(ops) or 'empty'}")
     names = [node.name for node in graph.nodes]
     if len(set(names)) != len(names):
         raise GraphError(f"graph: node names must differ, not {', '.join(names)}")
-    size = None
     for index, node in enumerate(graph.nodes):
-        if index and node.src != names[index - 1]:
-            raise GraphError(f"{node.name}: src must be {names[index - 1]!r}, the node before it, "
-                             f"not {node.src!r}")
-        _CHECKS[node.op](node, size)
-        size = node.size
-    if graph.layers[0][0].max_delay and graph.input.encoder == "stream":
-        raise GraphError(f"{names[1]}: delay must be 0 for a layer fed by stream input, "
-                         f"not {graph.layers[0][0].max_delay}; delay a later layer, or use rate or "
-                         "spikes input")
-    if graph.input.encoder == "stream":
-        for dense, _ in graph.layers[:1]:
-            ir.check_sng(graph.input.sng, graph.input.name)
-            assert dense.src == graph.input.name
-    longest = [dense.max_delay for dense, _ in graph.layers]
-    total = sum(longest)
-    if total >= graph.num_steps:
-        raise GraphError(f"graph: delays must sum to less than num_steps = {graph.num_steps}, "
-                         f"not {' + '.join(map(str, longest))} = {total}, or spikes would never "
-                         f"reach the read-out; use num_steps of at least {total + 1} or shorter "
-                         "delays")
+        for name in ir.sources(node):
+            if name not in names:
+                raise GraphError(f"{node.name}: src: " + unknown("node", name, names))
+            if name not in names[:index]:
+                raise GraphError(f"{node.name}: src must stand before it, and {name!r} does not; "
+                                 "an edge that goes backward (recurrence) cannot be lowered")
 
 
-def _input(node: ir.Input, _size) -> None:
+def _follows(graph: ir.Graph, node, name: str, what: tuple, kinds: str) -> None:
+    """Raise unless `name`, which the node reads, is of one of these types and right before it."""
+    before = graph.nodes[graph.nodes.index(node) - 1]
+    if not isinstance(before, what):
+        raise GraphError(f"{node.name}: must follow {kinds}, not {before.name}, a {before.op}")
+    if name != before.name:
+        raise GraphError(f"{node.name}: src must be {before.name!r}, the node before it, not "
+                         f"{name!r}")
+
+
+def _reads(graph: ir.Graph, node, what: tuple, kinds: str, name: str | None = None):
+    """What a node reads, which must be of one of these types."""
+    source = graph.node(name or node.src)
+    if not isinstance(source, what):
+        raise GraphError(f"{node.name}: src must be {kinds}, not {source.name}, a {source.op}")
+    return source
+
+
+def _input(graph: ir.Graph, node: ir.Input) -> None:
     if node.encoder not in ir.ENCODERS:
         raise GraphError(f"{node.name}: " + unknown("encoder", node.encoder, ir.ENCODERS))
     if not node.shape:
@@ -58,32 +77,37 @@ def _input(node: ir.Input, _size) -> None:
     for extent in node.shape:
         _between(node.name, "shape", extent, 1, ir.MAX_FEATURES)
     _between(node.name, "size", node.size, 1, ir.MAX_FEATURES)
+    if node.encoder == "stream":
+        ir.check_sng(node.sng, node.name)
+        fed = [reader.name for reader in graph.readers(node.name)]
+        if len(fed) != 1:
+            raise GraphError(f"{node.name}: stream input must feed one layer, not {len(fed)} "
+                             f"({', '.join(fed)}); use rate or spikes input")
 
 
-def _dense(node: ir.Dense, size: int) -> None:
+def _synapses(graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> None:
+    """What holds for Dense and Conv2d, once their shapes are known to be sound."""
     _between(node.name, "out_features", node.out_features, 1, ir.MAX_FEATURES)
-    if node.in_features != size:
-        raise GraphError(f"{node.name}: in_features must be {size}, the size of {node.src}, "
-                         f"not {node.in_features}")
     length = node.bitstream_length
     _between(node.name, "bitstream_length", length, 1 << sng.MIN_BITS, 1 << sng.MAX_BITS)
     if length & (length - 1):
         raise GraphError(f"{node.name}: bitstream_length must be a power of two, not {length}")
     _between(node.name, "weight_bits", node.weight_bits, 2, node.bits + 1)
-    _delay(node)
-    _delay_blocks(node)
     ir.check_sng(node.sng, node.name)
     if node.lowering is not None and node.lowering not in ir.LOWERINGS:
         raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
     if node.lanes is not None:
         _between(node.name, "lanes", node.lanes, 1, node.out_features)
-    if node.weight is None:
-        return
-    if node.weight.shape != (node.out_features, node.in_features):
-        raise GraphError(f"{node.name}: weight must have shape [{node.out_features}, "
-                         f"{node.in_features}], not {list(node.weight.shape)}")
-    if node.bias is None or node.bias.shape != (node.out_features,):
-        raise GraphError(f"{node.name}: bias must have shape [{node.out_features}]")
+    if node.weight is not None:
+        _weights(node)
+
+
+def _weights(node: ir.Dense | ir.Conv2d) -> None:
+    if node.weight.shape != node.weight_shape:
+        raise GraphError(f"{node.name}: weight must have shape {list(node.weight_shape)}, not "
+                         f"{list(node.weight.shape)}")
+    if node.bias is None or node.bias.shape != node.bias_shape:
+        raise GraphError(f"{node.name}: bias must have shape {list(node.bias_shape)}")
     if not np.isfinite(node.weight).all() or not np.isfinite(node.bias).all():
         raise GraphError(f"{node.name}: weight and bias must be finite")
     if node.weight.dtype.kind != "f":
@@ -94,6 +118,85 @@ def _dense(node: ir.Dense, size: int) -> None:
         if largest > node.max_code:
             raise GraphError(f"{node.name}: weight codes must be in -{node.max_code}.."
                              f"{node.max_code} at weight_bits = {node.weight_bits}, not {largest}")
+
+
+#: What a layer may read.
+VALUES = (ir.Input, ir.Population, ir.MaxPool2d, ir.AvgPool2d)
+VALUES_TEXT = "the input, a population or a pool"
+
+
+def _dense(graph: ir.Graph, node: ir.Dense) -> None:
+    source = _reads(graph, node, VALUES, VALUES_TEXT)
+    size = graph.size(source.name)
+    if node.in_features != size:
+        raise GraphError(f"{node.name}: in_features must be {size}, the size of {node.src}, "
+                         f"not {node.in_features}")
+    _between(node.name, "out_features", node.out_features, 1, ir.MAX_FEATURES)
+    _delay(node)
+    if node.max_delay and isinstance(source, ir.AvgPool2d):
+        raise GraphError(f"{node.name}: delay must be 0 behind the window sums of {source.name}, "
+                         f"not {node.max_delay}; only spikes wait on an axon")
+    if node.delay_blocks is not None:
+        most = len(delay_blocks(node.delays))
+        _between(node.name, "delay_blocks", node.delay_blocks, 0, most)
+    _synapses(graph, node)
+
+
+def _conv2d(graph: ir.Graph, node: ir.Conv2d) -> None:
+    _reads(graph, node, VALUES, VALUES_TEXT)
+    _maps(graph, node)
+    _between(node.name, "out_channels", node.out_channels, 1, ir.MAX_FEATURES)
+    _between(node.name, "padding", node.padding, 0, ir.MAX_FEATURES)
+    _between(node.name, "kernel_size", node.kernel_size, 1,
+             min(node.in_shape[1:]) + 2 * node.padding)
+    if node.padding >= node.kernel_size:
+        raise GraphError(f"{node.name}: padding must be less than kernel_size = "
+                         f"{node.kernel_size}, not {node.padding}; the outputs beyond see no input")
+    _between(node.name, "stride", node.stride, 1, ir.MAX_FEATURES)
+    if node.delay != 0:
+        raise GraphError(f"{node.name}: delay must be 0 for a conv2d, not {node.delay!r}; delay a "
+                         "dense layer instead")
+    _synapses(graph, node)
+
+
+def _pool(graph: ir.Graph, node: ir.MaxPool2d | ir.AvgPool2d) -> None:
+    source = _reads(graph, node, (ir.Input, ir.Population, ir.MaxPool2d),
+                    "the input, a population or a max_pool2d")
+    if isinstance(source, ir.Input) and source.encoder == "stream":
+        raise GraphError(f"{node.name}: src must be spikes, not {source.name}, whose encoder is "
+                         "'stream'; put a layer between them, or use rate or spikes input")
+    _maps(graph, node)
+    _between(node.name, "kernel_size", node.kernel_size, 1, min(node.in_shape[1:]))
+
+
+def _maps(graph: ir.Graph, node) -> None:
+    """in_shape is that of the source, or (1, H, W) of a source of shape (H, W)."""
+    shape = graph.shape(node.src)
+    wanted = (1, *shape) if len(shape) == 2 else shape
+    if len(wanted) != 3:
+        raise GraphError(f"{node.name}: src must have shape [channels, rows, columns], not "
+                         f"{node.src} of shape {list(shape)}")
+    if node.in_shape != wanted:
+        raise GraphError(f"{node.name}: in_shape must be {list(wanted)}, the shape of {node.src}, "
+                         f"not {list(node.in_shape)}")
+
+
+def _sum(graph: ir.Graph, node: ir.Sum) -> None:
+    if not isinstance(node.src, tuple) or len(node.src) != 2:
+        raise GraphError(f"{node.name}: src must be the names of synapses and of what spikes, not "
+                         f"{node.src!r}")
+    _follows(graph, node, node.src[0], (ir.Dense, ir.Conv2d), "a dense or a conv2d")
+    source = _reads(graph, node, (ir.Population, ir.MaxPool2d),
+                    "a dense or a conv2d, then a population or a max_pool2d", node.src[1])
+    if graph.size(source.name) != graph.size(node.src[0]):
+        raise GraphError(f"{node.name}: both of src must have the same size, not "
+                         f"{graph.size(node.src[0])} of {node.src[0]} and "
+                         f"{graph.size(source.name)} of {source.name}")
+    if graph.stage in ("integer", "scheduled"):
+        _between(node.name, "c_skip", node.c_skip, -ir.MAX_SKIP, ir.MAX_SKIP)
+    elif graph.stage == "float" and not (
+            isinstance(node.c_skip, int | float) and np.isfinite(node.c_skip)):
+        raise GraphError(f"{node.name}: c_skip must be a finite number, not {node.c_skip!r}")
 
 
 def _delay(node: ir.Dense) -> None:
@@ -107,13 +210,25 @@ def _delay(node: ir.Dense) -> None:
         _between(node.name, f"delay of axon {axon}", delay, 0, ir.MAX_DELAY)
 
 
-def _delay_blocks(node: ir.Dense) -> None:
-    if node.delay_blocks is not None:
-        most = len(delay_blocks(node.delays))
-        _between(node.name, "delay_blocks", node.delay_blocks, 0, most)
+def _delays(graph: ir.Graph) -> None:
+    """Delays along any way to the read-out sum to less than num_steps."""
+    ways: dict[str, list[int]] = {}
+    for node in graph.nodes:
+        ways[node.name] = max((ways[name] for name in ir.sources(node)), key=sum, default=[])
+        if isinstance(node, ir.Dense):
+            ways[node.name] = [*ways[node.name], node.max_delay]
+    longest = ways[graph.readout.name]
+    if sum(longest) >= graph.num_steps:
+        total = sum(longest)
+        raise GraphError(f"graph: delays must sum to less than num_steps = {graph.num_steps}, "
+                         f"not {' + '.join(map(str, longest))} = {total}, or spikes would never "
+                         f"reach the read-out; use num_steps of at least {total + 1} or shorter "
+                         "delays")
 
 
-def _population(node: ir.Population, size: int) -> None:
+def _population(graph: ir.Graph, node: ir.Population) -> None:
+    _follows(graph, node, node.src, (ir.Dense, ir.Conv2d, ir.Sum), "a dense, a conv2d or a sum")
+    size = graph.size(node.src)
     if node.size != size:
         raise GraphError(f"{node.name}: size must be {size}, that of {node.src}, not {node.size}")
     if type(node.neuron) not in neurons.KINDS.values():
@@ -141,11 +256,14 @@ def _is_number(field, value: object, learned: str) -> bool:
     return isinstance(value, int)
 
 
-def _readout(node: ir.Readout, size: int) -> None:
+def _readout(graph: ir.Graph, node: ir.Readout) -> None:
     if node.kind not in ir.READOUTS:
         raise GraphError(f"{node.name}: " + unknown("readout", node.kind, ir.READOUTS))
+    _follows(graph, node, node.src, (ir.Population,), "a population")
+    size = graph.node(node.src).size
     if node.size != size:
         raise GraphError(f"{node.name}: size must be {size}, that of {node.src}, not {node.size}")
 
 
-_CHECKS = {"input": _input, "dense": _dense, "population": _population, "readout": _readout}
+_CHECKS = {"input": _input, "dense": _dense, "conv2d": _conv2d, "max_pool2d": _pool,
+           "avg_pool2d": _pool, "sum": _sum, "population": _population, "readout": _readout}

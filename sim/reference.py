@@ -1,7 +1,6 @@
 """The reference model: integers only, vectorised over a batch; the specification of every rung.
 
-Written from the arithmetic contract and not from the gateware. Matrix products run in float64 BLAS
-where the largest possible sum is below 2**53, which is exact for integers.
+Written from the arithmetic contract and not from the gateware; `sim.operations` has its products.
 """
 
 from dataclasses import dataclass, field
@@ -9,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..flow.errors import GraphError
-from ..flow.ir import Dense, Graph
+from ..flow.ir import AvgPool2d, Conv2d, Dense, Graph, MaxPool2d, Population
 from ..hdl import sng
 from . import neurons
+from .operations import convolve, delayed, exact_matmul, pooled
 
 
 @dataclass
@@ -32,16 +32,8 @@ class Trace:
     shipped: "Trace | None" = None
 
 
-def exact_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Integer matrix product of `a` [..., n] and `b` [n, m], exact, through BLAS where it can."""
-    bound = int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0)) * a.shape[-1]
-    if bound < 1 << 53:
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    return a.astype(np.int64) @ b.astype(np.int64)
-
-
-def effective_weights(dense: Dense) -> np.ndarray:
-    """What each synapse adds per spike: sign * w_eff[code], int64 [out, in]."""
+def effective_weights(dense: Dense | Conv2d) -> np.ndarray:
+    """What each synapse adds per spike: sign * w_eff[code], int64 in the shape of the weights."""
     table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
     codes = dense.weight.astype(np.int64)
     return np.sign(codes) * table[np.abs(codes)]
@@ -68,7 +60,14 @@ def stream_codes(p8: np.ndarray, bits: int) -> np.ndarray:
     return (p8.astype(np.int64) * (1 << bits) + 127) // 255
 
 
-def stream_current(p8: np.ndarray, dense: Dense, x_kind: str) -> np.ndarray:
+def product(x: np.ndarray, weights: np.ndarray, node: Dense | Conv2d) -> np.ndarray:
+    """Integer sums of x [..., in] over the synapses of a node: int64 [..., out]."""
+    if isinstance(node, Conv2d):
+        return convolve(x, weights, node)
+    return exact_matmul(x, weights.T)
+
+
+def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str) -> np.ndarray:
     """Current of a layer fed by `stream` input, the same in every timestep: int64 [batch, out]."""
     table = sng.count_table(x_kind, dense.sng, dense.bits, dense.weight_bits)
     codes = dense.weight.astype(np.int64)
@@ -77,20 +76,8 @@ def stream_current(p8: np.ndarray, dense: Dense, x_kind: str) -> np.ndarray:
     for c in np.unique(np.abs(codes)):
         if c:
             signs = np.sign(codes) * (np.abs(codes) == c)
-            current += exact_matmul(table[p, c], signs.T)
+            current += product(table[p, c], signs, dense)
     return current
-
-
-def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
-    """Spikes [T, ..., n], those of axon i as of delays[i] timesteps ago, zero before the first."""
-    if not np.any(delays):
-        return spikes
-    out = np.zeros_like(spikes)
-    steps = len(spikes)
-    for delay in np.unique(delays):
-        axons = np.flatnonzero(delays == delay)
-        out[delay:, ..., axons] = spikes[:max(0, steps - delay), ..., axons]
-    return out
 
 
 def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
@@ -113,23 +100,32 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
     if inputs.size and (inputs.min() < 0 or inputs.max() > top):
         raise GraphError(f"inputs must be in 0..{top}, not {inputs.min()}..{inputs.max()}")
     batch = inputs.shape[0]
+    #: What each node passes on, by name: int64 [T, batch, n].
+    values: dict[str, np.ndarray] = {}
     if graph.input.encoder == "rate":
-        spikes = rate_spikes(inputs, steps)
+        values[graph.input.name] = rate_spikes(inputs, steps)
     elif graph.input.encoder == "spikes":
-        spikes = inputs.astype(np.int64).transpose(1, 0, 2)
-    else:
-        spikes = None
+        values[graph.input.name] = inputs.astype(np.int64).transpose(1, 0, 2)
     result = Trace(scores=np.zeros(0), classes=np.zeros(0))
-    for index, (dense, population) in enumerate(graph.layers):
-        fires = not (graph.readout.kind == "membrane" and index == len(graph.layers) - 1)
-        if spikes is None:
-            constant = stream_current(inputs, dense, graph.input.sng)
-            current = np.broadcast_to(constant, (steps, *constant.shape))
+    layer = 0
+    for node in graph.nodes[1:-1]:
+        if isinstance(node, MaxPool2d | AvgPool2d):
+            values[node.name] = pooled(values[node.src], node)
+        if not isinstance(node, Population):
+            continue
+        synapses, skip = graph.layers[layer][0], graph.skip(layer)
+        if synapses.src in values:
+            x = delayed(values[synapses.src], synapses.delays)
+            current = product(x, effective_weights(synapses), synapses)
         else:
-            current = exact_matmul(delayed(spikes, dense.delays), effective_weights(dense).T)
-        bias = dense.bias.astype(np.int64)
-        state = neurons.KINDS[population.neuron.kind](population.neuron, batch, population.size)
-        spikes = np.empty_like(current)
+            constant = stream_current(inputs, synapses, graph.input.sng)
+            current = np.broadcast_to(constant, (steps, *constant.shape))
+        if skip:
+            current = current + skip.c_skip * values[skip.src[1]]
+        fires = not (graph.readout.kind == "membrane" and layer == len(graph.layers) - 1)
+        state = neurons.KINDS[node.neuron.kind](node.neuron, batch, node.size)
+        bias = np.repeat(synapses.bias.astype(np.int64), node.size // len(synapses.bias))
+        spikes = values[node.name] = np.empty_like(current)
         v = np.empty_like(current) if trace else None
         for t in range(steps):
             spikes[t] = state.step(current[t], bias, fires)
@@ -139,6 +135,7 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
             result.current.append(np.array(current))
             result.v.append(v)
             result.spikes.append(spikes)
+        layer += 1
     result.scores = state.v if graph.readout.kind == "membrane" else spikes.sum(0)
     result.classes = result.scores.argmax(1)
     return result

@@ -2,9 +2,10 @@
 
 from hypothesis import strategies as st
 
+from spikeloom.sim.random_maps import random_maps, residual_graph
 from spikeloom.sim.random_networks import random_graph, random_images, random_network
 
-__all__ = ["networks", "random_graph", "random_images"]
+__all__ = ["maps", "networks", "random_graph", "random_images", "residual_graph"]
 
 
 class Drawn:
@@ -24,3 +25,9 @@ class Drawn:
 def networks(draw):
     """Integer graphs."""
     return random_network(Drawn(draw))
+
+
+@st.composite
+def maps(draw):
+    """Integer graphs with convolutions, pools and skips."""
+    return random_maps(Drawn(draw))

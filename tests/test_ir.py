@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from networks import random_graph
+from networks import random_graph, residual_graph
 
 from spikeloom.flow import ir
+from spikeloom.flow.builder import Builder
 from spikeloom.flow.errors import GraphError, RunError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.hdl.neurons import Lif
@@ -16,6 +17,11 @@ from spikeloom.hdl.neurons import Lif
 @pytest.fixture
 def graph():
     return random_graph(np.random.default_rng(0), sizes=(6, 4, 2))
+
+
+@pytest.fixture
+def maps():
+    return residual_graph(np.random.default_rng(0), shape=(6, 7), channels=2, encoder="rate")
 
 
 def test_canonical_text(graph):
@@ -28,9 +34,43 @@ def test_canonical_text(graph):
     assert lines[-1] == "readout readout <- pop2 size=2 kind=membrane"
 
 
-def test_a_file_gives_the_same_graph_and_the_same_bytes(graph, tmp_path):
+def test_canonical_text_of_maps(maps):
+    lines = maps.text().splitlines()
+    assert lines[2].startswith("conv2d conv1 <- input in_shape=1x6x7 out_channels=2 kernel_size=3 "
+                               "stride=1 padding=1 weight_bits=4 bitstream_length=8 sng=sobol1 "
+                               "delay=0 weight=i2[2,1,3,3]:")
+    assert lines[4] == "max_pool2d pool1 <- pop1 in_shape=2x6x7 kernel_size=2"
+    assert lines[8].startswith("sum sum3 <- conv3,pool1 c_skip=")
+    assert lines[10] == "avg_pool2d pool3 <- pop3 in_shape=2x3x3 kernel_size=2"
+    assert lines[11].startswith("dense fc4 <- pool3 in_features=2 out_features=3 ")
+
+
+def test_a_graph_knows_its_shapes_and_its_ways(maps, graph):
+    assert [maps.shape(node.name) for node in maps.nodes] == [
+        (6, 7), (2, 6, 7), (2, 6, 7), (2, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3), (2, 3, 3),
+        (2, 3, 3), (2, 1, 1), (3,), (3,), (3,)]
+    assert [(a.name, b.name) for a, b in maps.layers] == [
+        ("conv1", "pop1"), ("conv2", "pop2"), ("conv3", "pop3"), ("fc4", "pop4")]
+    assert [node.name for node in maps.readers("pool1")] == ["conv2", "sum3"]
+    assert [maps.skip(k) and maps.skip(k).name for k in range(4)] == [None, None, "sum3", None]
+    assert maps.source(maps.node("sum3")).name == "conv3"
+    assert maps.size("pop1") == maps.layers[0][0].size == 84 and maps.layers[0][0].in_features == 42
+    assert graph.is_chain and not maps.is_chain
+    with pytest.raises(GraphError, match="unknown node 'conv'; did you mean 'conv"):
+        maps.node("conv")
+
+
+def test_strides_and_borders():
+    conv = ir.Conv2d(name="c", src="i", in_shape=(3, 8, 9), out_channels=5, kernel_size=3, stride=2,
+                     padding=1, weight_bits=4, bitstream_length=8, sng="ramp")
+    assert conv.out_shape == (5, 4, 5) and conv.size == 100 and conv.weight_shape == (5, 3, 3, 3)
+    pool = ir.MaxPool2d(name="p", src="c", in_shape=(5, 4, 5), kernel_size=2)
+    assert pool.out_shape == (5, 2, 2)
+
+
+def test_a_file_gives_the_same_graph_and_the_same_bytes(graph, maps, tmp_path):
     scheduled = compile_graph(graph)
-    for g in (graph, scheduled):
+    for g in (graph, scheduled, maps):
         g.save(tmp_path / "a")
         back = ir.load_graph(tmp_path / "a")
         back.save(tmp_path / "b")
@@ -106,8 +146,15 @@ RULES = {
         lambda g: g.replace(fc2={"delay": (0, 1, 1.5, 1)}),
     "fc2: delay must be one integer, or one for each of 4 input axons, not 3 of them":
         lambda g: g.replace(fc2={"delay": (1, 1, 1)}),
-    "src must be 'pop1'": lambda g: g.replace(fc2={"src": "fc1"}),
-    "must be a chain": lambda g: dataclasses.replace(g, nodes=g.nodes[:2]),
+    "fc2: src must be the input, a population or a pool, not fc1, a dense":
+        lambda g: g.replace(fc2={"src": "fc1"}),
+    "pop2: src must be 'fc2', the node before it, not 'fc1'":
+        lambda g: g.replace(pop2={"src": "fc1"}),
+    "fc2: src: unknown node 'pop'; did you mean": lambda g: g.replace(fc2={"src": "pop"}),
+    "fc1: src must stand before it, and 'pop2' does not; an edge that goes backward (recurrence)":
+        lambda g: g.replace(fc1={"src": "pop2"}),
+    "must go from one input to a population and one readout, not input -> dense":
+        lambda g: dataclasses.replace(g, nodes=g.nodes[:2]),
 }
 
 
@@ -116,6 +163,76 @@ def test_a_broken_rule_is_named(graph, words):
     with pytest.raises(GraphError) as caught:
         RULES[words](graph).verify()
     assert words in str(caught.value)
+
+
+RULES_OF_MAPS = {
+    "conv2: in_shape must be [2, 3, 3], the shape of pool1, not [2, 3, 4]":
+        lambda g: g.replace(conv2={"in_shape": (2, 3, 4)}),
+    "conv2: kernel_size must be an integer in 1..5, not 6":
+        lambda g: g.replace(conv2={"kernel_size": 6}),
+    "conv2: padding must be less than kernel_size = 3, not 3":
+        lambda g: g.replace(conv2={"padding": 3}),
+    "conv2: stride must be an integer in 1..65536, not 0":
+        lambda g: g.replace(conv2={"stride": 0}),
+    "conv2: out_channels must be an integer in 1..65536, not 0":
+        lambda g: g.replace(conv2={"out_channels": 0}),
+    "conv2: delay must be 0 for a conv2d, not 1": lambda g: g.replace(conv2={"delay": 1}),
+    "conv2: weight must have shape [2, 2, 3, 3], not [2, 2, 9]":
+        lambda g: g.replace(conv2={"weight": np.zeros((2, 2, 9), "i2")}),
+    "conv2: bias must have shape [2]":
+        lambda g: g.replace(conv2={"bias": np.zeros(18, "i4")}),
+    "conv2: lanes must be an integer in 1..18, not 19": lambda g: g.replace(conv2={"lanes": 19}),
+    "pool1: kernel_size must be an integer in 1..6, not 7":
+        lambda g: g.replace(pool1={"kernel_size": 7}),
+    "pool1: src must be the input, a population or a max_pool2d, not conv1, a conv2d":
+        lambda g: g.replace(pool1={"src": "conv1"}),
+    "conv1: src must have shape [channels, rows, columns], not input of shape [42]":
+        lambda g: g.replace(input={"shape": (42,)}),
+    "pool1: src must be spikes, not input, whose encoder is 'stream'; put a layer between them":
+        lambda g: dataclasses.replace(g, nodes=(
+            dataclasses.replace(g.input, encoder="stream", sng="ramp"),
+            dataclasses.replace(g.node("pool1"), src="input"), *g.nodes[4:])),
+    "input: stream input must feed one layer, not 2 (conv1, conv2)":
+        lambda g: g.replace(input={"encoder": "stream", "sng": "ramp"}, conv2={"src": "input"}),
+    "sum3: src must be a dense or a conv2d, then a population or a max_pool2d, not pool1, a":
+        lambda g: dataclasses.replace(g, nodes=tuple(
+            ir.AvgPool2d(**vars(n)) if n.name == "pool1" else n for n in g.nodes)),
+    "sum3: src must be the names of synapses and of what spikes, not 'conv3'":
+        lambda g: g.replace(sum3={"src": "conv3"}),
+    "sum3: both of src must have the same size, not 18 of conv3 and 84 of pop1":
+        lambda g: g.replace(sum3={"src": ("conv3", "pop1")}),
+    "sum3: src must be 'conv3', the node before it, not 'conv2'":
+        lambda g: g.replace(sum3={"src": ("conv2", "pool1")}),
+    "sum3: c_skip must be an integer in -8388608..8388608, not None":
+        lambda g: g.replace(sum3={"c_skip": None}),
+    "pop3: src must be 'sum3', the node before it, not 'conv3'":
+        lambda g: g.replace(pop3={"src": "conv3"}),
+    "fc4: delay must be 0 behind the window sums of pool3, not 1":
+        lambda g: g.replace(fc4={"delay": 1}),
+    "pool3: some node must read it; leave it out":
+        lambda g: g.replace(fc4={"src": "pop3", "in_features": 18,
+                                 "weight": np.zeros((3, 18), "i2")}),
+}
+
+
+@pytest.mark.parametrize("words", RULES_OF_MAPS)
+def test_a_broken_rule_of_maps_is_named(maps, words):
+    with pytest.raises(GraphError) as caught:
+        RULES_OF_MAPS[words](maps).verify()
+    assert words in str(caught.value)
+
+
+def test_delays_count_along_the_longest_way():
+    """Around the first block goes a skip; two timesteps lie on its other way, and two behind it."""
+    builder = Builder(shape=(4,), encoder="rate")
+    common = {"neuron": Lif(v_threshold=1), "weight_bits": 4, "bitstream_length": 8, "sng": "ramp"}
+    first = builder.dense(4, **common)
+    builder.dense(4, delay=2, **common)
+    builder.dense(4, delay=0, skip=first, **common)
+    builder.dense(2, delay=2, **common)
+    assert builder.graph(num_steps=5, readout="membrane").verify().stage == "shape"
+    with pytest.raises(GraphError, match=r"less than num_steps = 4, not 0 \+ 2 \+ 0 \+ 2 = 4"):
+        builder.graph(num_steps=4, readout="membrane").verify()
 
 
 def test_an_unknown_neuron_or_parameter_is_named():
@@ -141,8 +258,8 @@ DAMAGE = {
     "half written": (lambda d: d[:len(d) // 2], "is damaged"),
     "something else": (lambda d: b"\x80\x04pickle" * 20, "is damaged"),
     "another version": (lambda d: _header(d, lambda h: h.update(format=9)), "has format 9"),
-    "an unknown node": (lambda d: _header(d, lambda h: h["nodes"][1].update(op="conv2d")),
-                        "unknown node kind 'conv2d'"),
+    "an unknown node": (lambda d: _header(d, lambda h: h["nodes"][1].update(op="conv4d")),
+                        "unknown node kind 'conv4d'"),
 }
 
 
