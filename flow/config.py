@@ -18,6 +18,9 @@ from msgspec.structs import fields
 from . import ir
 from .errors import ConfigError, unknown
 
+#: Largest share of zeros that training makes.
+MOST_SPARSE = 0.95
+
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
 
@@ -46,7 +49,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits,
     bitstream_length and delay are chosen per layer, the others per network. leak_shift 0 is no
     leak. delays: a layer's largest axonal delay, 0 for none; its axons' are spread over 0 to
-    it, evenly with delay_seed 0, else as drawn from that seed.
+    it, evenly with delay_seed 0, else as drawn from that seed. sparsities: share of the weights
+    that training makes zero.
     neurons: the kind of all that fire. Of its parameters `betas` over 2**beta_bits are the leaks of
     `fixed`, `adaptations` the up, down, lo and hi of `homeostatic`, `presets` those of
     `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
@@ -72,11 +76,13 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     refractory: tuple[int, ...] = (0,)
     delays: tuple[int, ...] = (0,)
     delay_seeds: tuple[int, ...] = (0,)
+    sparsities: tuple[float, ...] = (0.0,)
 
     def rules(self) -> Iterator[Rule]:
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
                     "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
-                    "adaptations", "presets", "refractory", "delays", "delay_seeds"):
+                    "adaptations", "presets", "refractory", "delays", "delay_seeds",
+                    "sparsities"):
             yield key, _choice(getattr(self, key)), "a list of different values, at least one"
         yield "layers", _within(self.layers, 1, 8), "in 1..8"
         yield "min_width", 1 <= self.min_width <= 4096, "in 1..4096"
@@ -101,6 +107,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
                "0..65535 and 1 <= lo <= hi <= 2**22")
         yield "refractory", _within(self.refractory, 0, 255), "in 0..255"
         yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
+        yield "sparsities", _within(self.sparsities, 0, MOST_SPARSE), f"in 0..{MOST_SPARSE}"
         yield "delay_seeds", _within(self.delay_seeds, 0, 65535), "in 0..65535"
         deepest = max(self.layers, default=1) * max(self.delays, default=0)
         yield ("delays", 0 in self.delays or deepest < min(self.num_steps, default=0),

@@ -23,9 +23,9 @@ from ..flow.cost.energy import energy_nj
 from ..flow.cost.features import estimate
 from ..flow.errors import ConfigError, unknown
 from . import datasets, strategies, workers
-from .space import Genome, Space, identity
+from .space import Genome, Space, identity, sparsity
 from .store import Evaluation, Store
-from .train import TrainSettings, plan
+from .train import TrainSettings, plan, zeros
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,20 @@ COLUMNS: dict[str, Column] = {
     "cycles": Column("cycles", 1),
     "latency_us": Column("latency [us]", 1, 1),
     "energy_nj": Column("energy [nJ]", 1, 1),
+    "zeros": Column("zeros", -1, 2),
 }
 
 
-def price(graph: ir.Graph, board: Board) -> dict[str, float]:
+def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, float]:
     """Every column that needs no training and no tool, in closed form; all of them estimates.
 
-    latency_us is at the board's clock, without the transfer of the image.
+    latency_us is at the board's clock, without the transfer of the image. Only a graph with weights
+    has `zeros`; for one of shapes `sparsity` is the share of zeros to assume.
     """
-    found = estimate(graph)
+    found = estimate(graph, sparsity)
+    known = {} if graph.stage == "shape" else {"zeros": zeros(graph)}
     return complete({"lc": found.lc, "lut4": found.lut4, "ff": found.ff, "ebr": found.ebr,
-                     "cycles": found.cycles}, board)
+                     "cycles": found.cycles, **known}, board)
 
 
 def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
@@ -122,6 +125,9 @@ class Task:
             if wanted and not set(values) <= set(wanted):
                 raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
                                   f"of {self.data.name!r}, not {list(values)}")
+        if self.settings.sparsity and any(experiment.space.sparsities):
+            raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
+                              f"shares to choose from, not {self.settings.sparsity}")
         self.space = Space(experiment.space, self.data.shape, self.data.num_classes)
         self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
                        "ebr": self.device.ebr}
@@ -131,10 +137,15 @@ class Task:
         self.counts = Counts()
         self._excess: dict[Genome, float] = {}
 
+    def sparsity(self, genome: Genome) -> float:
+        """The share of its weights that training makes zero."""
+        return sparsity(genome) or self.settings.sparsity
+
     def excess(self, genome: Genome) -> float:
         """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
         if genome not in self._excess:
-            found = self.broken(price(self.space.graph(genome), self.board))
+            found = self.broken(price(self.space.graph(genome), self.board,
+                                      self.sparsity(genome)))
             self._excess[genome] = sum(max(0.0, value) for value in found.values())
             self.counts.priced += 1
             self.counts.refused += self._excess[genome] > 0
@@ -223,7 +234,8 @@ class Evaluator:
             else:
                 running[self.executor.submit(
                     workers.train_batch, [graphs[place] for place in batch], self.fit, self.check,
-                    self.settings, [jobs[place][1] for place in batch])] = batch
+                    self.settings, [jobs[place][1] for place in batch],
+                    [self.task.sparsity(jobs[place][0]) for place in batch])] = batch
         self.restored += len(rows)
         done, todo = 0, len(jobs) - len(rows)
         self.on_batch(done, todo)

@@ -22,7 +22,7 @@ from ..flow.errors import GraphError
 from ..flow.passes.legalize import check_readout
 from ..flow.passes.quantize import quantize
 from ..hdl import sng
-from . import neurons
+from . import neurons, pruning
 from .tensors import Buffers, Learned
 
 #: Share of timesteps in which a neuron is taken to fire when the first thresholds are chosen.
@@ -288,6 +288,11 @@ class Program:
         self.weights.adamw(rate, weight_decay)
         self.others.adamw(rate)
         self.weights.value.nan_to_num_(nan=0.0).clamp_(-1, 1)
+
+    def prune(self, shares: Sequence[float]) -> None:
+        """Hold the smallest weights of each candidate at zero, that share of all it has."""
+        sizes = [[(d.out_features, d.in_features) for d, _ in g.layers] for g in self.graphs]
+        self.weights.keep(pruning.largest([layer.u.data for layer in self.layers], sizes, shares))
 
     def _layer(self, k: int, row: list, u: Tensor, bias: Tensor, threshold: Tensor) -> Layer:
         init = self.recipe["init"]

@@ -48,6 +48,7 @@ class Space:
             "neuron": list(settings.neurons), "beta": list(settings.betas),
             "adaptation": [list(item) for item in settings.adaptations],
             "preset": list(settings.presets), "refractory": sorted(settings.refractory),
+            "sparsity": sorted(settings.sparsities),
         }
         self.choices |= {name: values for name, values in self.later.items() if len(values) > 1}
         self.delays = sorted(settings.delays)
@@ -80,7 +81,7 @@ class Space:
             delays = self._sets_of_delays(depth - (encoder == "stream"), steps)
             kinds = sum(self._neurons(depth, readout) for readout in self.choices["readout"])
             total += widths ** (depth - 1) * pairs ** depth * inputs * delays * kinds
-        return total * len(self.choices["sng"])
+        return total * len(self.choices["sng"]) * len(self.later["sparsity"])
 
     def _sets_of_delays(self, layers: int, steps: int) -> int:
         """In how many ways `layers` can have delays whose largest sum to less than `steps`."""
@@ -154,6 +155,9 @@ class Space:
         seed = self.delay_seeds[vector.get("delay_seed", 0)]
         if seed and any("delay" in layer for layer in layers):
             chosen["delay_seed"] = seed
+        sparsity = self.later["sparsity"][vector.get("sparsity", 0)]
+        if sparsity:
+            chosen["sparsity"] = sparsity
         chosen.update(layers=layers, num_steps=steps)
         return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
 
@@ -266,6 +270,11 @@ def repair(space: Space, vector: dict[str, int], excess: Callable[[Genome], floa
     return vector
 
 
+def sparsity(genome: Genome) -> float:
+    """The share of its weights that training makes zero; a graph of shapes does not say it."""
+    return json.loads(genome).get("sparsity", 0.0)
+
+
 def identity(genome: Genome) -> str:
     """A short stable name for a genome: 12 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(genome.encode()).hexdigest()[:12]
@@ -275,7 +284,7 @@ def describe(genome: Genome) -> str:
     """A genome in a few words: ``stream 24w4/16-w3/32d8 T=8 leak=2``.
 
     Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
-    it has any; then comes what is not a LIF's, or a rest.
+    it has any; then comes what is not a LIF's, or a rest, or a share of zeros.
     """
     item = json.loads(genome)
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
@@ -295,6 +304,8 @@ def describe(genome: Genome) -> str:
         words.append(f"rest={item['refractory']}")
     if "delay_seed" in item:
         words.append(f"delays#{item['delay_seed']}")
+    if "sparsity" in item:
+        words.append(f"zeros={item['sparsity']:g}")
     return " ".join(words)
 
 

@@ -38,6 +38,7 @@ class Learned:
         self.value, self.grad, self.mean, self.square, self._spare = torch.zeros(
             5, sum(map(prod, shapes)), dtype=dtype)
         self.steps = 0
+        self._kept: Tensor | None = None
         #: The tensors themselves: leaves whose gradients gather in `grad`.
         self.leaves = [part.detach().requires_grad_() for part in self._parts(self.value)]
         for leaf, grad in zip(self.leaves, self._parts(self.grad)):
@@ -60,13 +61,25 @@ class Learned:
         self._spare.add_(1e-8 * (1 - square ** self.steps) ** 0.5)
         scale = rate * (1 - square ** self.steps) ** 0.5 / (1 - mean ** self.steps)
         self.value.addcdiv_(self.mean, self._spare, value=-scale)
+        if self._kept is not None:
+            self.value.mul_(self._kept)
         self.grad.zero_()
 
     @torch.no_grad()
+    def keep(self, masks: Sequence[Tensor]) -> None:
+        """From now on hold at zero what is 0 in the masks, one per tensor, and not 1."""
+        self._kept = torch.cat([mask.flatten() for mask in masks])
+        self.value.mul_(self._kept)
+
+    @torch.no_grad()
     def take(self, other: "Learned", candidates: Sequence[int]) -> None:
-        """Values and moments of some candidates of `other`; its tensors may be padded further."""
+        """What is known of some candidates of `other`; its tensors may be padded further."""
         rows = torch.tensor(candidates)
-        for name in ("value", "mean", "square"):
+        names = ["value", "mean", "square"]
+        if other._kept is not None:
+            self._kept = torch.empty_like(self.value)
+            names.append("_kept")
+        for name in names:
             pairs = zip(self._parts(getattr(self, name)), other._parts(getattr(other, name)))
             for ours, theirs in pairs:
                 ours.copy_(theirs[(rows, *(slice(0, n) for n in ours.shape[1:]))])

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from ..flow import ir
+from ..flow.config import MOST_SPARSE
 from ..flow.errors import ConfigError
 from ..sim import reference
 from .datasets import Split
@@ -36,6 +37,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     the threshold. label_smoothing: share of the target that is spread over all classes.
     stop_epoch, stop_accuracy: a candidate whose accuracy on the fit split, over that epoch's own
     batches, is below stop_accuracy after stop_epoch epochs trains no further (0 is never).
+    sparsity: share of the weights that are zero at the end, at least (`nas.pruning`).
     order_seed: the order of the images. batch: most candidates trained together. threads: of torch;
     more than one pays only for wide networks on cores with nothing else to do.
     """
@@ -50,6 +52,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label_smoothing: float = 0.1
     stop_epoch: int = 0
     stop_accuracy: float = 0.0
+    sparsity: float = 0.0
     order_seed: int = 0
     batch: int = 32
     threads: int = 1
@@ -65,7 +68,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             value = getattr(self, key)
             if not 0 < value < math.inf:
                 raise ConfigError(f"{key} must be a finite number above 0, not {value}")
-        for key, hi in (("weight_decay", 1.0), ("label_smoothing", 0.9), ("stop_accuracy", 1.0)):
+        for key, hi in (("weight_decay", 1.0), ("label_smoothing", 0.9), ("stop_accuracy", 1.0),
+                        ("sparsity", MOST_SPARSE)):
             value = getattr(self, key)
             if not 0 <= value <= hi:
                 raise ConfigError(f"{key} must be in 0..{hi}, not {value}")
@@ -105,6 +109,12 @@ def accuracy(graph: ir.Graph, split: Split) -> float:
     return float((reference.run(graph, split.inputs).classes == split.labels).mean())
 
 
+def zeros(graph: ir.Graph) -> float:
+    """Share of weights whose code is zero: synapses that need no gateware."""
+    weights = [dense.weight for dense, _ in graph.layers]
+    return sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights)
+
+
 def plan(graphs: Sequence[ir.Graph], batch: int = 32) -> list[list[int]]:
     """Indices of `graphs` in the batches that `train` makes of this list: see `nas.plan`."""
     from .plan import plan
@@ -114,22 +124,28 @@ def plan(graphs: Sequence[ir.Graph], batch: int = 32) -> list[list[int]]:
 
 def train(graphs: Sequence[ir.Graph], fit: Split, check: Split | None = None,
           settings: TrainSettings | None = None, seeds: Sequence[int] = (),
-          on_epoch: OnEpoch | None = None) -> list[Trained]:
+          on_epoch: OnEpoch | None = None, sparsities: Sequence[float] = ()) -> list[Trained]:
     """Train graphs of stage `shape` on `fit`; results in the order of `graphs`.
 
-    seeds: one per graph (0 where none are given). Raises ConfigError for settings, GraphError for
-    graphs that cannot be trained. A candidate that diverged is returned, and says so in `stopped`.
+    seeds, sparsities: one per graph (0, and that of the settings, where none are given).
+    Raises ConfigError for settings, GraphError for graphs that cannot be trained. A candidate that
+    diverged is returned, and says so in `stopped`.
     """
     settings = (settings or TrainSettings()).check()
     seeds = list(seeds) or [0] * len(graphs)
     if len(seeds) != len(graphs):
         raise ConfigError(f"seeds must be one per graph, {len(graphs)}, not {len(seeds)}")
+    sparsities = list(sparsities) or [settings.sparsity] * len(graphs)
+    if len(sparsities) != len(graphs) or not all(0 <= s <= MOST_SPARSE for s in sparsities):
+        raise ConfigError(f"sparsities must be one in 0..{MOST_SPARSE} per graph, {len(graphs)}, "
+                          f"not {sparsities}")
     results: list[Trained | None] = [None] * len(graphs)
     total, done = settings.epochs * len(graphs), 0
     for members in plan(graphs, settings.batch):
         with cores(settings.threads):
-            found = _train_batch([graphs[i] for i in members], [seeds[i] for i in members], fit,
-                                 settings, on_epoch and (lambda n, d=done: on_epoch(d + n, total)))
+            found = _train_batch([graphs[i] for i in members], [seeds[i] for i in members],
+                                 [sparsities[i] for i in members], fit, settings,
+                                 on_epoch and (lambda n, d=done: on_epoch(d + n, total)))
         for i, (graph, epochs, stopped) in zip(members, found):
             scored = None if check is None else accuracy(graph, check)
             results[i] = Trained(graph, seeds[i], epochs, scored, stopped)
@@ -137,25 +153,33 @@ def train(graphs: Sequence[ir.Graph], fit: Split, check: Split | None = None,
     return results
 
 
-def _train_batch(graphs, seeds, fit: Split, settings: TrainSettings, on_epoch) -> list[tuple]:
+def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings, on_epoch
+                 ) -> list[tuple]:
     """Train one batch; (integer graph, epochs, stopped) per graph."""
     import torch
 
     from .program import Program
+    from .pruning import schedule
 
     program = Program(graphs, seeds, fit.inputs, init=settings.init, gain=settings.gain,
                       surrogate=settings.surrogate)
     inputs = torch.from_numpy(fit.inputs.astype(np.int64))
     labels = torch.from_numpy(fit.labels.copy())
-    rates = _rates(settings, math.ceil(len(fit) / settings.batch_size))
+    steps = math.ceil(len(fit) / settings.batch_size)
+    rates = _rates(settings, steps)
+    shares = schedule(settings.epochs * steps) if any(sparsities) else {}
     alive = list(range(len(graphs)))
     results: list[tuple | None] = [None] * len(graphs)
+    step = 0
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
         for index in order(len(fit), settings, epoch):
             loss, correct = program.loss(inputs[index], labels[index], settings.label_smoothing)
             loss.sum().backward()
             program.step(next(rates), settings.weight_decay)
+            step += 1
+            if step in shares:
+                program.prune([shares[step] * sparsities[i] for i in alive])
             losses = losses + loss.detach() * (len(index) / len(fit))
             right = right + correct
         if on_epoch:

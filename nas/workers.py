@@ -7,7 +7,7 @@ a worker imports no more than its work needs.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,10 +49,10 @@ def end_with(parent: int) -> None:
 
 
 def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, settings: TrainSettings,
-                seeds: list[int]) -> list[tuple[Trained, float]]:
+                seeds: list[int], sparsities: Sequence[float] = ()) -> list[tuple[Trained, float]]:
     """Train one batch in a worker process; each result with its share of the seconds."""
     began = time.perf_counter()
-    done = train(graphs, fit, check, settings, seeds)
+    done = train(graphs, fit, check, settings, seeds, sparsities=sparsities)
     seconds = (time.perf_counter() - began) / len(graphs)
     return [(item, seconds) for item in done]
 

@@ -295,6 +295,35 @@ delay_seeds = [0, 1]
     assert best["test_accuracy"] == (classes == test.labels).mean()
 
 
+def test_a_search_over_shares_of_zeros(world, capsys):
+    assert world.search("--set", "space.sparsities=[0.0, 0.9]", "--set", "space.min_width=12",
+                        "--set", "search.objectives=['accuracy', 'zeros']") == 0
+    table = capsys.readouterr().out
+    found = outcome(world.path / "run")
+    shares = {item["id"]: item["estimate"]["zeros"] for item in found["finalists"]}
+    for item in found["finalists"]:
+        weights = [d.weight for d, _ in ir.load_graph(
+            world.path / "run" / "candidates" / item["id"] / "graph.safetensors").layers]
+        share = sum((w == 0).sum() for w in weights) / sum(w.size for w in weights)
+        assert item["measured"]["zeros"] == shares[item["id"]] == share
+        assert (share >= 0.89) == ("zeros=0.9" in item["network"])
+        assert f"{share:.0%}" in table
+    assert max(shares.values()) >= 0.89, "zeros are an objective, so the sparsest is a finalist"
+    with Store(world.path / "run" / FILE) as store:
+        rows = [row for row in store.evaluations() if "sparsity" in row.genome]
+    assert len(rows) > 4 and all(row.estimate["zeros"] >= 0.89 for row in rows)
+
+
+def test_bounds_take_zeros_for_granted_before_training(world):
+    found = task(EXPERIMENT, "space.sparsities=[0.0, 0.9]", "space.weight_bits=[4]")
+    vector = dict.fromkeys((*found.space.bounds, *found.space.choices), 0)
+    vector |= {"layers": 1, "width0": 16}
+    dense, sparse = (evaluate.price(found.space.graph(genome), found.board,
+                                    found.sparsity(genome))
+                     for genome in (found.space.genome(vector | {"sparsity": n}) for n in (0, 1)))
+    assert sparse["lc"] < 0.8 * dense["lc"] and "zeros" not in sparse
+
+
 def test_nothing_fits(world, monkeypatch, capsys):
     def never(data, where, board, seed, out_dir):
         return {"status": "failed", "reason": "no route", "seconds": 1.0, "report": None}
@@ -357,12 +386,19 @@ def test_training_and_choosing_never_see_the_test_split(world, monkeypatch, tmp_
                                   "'few', not ['spikes']"),
     ("train.epoch=3", "train.epoch: unknown key 'epoch'; did you mean 'epochs'?"),
     ("train.epochs=0", "train.epochs must be in 1..100000, not 0"),
+    ("train.sparsity=0.99", "e.toml: train.sparsity must be in 0..0.95, not 0.99"),
     ("train.epochs='many'", "train.epochs must be an integer, not 'many'"),
 ])
 def test_what_only_the_search_knows_is_refused_by_name(world, change, words):
     with pytest.raises(ConfigError) as error:
         task(EXPERIMENT, change)
     assert words in str(error.value)
+
+
+def test_shares_of_zeros_are_the_trainings_or_the_spaces(world):
+    assert task(EXPERIMENT, "train.sparsity=0.5").sparsity("{}") == 0.5
+    with pytest.raises(ConfigError, match="sparsity must be 0 where"):
+        task(EXPERIMENT, "train.sparsity=0.5", "space.sparsities=[0.7]")
 
 
 def test_bounds_hold_for_everything_that_is_trained(world, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.flow import config
-from spikeloom.nas.space import Space, describe, identity, repair, spread
+from spikeloom.nas.space import Space, describe, identity, repair, sparsity, spread
 
 KINDS = ("lif", "fixed", "homeostatic", "izhikevich")
 
@@ -40,6 +40,7 @@ def everything(space: Space) -> set[str]:
     {"neurons": KINDS, "betas": (3, 7), "adaptations": ((4, 1, 8, 255), (1, 1, 1, 9)),
      "presets": ("chattering", "fast_spiking"), "weight_bits": (2,), "encoders": ("rate",)},
     {"neurons": ("fixed",), "refractory": (0, 2), "weight_bits": (2,)},
+    {"sparsities": (0.7, 0.0, 0.5), "leak_shifts": (2,), "weight_bits": (2,)},
     {"neurons": ("fixed", "izhikevich"), "weight_bits": (2,), "encoders": ("spikes",)},
 ])
 def test_the_size_is_the_number_of_different_genomes(changes):
@@ -176,6 +177,15 @@ def test_repair_gives_up_where_nothing_helps():
     space = small()
     rng = np.random.default_rng(0)
     assert repair(space, space.sample(rng), lambda genome: 1.0, rng) is None
+
+
+def test_a_share_of_zeros_is_of_the_genome_and_not_of_the_graph():
+    space = small(sparsities=(0.7, 0.0))
+    vector = space.sample(np.random.default_rng(0))
+    dense, sparse = (space.genome(vector | {"sparsity": n}) for n in (0, 1))
+    assert (sparsity(dense), sparsity(sparse)) == (0.0, 0.7)
+    assert describe(sparse) == describe(dense) + " zeros=0.7"
+    assert space.graph(dense).digest() == space.graph(sparse).digest()
 
 
 def test_names_of_a_genome():

@@ -47,24 +47,31 @@ class Estimate:
     assumed: bool
 
 
-def assume_weights(graph: ir.Graph) -> ir.Graph:
-    """A graph of shapes with seeded codes, biases of zero and the thresholds it has."""
+def assume_weights(graph: ir.Graph, sparsity: float = 0.0) -> ir.Graph:
+    """A graph of shapes with seeded codes, biases of zero and the thresholds it has.
+
+    sparsity: share of each layer's codes that is zero, at least.
+    """
     rng = np.random.default_rng(0)
     changes = {}
     for dense, _ in graph.layers:
         shape = (dense.out_features, dense.in_features)
         codes = rng.normal(0, ASSUMED_SPREAD * dense.max_code, shape)
+        codes[np.abs(codes) < np.quantile(np.abs(codes), sparsity)] = 0
         codes = np.clip(np.rint(codes), -dense.max_code, dense.max_code)
         changes[dense.name] = {"weight": codes.astype(np.int16),
                                "bias": np.zeros(dense.out_features, np.int32)}
     return graph.replace(**changes)
 
 
-def estimate(graph: ir.Graph) -> Estimate:
-    """Count the parts of a graph's design; for any stage from shapes to scheduled."""
+def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
+    """Count the parts of a graph's design; for any stage from shapes to scheduled.
+
+    sparsity: share of zero weights to assume where there are none yet.
+    """
     assumed = graph.stage == "shape"
     if assumed:
-        graph = assume_weights(graph)
+        graph = assume_weights(graph, sparsity)
     graph = schedule(graph)
     widths = membrane_ranges(graph)
     ebr = image_blocks(graph) + sum(dense.delay_blocks or 0 for dense, _ in graph.layers)

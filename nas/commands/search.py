@@ -186,9 +186,9 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
     table = Table(title=f"Measured on {task.board.title} ({task.device.name}, "
                         f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen, "
                         "~ an estimate", box=SIMPLE_HEAD, pad_edge=False)
-    others = [name for name in COLUMNS if name not in ("accuracy", "lc") and
+    others = [name for name in COLUMNS if name not in ("accuracy", "zeros", "lc") and
               (name in task.search.objectives or name in task.search.constraints)]
-    for title in ("", "id", "network", "valid.", "test", "LCs", "~LCs", "error", "MHz",
+    for title in ("", "id", "network", "valid.", "test", "zeros", "LCs", "~LCs", "error", "MHz",
                   *(("~" if name == "energy_nj" else "") + COLUMNS[name].title
                     for name in others)):
         text = title in ("", "id", "network")
@@ -200,16 +200,21 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
         mark = ("*" if item.id in best else "") + (">" if item.id == chosen.id else "")
         words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}"]
         if item.measured is None:
-            words += ["-", item.status, f"{item.estimate['lc']:,.0f}", "-", "-"]
+            words += ["-", _zeros(item), item.status, f"{item.estimate['lc']:,.0f}", "-", "-"]
             words += ["-" for _ in others]
         else:
             lc, about = item.measured["lc"], item.estimate["lc"]
             slow = "" if item.meets_clock else " slow"
-            words += [f"{item.test_accuracy:.2%}", f"{lc:,}", f"{about:,.0f}",
+            words += [f"{item.test_accuracy:.2%}", _zeros(item), f"{lc:,}", f"{about:,.0f}",
                       f"{(about - lc) / lc:+.1%}", f"{item.fmax_mhz:.1f}{slow}"]
             words += [COLUMNS[name].text(item.measured[name]) for name in others]
         table.add_row(*words)
     return table
+
+
+def _zeros(item: Finalist) -> str:
+    """The share of its weights that are zero."""
+    return f"{item.estimate['zeros']:.0%}"
 
 
 def _summary(task: Task, outcome: dict, chosen: Finalist, opened: Run) -> list[str]:

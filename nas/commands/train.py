@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...flow import ir
+from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
 from ...flow.passes.generators import advise
@@ -17,7 +18,7 @@ from ...hdl.neurons import KINDS
 from ...hdl.neurons.izhikevich import PRESETS
 from .. import datasets
 from ..space import spread
-from ..train import Trained, TrainSettings, accuracy, plan, train
+from ..train import Trained, TrainSettings, accuracy, plan, train, zeros
 
 #: What may be trained on, and what is then still unseen.
 FITS = ("final", "train")
@@ -81,6 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
              "(default: %(default)s)")
     add("--weight-decay", type=float, default=TrainSettings().weight_decay,
         help="more gives more weights of zero, which cost nothing (default: %(default)s)")
+    add("--sparsity", type=float, default=TrainSettings().sparsity, metavar="S",
+        help=f"share of the weights that pruning makes zero by the end of training, in "
+             f"0..{MOST_SPARSE} (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the first weights (default: 0)")
     add("--seeds", type=int, default=1, metavar="N",
         help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
@@ -175,7 +179,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if not 0 <= args.seed < 1 << 32:
         raise ConfigError(f"--seed must be in 0..2**32-1, not {args.seed}")
     settings = TrainSettings(epochs=args.epochs, learning_rate=args.learning_rate,
-                             weight_decay=args.weight_decay, gain=args.gain).check()
+                             weight_decay=args.weight_decay, gain=args.gain,
+                             sparsity=args.sparsity).check()
     data = datasets.load(args.data)
     graph = graph_from(args, data)
     plan([graph])  # refuses what cannot be trained before anything is written
@@ -205,7 +210,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         f"{name}_accuracy_mean": statistics.mean(found),
         f"{name}_accuracy_sd": statistics.stdev(found) if len(found) > 1 else None,
         "stopped": [item.stopped for item in done],
-        "zero_weights": _zeros(done[0].graph), "seconds": round(seconds, 3),
+        "sparsity": settings.sparsity, "zero_weights": zeros(done[0].graph),
+        "zero_weights_each": [zeros(item.graph) for item in done],
+        "seconds": round(seconds, 3),
     }
     out.result(result, _text(result, name, directory))
     return 1 if any((item.stopped or "").startswith("diverged") for item in done) else 0
@@ -220,12 +227,6 @@ def _train(graph: ir.Graph, fit: datasets.Split, settings: TrainSettings, seeds:
         bar = progress.add_task("epochs x networks", total=settings.epochs * len(seeds))
         return train([graph] * len(seeds), fit, None, settings, seeds,
                      on_epoch=lambda n, _: progress.update(bar, completed=n))
-
-
-def _zeros(graph: ir.Graph) -> float:
-    """Share of weights that are zero: synapses that need no gateware."""
-    weights = [dense.weight for dense, _ in graph.layers]
-    return sum(int((w == 0).sum()) for w in weights) / sum(w.size for w in weights)
 
 
 def _text(result: dict, name: str, directory: Run) -> str:
