@@ -29,7 +29,11 @@ MEANINGS = {
     "cls": "the class, while done is high: the largest score, ties to the lowest class",
     "select": "the class whose score is asked for",
     "score": "the score of class select, two's complement, from one clock after select was set",
+    "steps": "timesteps of an inference, from 1 to those of the network; hold it until done",
+    "shift": "run-time length: every bitstream stops after L >> shift clocks; hold it until done",
 }
+#: What only a board's link and proof builds use: inputs keep their initial values.
+LEFT_OUT = ("trace", "word", "failed")
 BYTES = {
     "rate": "one byte per pixel, 0..255, in index order",
     "stream": "one byte per pixel, 0..255, in index order",
@@ -40,12 +44,13 @@ BYTES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """A port of the exported module; width in bits."""
+    """A port of the exported module; width in bits, `rest` what its bench holds an input at."""
 
     name: str
     direction: str
     width: int
     signed: bool
+    rest: int
     meaning: str
 
 
@@ -95,15 +100,16 @@ def export(graph: ir.Graph, module: str, *, note=None) -> tuple[str, Description
     check_module(module)
     core = lower_core(graph)
     values = {"_".join(path): (member.flow, Value.cast(value))
-              for path, member, value in core.signature.flatten(core) if path != ("trace",)}
+              for path, member, value in core.signature.flatten(core) if path[0] not in LEFT_OUT}
     verilog = tools.amaranth_verilog(
         core, name=module, ports={name: (value, None) for name, (_, value) in values.items()},
         attributes=True, note=note)
     if f"\nmodule {module}(" not in verilog:
         raise ConfigError(f"--module must be no reserved word of Verilog, as {module!r} is; choose "
                           "another name")
-    ports = [_port(name, True, Shape(1)) for name in ("clk", "rst")]
-    ports += [_port(name, flow == In, value.shape()) for name, (flow, value) in values.items()]
+    ports = [_port(graph, name, True, Shape(1)) for name in ("clk", "rst")]
+    ports += [_port(graph, name, flow == In, value.shape())
+              for name, (flow, value) in values.items()]
     description = Description(
         module=module, design=design_hash(graph).hex(), encoder=graph.input.encoder,
         bytes_per_image=core.n_inputs, byte_format=BYTES[graph.input.encoder],
@@ -122,9 +128,11 @@ def latency(graph: ir.Graph) -> int:
     return inference_cycles(graph) + (graph.input.encoder == "stream")
 
 
-def _port(name: str, is_input: bool, shape: Shape) -> Port:
+def _port(graph: ir.Graph, name: str, is_input: bool, shape: Shape) -> Port:
+    assert name in MEANINGS, f"say in MEANINGS what the core's port {name} is for, or leave it out"
     return Port(name=name, direction="input" if is_input else "output", width=shape.width,
-                signed=shape.signed, meaning=MEANINGS[name])
+                signed=shape.signed, rest=graph.num_steps if name == "steps" else 0,
+                meaning=MEANINGS[name])
 
 
 def _header(description: Description) -> str:

@@ -123,7 +123,7 @@ module {module}_bench;
     $readmemh("scores.hex", scores);
     $readmemh("classes.hex", classes);
     $readmemh("clocks.hex", clocks);
-    {{{inputs}}} = 0;
+{rests}
     differences = 0;
     rst = 1;
     repeat (4) @(negedge clk);
@@ -148,11 +148,12 @@ def bench(graph: ir.Graph, images: np.ndarray, description: Description) -> dict
     """The bench and its vectors for images [batch, *input_shape], by name of file."""
     d = description
     wanted = reference.run(graph, images)
-    inputs = [port.name for port in d.ports if port.direction == "input"]
+    inputs = [port for port in d.ports if port.direction == "input"]
     text = _BENCH.format(
         module=d.module, images=len(images), bytes=d.bytes_per_image, classes=d.classes,
         load=d.load_clocks, patience=2 * (d.latency + d.load_clocks) + 1000,
-        score_top=SCORE_BITS - 1, inputs=", ".join(inputs),
+        score_top=SCORE_BITS - 1,
+        rests="\n".join(f"    {port.name} = {port.rest};" for port in inputs),
         declarations="\n".join(map(_declaration, d.ports)),
         connections=",\n".join(f"    .{port.name}({port.name})" for port in d.ports))
     mask = (1 << SCORE_BITS) - 1

@@ -44,8 +44,8 @@ def run(args, out) -> int:
                           f"not {count}")
     with out.progress.status("writing Verilog"):
         verilog, description = core_export.export(graph, module, note=out.note)
-    files = {
-        "core.v": verilog, "core.json": json.dumps(description.document(), indent=1) + "\n",
+    files = {  # in order: core.json marks the directory as an export
+        "core.json": json.dumps(description.document(), indent=1) + "\n", "core.v": verilog,
         "README.md": core_export.readme(description),
         **bench_export.bench(graph, images[:count], description),
     }
@@ -64,8 +64,20 @@ def run(args, out) -> int:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError unless the directory is there or can be made below one."""
+    """Raise ConfigError unless the directory can be made, is empty, or holds an export."""
     first = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not first.is_dir():
         raise ConfigError(f"--out must be a directory, not {str(folder)!r} ({first} is a file); "
                           "choose another --out")
+    if first == folder and any(folder.iterdir()) and not is_export(folder):
+        raise ConfigError(f"--out must be a new or empty directory, or an earlier export, not "
+                          f"{str(folder)!r}, which has other files; choose another --out")
+
+
+def is_export(folder: Path) -> bool:
+    """Whether this command made the directory."""
+    try:
+        found = json.loads((folder / "core.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "spikeloom" in found
