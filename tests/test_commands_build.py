@@ -1,16 +1,24 @@
 """The commands synth, flash, report and doctor, on a run directory with a tiny network."""
 
 import json
+import os
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pseudo_board import pseudo_board
 
-from spikeloom.flow import ir
+from spikeloom.flow import ir, ports, udev
 from spikeloom.flow.cli import main
+from spikeloom.flow.commands import doctor
+from spikeloom.flow.lower import design_hash, top
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons.lif import Lif
+from spikeloom.hdl.uart import MIN_DIVISOR
+from spikeloom.sim import readback
 
 
 def network(threshold=6):
@@ -134,6 +142,40 @@ def test_flash_reports_what_the_programmer_said(run, command, monkeypatch, tmp_p
     assert "failed: Can't find iCE FTDI USB device.; is the board connected" in err.splitlines()[-1]
 
 
+def test_flash_verify_reads_the_design_hash_back(run, command, monkeypatch, tmp_path):
+    monkeypatch.setenv("ICEPROG", programmer(tmp_path / "prog"))
+    graph = compile_graph(network())
+    with pseudo_board(top(graph, MIN_DIVISOR)) as port:
+        code, out, _ = command("flash", "--run", run, "--verify", "--port", port, "--json")
+    assert code == 0 and (tmp_path / "prog.args").exists()
+    assert json.loads(out)["verified"] == {"port": port, "design": design_hash(graph).hex()}
+
+
+def test_flash_verify_tells_a_board_that_runs_something_else(run, command, monkeypatch, tmp_path):
+    monkeypatch.setenv("ICEPROG", programmer(tmp_path / "prog"))
+    monkeypatch.setattr(readback, "PATIENCE", 0.0)
+    other = compile_graph(network(threshold=7))
+    with pseudo_board(top(other, MIN_DIVISOR)) as port:
+        code, out, err = command("flash", "--run", run, "--flash", "--verify", "--port", port)
+    assert (code, out) == (1, "") and "programmed, but not verified" in err
+    assert design_hash(other).hex() in err and design_hash(compile_graph(network())).hex() in err
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--port", "/dev/ttyUSB1"], "--port must be used with --verify"),
+    (["--verify", "--dry-run"], "--verify must not be used with --dry-run"),
+    (["--verify"], "--port must name the serial port of the board: no port of board icebreaker is"),
+    (["--board", "tinyfpga_bx", "--verify"], "the UART of TinyFPGA BX needs an adapter"),
+])
+def test_flash_refuses_options_before_it_programs(run, command, monkeypatch, tmp_path, arguments,
+                                                  message):
+    monkeypatch.setenv("ICEPROG", programmer(tmp_path / "prog"))
+    monkeypatch.setattr(ports.list_ports, "comports", list)
+    code, out, err = command("flash", "--run", run, *arguments)
+    assert (code, out) == (2, "") and message in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "prog.args").exists()
+
+
 def test_flash_sram_needs_a_board_that_can(run, command):
     code, _, err = command("flash", "--run", run, "--sram")
     assert code == 2 and "--sram must not be used with icebreaker" in err
@@ -201,7 +243,12 @@ def test_doctor_finds_what_is_required(command):
     data = json.loads(out)
     states = {tool["name"]: tool["state"] for tool in data["tools"]}
     assert code == 0 and data["ok"] and states["yosys"] == "ok"
-    assert {board["name"] for board in data["boards"]} >= {"icebreaker", "ice40_hx8k_b_evn"}
+    boards = {board["name"]: board for board in data["boards"]}
+    assert len(boards) >= 9 and boards["tinyfpga_bx"]["uart"] == "adapter"
+    assert boards["icebreaker"] | {"notes": ""} == {
+        "name": "icebreaker", "title": "iCEBreaker", "device": "UP5K", "package": "SG48",
+        "clock_mhz": 12.0, "leds": 7, "buttons": 1, "uart": "USB", "programmer": "iceprog",
+        "sram": False, "notes": ""}
 
 
 def test_doctor_names_what_is_missing(command, monkeypatch, tmp_path):
@@ -213,3 +260,33 @@ def test_doctor_names_what_is_missing(command, monkeypatch, tmp_path):
     assert "iverilog is missing, which co-simulation of the RTL needs" in out
     assert "compiles" in out
     assert "something required is missing" in out
+    assert "iceprog is missing, which programming a board needs" in out
+
+
+def test_doctor_shows_ports_and_how_to_get_them(command, monkeypatch, tmp_path):
+    device = tmp_path / "ttyUSB7"
+    device.touch(0o600)
+    found = SimpleNamespace(device=str(device), description="iCELink", vid=0x1D50, pid=0x602B)
+    monkeypatch.setattr(doctor.list_ports, "comports", lambda: [found])
+    allowed = os.access
+    monkeypatch.setattr(doctor.os, "access", lambda path, *mode, **how: (
+        path != str(device) and allowed(path, *mode, **how)))
+    monkeypatch.setattr(udev, "FOLDERS", (tmp_path,))
+    (tmp_path / "99-mine.rules").write_text(udev.rules().replace('"602b"', '"0000"'))
+    code, out, _ = command("doctor", "--json")
+    data = json.loads(out)
+    (port,) = data["ports"]
+    assert code == 0 and port["board"] == "icesugar or icesugar_nano" and not port["usable"]
+    assert port["usb"] == "1d50:602b" and port["access"].startswith("-rw------- ")
+    assert data["udev"]["uncovered"] == ["icesugar", "icesugar_nano"]
+    hints = "\n".join(data["hints"])
+    assert "no udev rule lets you program icesugar, icesugar_nano;" in hints
+    assert f"you may not use {device} (-rw-------" in hints and "usermod -aG" in hints
+
+
+def test_doctor_prints_udev_rules_for_every_board(command):
+    code, out, _ = command("doctor", "--udev")
+    assert code == 0
+    for ids in ("0403", "6010", "6014", "1d50", "602b", "6130", "6146"):
+        assert f'"{ids}"' in out
+    assert all(line.startswith(("#", "SUBSYSTEM==")) for line in out.splitlines())

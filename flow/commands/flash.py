@@ -1,15 +1,19 @@
-"""``spikeloom flash``: check a run's bitstream and program a board with it."""
+"""``spikeloom flash``: check a run's bitstream, program a board with it, and read its hash back."""
 
 import shlex
 import subprocess
+from importlib import import_module
 
 from ...boards.board import Board
-from .. import bitstream, targets, tools
+from .. import bitstream, ports, targets, tools
 from ..build import REPORT
 from ..errors import ConfigError, RunError, ToolError
 from ..passes.compile import compile_graph
 from ..report import read_report
 from ..run import Run
+
+#: What asks the board, by a module that this package must not import: named, as in `cli`.
+READBACK = "spikeloom.sim.readback"
 
 
 def configure(parser) -> None:
@@ -18,22 +22,41 @@ def configure(parser) -> None:
                         help="check the file and print the command, but do not program")
     parser.add_argument("--proof", action="store_true",
                         help="the proof build, which 'synth --proof' makes")
-    parser.add_argument("--sram", action="store_true",
-                        help="load the configuration memory, not the flash: lost without power")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--flash", action="store_true",
+                       help="write the flash, from which the board starts (the default)")
+    where.add_argument("--sram", action="store_true",
+                       help="load the configuration memory, not the flash: lost without power")
+    parser.add_argument("--verify", action="store_true",
+                        help="then ask the board for its design hash and compare it")
+    parser.add_argument("--port", metavar="DEV",
+                        help="serial port of the board for --verify (default: found by its USB id)")
 
 
 def run(args, out) -> None:
     board = targets.board(args.board)
+    if args.port and not args.verify:
+        raise ConfigError("--port must be used with --verify, which talks to the board; add it, "
+                          "or leave --port out")
+    if args.verify and args.dry_run:
+        raise ConfigError("--verify must not be used with --dry-run, which does not program; leave "
+                          "one of them out")
     if args.sram and board.sram_programmer is None:
         raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
                           "memory cannot be loaded directly; leave it out")
-    data = program(board, Run.open(args.run), out, sram=args.sram, dry_run=args.dry_run,
-                   proof=args.proof)
+    opened = Run.open(args.run)
+    port = (args.port or ports.uart(board)) if args.verify else None
+    data = program(board, opened, out, sram=args.sram, dry_run=args.dry_run, proof=args.proof)
+    if port:
+        data["verified"] = {"port": port, "design": import_module(READBACK).readback(
+            compile_graph(opened.graph()), board, port, note=out.note)}
     lines = [f"{what}: {value}" for what, value in data["checked"].items()]
     if board.notes:
         lines.append(f"note: {board.notes}")
     out.result(data, *lines, shlex.join(data["command"]),
-               *([f"{board.title} is programmed"] if data["programmed"] else []))
+               *([f"{board.title} is programmed"] if data["programmed"] else []),
+               *([f"verified: design {data['verified']['design']} answers on {port}"] if port
+                 else []))
 
 
 def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool = False,

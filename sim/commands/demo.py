@@ -9,9 +9,8 @@ from pathlib import Path
 
 from msgspec import to_builtins
 from rich.progress import track
-from serial.tools import list_ports
 
-from ...flow import build, lower, targets, tools
+from ...flow import build, lower, ports, targets, tools
 from ...flow.commands import flash
 from ...flow.cost.features import estimate
 from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
@@ -21,7 +20,8 @@ from ...flow.report import compare
 from ...flow.run import Run
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
-from ..host import Device, SimTransport
+from ..host import Device
+from ..simulated import SimTransport
 
 FILES = ("run.json", "graph.safetensors", "samples.safetensors")
 
@@ -100,13 +100,9 @@ def check(graph, p8, out) -> int:
 
 
 def _connected(board) -> list[str]:
-    """Serial ports that look like this board, if its programmer is here too."""
-    if board.usb is None:
+    """Ports of the UART of connected boards like this one, if its programmer is here too."""
+    try:
+        tools.find(board.programmer[0])
+    except ToolError:
         return []
-    ports = [port.device for port in list_ports.comports() if (port.vid, port.pid) == board.usb]
-    if ports:
-        try:
-            tools.find(board.programmer[0])
-        except ToolError:
-            return []
-    return sorted(ports)
+    return ports.uarts(board)
