@@ -19,20 +19,16 @@ step 1 to L.
 """
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .neurons import ENGINES, cell_of
+from .observe import OBSERVED, Drive, Shown
 from .packing import pack_neuron
 from .popcount import popcount
 
 PIPELINE = 3
-#: Of registers that are compared with the reference model: synthesis keeps their names, so that a
-#: netlist can be observed. It costs nothing (a trained 64-24-10 has as many LCs with as without).
-#: Only registers that start at 0 may have it: iCE40 flip-flops do, so synthesis inverts the others,
-#: and Yosys 0.70 then leaves a kept name, and whoever reads it, without a driver.
-OBSERVED = {"keep": 1}
 
 
 def spikes_layout(n: int) -> data.StructLayout:
@@ -65,10 +61,9 @@ class SpatialLayer(wiring.Component):
     last layer under `membrane` read-out; columns: fed by `columns_layout` instead of
     `spikes_layout`.
 
-    `committed` is high in the clock after a timestep's last phase, when the membranes
-    (`cells[j].v`) and `o.payload.spikes` are those of that timestep; they stay until the next
-    timestep begins, which `hold` puts off. `accumulating` is high in the clocks whose counts
-    (`cells[j].count`) they add, those in which `step` is in `counted`.
+    It is observed as `observe` says, all neurons at once: what `commit` shows stays until the next
+    timestep begins, which `hold` puts off. `accumulating` is high in the clocks whose counts the
+    membranes add.
     """
 
     def __init__(self, weights: np.ndarray, *, length: int, neuron, bias, v_bits, fires: bool,
@@ -92,11 +87,22 @@ class SpatialLayer(wiring.Component):
         begin = lead(cell)
         self.steps = begin + length + len(cell.after(fires))
         self.counted = range(begin, begin + length)
+        self.size = n_out
         super().__init__({
             "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),
             "o": Out(stream.Signature(spikes_layout(n_out))),
-            "committed": Out(1), "accumulating": Out(1), "hold": In(1),
+            "commit": Out(1), "accumulating": Out(1), "hold": In(1),
         })
+        self.members, self.group = [list(range(n_out))], None
+        self.shown = [Shown(Signal.like(cell.v, name=f"v{j}", attrs=OBSERVED),
+                            Signal(name=f"spike{j}", attrs=OBSERVED) if fires else Const(0))
+                      for j, cell in enumerate(self.cells)]
+        self.drive = Drive(self.accumulating, None, self.members,
+                           [Signal.like(cell.count, name=f"counted{j}", attrs=OBSERVED)
+                            for j, cell in enumerate(self.cells)],
+                           [cell.excess for cell in self.cells])
+        for signal in (self.commit, self.accumulating):
+            signal.attrs.update(OBSERVED)
 
     def _streams(self, m: Module, step) -> tuple[dict, dict]:
         """Shared streams of each count, registered: valid one clock after `step` = t."""
@@ -121,8 +127,7 @@ class SpatialLayer(wiring.Component):
         length, steps = self.length, self.steps
         x = self.i.payload.x if self.columns else self.i.payload.spikes
         y = self.i.payload.y if self.columns else self.i.payload.spikes
-        step = Signal(range(steps), attrs=OBSERVED)
-        Value.cast(self.o.payload).attrs.update(OBSERVED)
+        step = Signal(range(steps))
         first = Signal()
         last = Signal()
         running = Signal()
@@ -175,8 +180,9 @@ class SpatialLayer(wiring.Component):
         for j, ((pos, neg), neuron) in enumerate(zip(self.slots, self.cells)):
             m.submodules[f"neuron{j}"] = neuron
             assert neuron.v.init == 0, "see OBSERVED"
-            neuron.v.attrs.update(OBSERVED)
-            neuron.count.attrs.update(OBSERVED)
+            m.d.comb += [self.shown[j].v.eq(neuron.v), self.drive.values[j].eq(neuron.count)]
+            if self.fires:
+                m.d.comb += self.shown[j].spike.eq(self.o.payload.spikes[j])
             bits = []
             signed_slots = [(slot, False) for slot in pos] + [(slot, True) for slot in neg]
             for slot, negative in sorted(signed_slots, key=lambda item: item[0].down is not None):
@@ -191,7 +197,7 @@ class SpatialLayer(wiring.Component):
                 neuron.enable.eq(enable & ~stalled),
             ]
 
-        m.d.sync += self.committed.eq(final & ~stalled)
+        m.d.sync += self.commit.eq(final & ~stalled)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(final & ~stalled):

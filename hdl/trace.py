@@ -35,8 +35,8 @@ def crc32_step(crc, byte):
 class LayerTrace(wiring.Component):
     """Follows one layer: holds it between timesteps for four clocks a neuron while it reads.
 
-    layer: a component with the ports `committed` and `hold`, `cells` and the payload of
-    `SpatialLayer`. `crc` is complete when `busy` is low.
+    layer: shows its neurons in ascending order (`observe`), group by group. `crc` is complete when
+    `busy` is low.
     """
 
     busy: Out(1)
@@ -50,24 +50,30 @@ class LayerTrace(wiring.Component):
         m = Module()
         layer = self.layer
         register = Signal(32, init=(1 << 32) - 1)
-        neuron, part = Signal(range(len(layer.cells))), Signal(2)
+        lane, part = Signal(range(len(layer.shown))), Signal(2)
+        last = Signal.like(lane)
+        full, rest = len(layer.shown) - 1, sum(j >= 0 for j in layer.members[-1]) - 1
+        m.d.comb += last.eq(full)
+        if rest != full:
+            with m.If(layer.group == len(layer.members) - 1):
+                m.d.comb += last.eq(rest)
         reading = Signal()
         v, spike = Signal(V_BITS), Signal()
         byte = Signal(8)
         m.d.comb += [
-            v.eq(Array(cell.v for cell in layer.cells)[neuron]),
-            spike.eq(layer.o.payload.spikes.bit_select(neuron, 1) if layer.fires else 0),
+            v.eq(Array(shown.v for shown in layer.shown)[lane]),
+            spike.eq(Array(shown.spike for shown in layer.shown)[lane]),
             byte.eq(Mux(part == 3, spike, v.word_select(part, 8))),
-            self.busy.eq(layer.committed | reading), layer.hold.eq(self.busy),
+            self.busy.eq(layer.commit | reading), layer.hold.eq(self.busy),
             self.crc.eq(~register),
         ]
-        with m.If(layer.committed):
-            m.d.sync += [reading.eq(1), neuron.eq(0), part.eq(0)]
+        with m.If(layer.commit):
+            m.d.sync += [reading.eq(1), lane.eq(0), part.eq(0)]
         with m.If(reading):
             m.d.sync += [register.eq(crc32_step(register, byte)), part.eq(part + 1)]
             with m.If(part == 3):
-                m.d.sync += neuron.eq(neuron + 1)
-                with m.If(neuron == len(layer.cells) - 1):
+                m.d.sync += lane.eq(lane + 1)
+                with m.If(lane == last):
                     m.d.sync += reading.eq(0)
         return m
 

@@ -15,34 +15,45 @@ CLOCK_LIMIT = 1_000_000
 
 
 class Recorder:
-    """Collects v and spikes of each layer at its commits, as int64 [T, batch, size].
+    """Collects v and spikes of each layer as it shows them (`hdl.observe`): int64 [T, batch, size].
 
-    With `currents`, also what each neuron counted in a timestep, less its complemented slots.
+    With `currents`, also what drives each neuron.
     """
 
     def __init__(self, core, steps: int, batch: int, currents: bool) -> None:
         self.layers, self.currents = core.layers, currents
-        shapes = [(steps, batch, len(layer.cells)) for layer in core.layers]
+        shapes = [(steps, batch, layer.size) for layer in core.layers]
         self.v = [np.zeros(shape, np.int64) for shape in shapes]
         self.spikes = [np.zeros(shape, np.int64) for shape in shapes]
         self.current = [np.zeros(shape, np.int64) for shape in shapes] if currents else []
-        self.t = [0] * len(shapes)
+        self.start()
+
+    def start(self) -> None:
+        """An image begins."""
+        #: How often each neuron of a layer has been shown.
+        self.t = [np.zeros(layer.size, np.int64) for layer in self.layers]
 
     def sample(self, ctx, image: int) -> None:
         """Record what was committed in this clock."""
         for index, layer in enumerate(self.layers):
-            t = self.t[index]
-            if self.currents and ctx.get(layer.accumulating):
-                self.current[index][t, image] += [ctx.get(cell.count) for cell in layer.cells]
-            if not ctx.get(layer.committed):
+            t, drive = self.t[index], layer.drive
+            if self.currents and ctx.get(drive.strobe):
+                for j, value in _shown(ctx, drive, drive.values):
+                    self.current[index][t[j], image, j] += ctx.get(value)
+            if not ctx.get(layer.commit):
                 continue
-            if self.currents:
-                self.current[index][t, image] -= [cell.excess for cell in layer.cells]
-            self.v[index][t, image] = [ctx.get(cell.v) for cell in layer.cells]
-            if layer.fires:
-                word = ctx.get(layer.o.payload.spikes)
-                self.spikes[index][t, image] = [word >> j & 1 for j in range(len(layer.cells))]
-            self.t[index] += 1
+            for j, shown in _shown(ctx, layer, layer.shown):
+                if self.currents:
+                    self.current[index][t[j], image, j] -= drive.less[j]
+                self.v[index][t[j], image, j] = ctx.get(shown.v)
+                self.spikes[index][t[j], image, j] = ctx.get(shown.spike)
+                t[j] += 1
+
+
+def _shown(ctx, view, values: list):
+    """The neurons that are shown in this clock, each with its lane's value."""
+    group = 0 if view.group is None else ctx.get(view.group)
+    return ((j, value) for j, value in zip(view.members[group], values, strict=True) if j >= 0)
 
 
 async def send(ctx, core, data: bytes) -> None:
@@ -77,7 +88,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
 
     async def drive(ctx):
         for image, pixels in enumerate(images):
-            recorder.t = [0] * len(core.layers)
+            recorder.start()
             await send(ctx, core, payload(graph, pixels))
             began = None
             for clock in range(CLOCK_LIMIT):

@@ -48,7 +48,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
     np.savez(folder / "images.npz", images=np.stack(frames))
     results = folder / "results.npz"
     results.unlink(missing_ok=True)
-    tracing = sum(4 * len(layer.cells) + 8 for layer in layers) * graph.num_steps
+    tracing = sum(9 * layer.size + 8 for layer in layers) * graph.num_steps
     clocks = inference_cycles(graph) + load_cycles(graph) + tracing
     job = {"divisor": divisor, "fast_divisor": fast_divisor, "clock_ns": CLOCK_NS,
            "settle": settle, "design": design_hash(graph).hex(),

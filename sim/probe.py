@@ -1,7 +1,7 @@
 """The Verilog around a design under test: its pins, and a log of each layer at its commits.
 
-Layer k writes one line per timestep into ``layerK.log``: every membrane, the word of spikes, and
-every neuron's count of the bitstream, in decimal. Where names live in one flat netlist they are
+Layer k writes one line per neuron and timestep into ``layerK.log``: the neuron, its membrane, its
+spike, and the sum of what drove it, in decimal. Where names live in one flat netlist they are
 escaped; `path` says how a signal is found.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from amaranth.hdl import Const
 
 from ..flow import ir
 from ..flow.errors import ToolError
@@ -40,7 +41,7 @@ def flat(name: str) -> str:
 
 def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
             module: str = "top") -> str:
-    """The wrapper's Verilog; layers: the design's `SpatialLayer`s; path None: no names, no logs."""
+    """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs."""
     connected = [f".{ports.clk}(clk)", f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
     if ports.rst:
         connected.append(f".{ports.rst}(rst)")
@@ -53,28 +54,35 @@ def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
 
 
 def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:
-    """The log of one layer: it commits in the clock in which `step` returns to 0."""
-    scope, n = f"core.layer{index}", len(layer.cells)
-    step, before, file = f"step{index}", f"before{index}", f"file{index}"
-    bits = (layer.steps - 1).bit_length()
-    out = [f"  integer {file};", f'  initial {file} = $fopen("layer{index}.log", "w");',
-           f"  wire [{bits - 1}:0] {step} = {path(f'{scope}.step')};",
-           f"  reg [{bits - 1}:0] {before} = 0;",
-           f"  always @(posedge clk) {before} <= {step};"]
-    out += [f"  integer sum{index}_{j} = 0;" for j in range(n)]
-    out += ["  always @(negedge clk) begin",
-            f"    if ({step} >= {layer.counted.start} && {step} < {layer.counted.stop}) begin"]
-    for j in range(n):
-        name = f"sum{index}_{j}"
-        out.append(f"      {name} = {name} + {path(f'{scope}.neuron{j}.count')};")
-    out += ["    end", f"    if ({before} == {layer.steps - 1} && {step} == 0) begin",
-            f'      $fdisplay({file}, "{" ".join(["%0d"] * (2 * n))} %b",']
-    values = [f"$signed({path(f'{scope}.neuron{j}.v')})" for j in range(n)]
-    values += [f"sum{index}_{j}" for j in range(n)]
-    values.append(path(f"{scope}.o__payload") if layer.fires else f"{{{n}{{1'b0}}}}")
-    out += [f"        {value}," for value in values[:-1]] + [f"        {values[-1]});"]
-    out += [f"      sum{index}_{j} = 0;" for j in range(n)]
-    return [*out, "    end", "  end"]
+    """The log of one layer: a line for each group of neurons that it shows (`hdl.observe`)."""
+    scope, drive = f"core.layer{index}", layer.drive
+
+    def at(value) -> str:
+        return f"1'b{value.value}" if isinstance(value, Const) else path(f"{scope}.{value.name}")
+
+    def when(strobe, group, number: int) -> str:
+        return at(strobe) + (f" && {at(group)} == {number}" if group is not None else "")
+
+    out = [f"  integer file{index};",
+           f'  initial file{index} = $fopen("layer{index}.log", "w");']
+    out += [f"  integer sum{index}_{j} = 0;" for j in range(layer.size)]
+    out.append("  always @(negedge clk) begin")
+    for number, members in enumerate(drive.members):
+        out.append(f"    if ({when(drive.strobe, drive.group, number)}) begin")
+        for j, value in zip(members, drive.values, strict=True):
+            if j >= 0:
+                sign = "$signed" if value.shape().signed else ""
+                out.append(f"      sum{index}_{j} = sum{index}_{j} + {sign}({at(value)});")
+        out.append("    end")
+    for number, members in enumerate(layer.members):
+        out.append(f"    if ({when(layer.commit, layer.group, number)}) begin")
+        for j, shown in zip(members, layer.shown, strict=True):
+            if j >= 0:
+                out += [f'      $fwrite(file{index}, "{j} %0d %0d %0d\\n", $signed({at(shown.v)}), '
+                        f"{at(shown.spike)}, sum{index}_{j});",
+                        f"      sum{index}_{j} = 0;"]
+        out.append("    end")
+    return [*out, "  end"]
 
 
 def read_log(folder: Path, index: int, layer, graph: ir.Graph, batch: int) -> tuple:
@@ -84,16 +92,17 @@ def read_log(folder: Path, index: int, layer, graph: ir.Graph, batch: int) -> tu
         rows = [line.split() for line in file.read_text().splitlines()]
     except OSError as error:
         raise ToolError(f"{file}: was not written by the simulation ({error.strerror})") from error
-    n, steps = len(layer.cells), graph.num_steps
-    if len(rows) != steps * batch:
-        raise ToolError(f"{file}: layer {index} took {len(rows)} timesteps, not the "
-                        f"{steps * batch} of {batch} images")
+    n, steps = layer.size, graph.num_steps
     try:
-        numbers = np.array([[int(word) for word in row[:-1]] for row in rows], np.int64)
-        words = [int(row[-1], 2) for row in rows]
+        numbers = np.array([[int(word) for word in row] for row in rows], np.int64).reshape(-1, 4)
     except ValueError as error:
         raise ToolError(f"{file}: layer {index} has unknown values ({error})") from error
-    spikes = np.array([[word >> j & 1 for j in range(n)] for word in words], np.int64)
-    excess = np.array([cell.excess for cell in layer.cells])
-    found = (numbers[:, :n], spikes, numbers[:, n:] - excess)
-    return tuple(a.reshape(batch, steps, n).transpose(1, 0, 2) for a in found)
+    seen = np.bincount(numbers[:, 0], minlength=n)
+    if (seen != steps * batch).any():
+        j = int(np.flatnonzero(seen != steps * batch)[0])
+        raise ToolError(f"{file}: neuron {j} of layer {index} took {seen[j]} timesteps, not the "
+                        f"{steps * batch} of {batch} images")
+    # Neuron by neuron, each in the order of time.
+    numbers = numbers[np.argsort(numbers[:, 0], kind="stable"), 1:].reshape(n, batch, steps, 3)
+    v, spikes, sums = numbers.transpose(3, 2, 1, 0)
+    return v, spikes, sums - np.asarray(layer.drive.less)
