@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
-from networks import random_graph
+from hypothesis import given, settings
+from networks import maps, random_graph, random_images, residual_graph
 
 from spikeloom.flow import ir
+from spikeloom.flow.builder import Builder
 from spikeloom.flow.errors import GraphError
 from spikeloom.flow.passes import legalize, schedule
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.quantize import quantize
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import reference
+from spikeloom.sim.random_maps import random_weights
 
 
 def test_quantize_rounds_and_clips():
@@ -54,6 +57,74 @@ def test_every_membrane_stays_within_its_proven_width(seed, kind):
         bits = population.v_bits.astype(int)
         assert (v.min((0, 1)) >= -(1 << bits - 1)).all()
         assert (v.max((0, 1)) < 1 << bits - 1).all()
+
+
+def test_quantize_rounds_kernels_and_skips():
+    graph = residual_graph(np.random.default_rng(0))
+    kernel = np.full(graph.node("conv2").weight_shape, -7.6, "f4")
+    done = quantize(graph.replace(conv2={"weight": kernel}, sum3={"c_skip": 4.6}))
+    assert (done.node("conv2").weight == -7).all() and done.node("sum3").c_skip == 5
+    assert done.stage == "integer" and isinstance(done.node("sum3").c_skip, int)
+
+
+@settings(max_examples=40, deadline=None)
+@given(maps())
+def test_maps_stay_within_their_proven_ranges(graph):
+    """The widths, and the range of I + bias of every single neuron."""
+    done = legalize.legalize(graph)
+    images = random_images(np.random.default_rng(4), graph, 40)
+    trace = reference.run(done, images, trace=True)
+    for index, (synapses, population) in enumerate(done.layers):
+        bias = np.repeat(synapses.bias, synapses.size // len(synapses.bias))
+        lows, highs = legalize.drive_ranges(done, index)
+        drive = trace.current[index] + bias
+        assert (lows <= drive.min((0, 1))).all() and (drive.max((0, 1)) <= highs).all()
+        bits = population.v_bits.astype(int)
+        assert (trace.v[index].min((0, 1)) >= -(1 << bits - 1)).all()
+        assert (trace.v[index].max((0, 1)) < 1 << bits - 1).all()
+
+
+@pytest.mark.parametrize("stride,padding", [(1, 0), (1, 2), (2, 1)])
+def test_every_bound_of_a_map_is_reached(stride, padding):
+    """By the input that drives just that neuron to its extreme."""
+    rng = np.random.default_rng(8)
+    builder = Builder(shape=(2, 5, 4), encoder="spikes")
+    builder.conv(3, kernel_size=3, stride=stride, padding=padding, weight_bits=4,
+                 bitstream_length=8, sng="sobol1", neuron=Lif(v_threshold=9))
+    graph = random_weights(rng, builder.graph(num_steps=1, readout="membrane"))
+    lows, highs = legalize.drive_ranges(graph, 0)
+    single = np.eye(40, dtype=np.int64)[:, None]
+    bias = np.repeat(graph.layers[0][0].bias, graph.layers[0][0].size // 3)
+    each = reference.run(graph, single, trace=True).current[0][0]
+    assert (each.clip(max=0).sum(0) + bias == lows).all()
+    assert (each.clip(min=0).sum(0) + bias == highs).all()
+
+
+NOT_SPATIAL = {"conv2": "conv2 is a conv2d", "fc4": "pool3 is an avg_pool2d"}
+
+
+@pytest.mark.parametrize("name", NOT_SPATIAL)
+def test_spatial_refuses_maps_by_name(name):
+    graph = residual_graph(np.random.default_rng(1))
+    with pytest.raises(GraphError) as caught:
+        legalize.legalize(graph.replace(**{name: {"lowering": "spatial"}}))
+    assert str(caught.value) == (
+        f"{name}: lowering must be 'folded', not 'spatial', which takes dense layers in a chain; "
+        f"{NOT_SPATIAL[name]}")
+    done = compile_graph(graph)
+    assert [synapses.lowering for synapses, _ in done.layers] == ["folded"] * 4
+
+
+def test_spatial_refuses_a_skip_of_dense_layers():
+    builder = Builder(shape=(4,), encoder="rate")
+    common = {"neuron": Lif(v_threshold=9), "weight_bits": 4, "bitstream_length": 8, "sng": "ramp"}
+    first = builder.dense(4, **common)
+    builder.dense(4, skip=first, **common)
+    builder.dense(2, **common)
+    graph = random_weights(np.random.default_rng(0), builder.graph(num_steps=2, readout="membrane"))
+    assert [legalize.not_spatial(graph, k) for k in range(3)] == [None, "sum2 is a sum", None]
+    past = graph.replace(fc3={"src": "pop1"})
+    assert legalize.not_spatial(past, 2) == "fc3 reads pop1 and not pop2, the layer before it"
 
 
 @pytest.mark.parametrize("kind", ["lif", "fixed", "homeostatic"])

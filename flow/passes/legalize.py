@@ -12,8 +12,8 @@ MAX_V_BITS = 24
 MAX_IMAGE_BYTES = 65535
 
 
-def effective_weights(dense: ir.Dense) -> np.ndarray:
-    """Signed counts sign * w_eff[code] that a spike adds: int64 [out, in].
+def effective_weights(dense: ir.Dense | ir.Conv2d) -> np.ndarray:
+    """Signed counts sign * w_eff[code] that a spike adds: int64 in the shape of the weights.
 
     The reference model has its own, from the contract, so that the two can disagree.
     """
@@ -27,10 +27,35 @@ def signed_bits(lo: int, hi: int) -> int:
     return max(int(x if x >= 0 else ~x).bit_length() for x in (lo, hi)) + 1
 
 
-def drive_ranges(dense: ir.Dense) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest I + bias of each neuron, int64 [out]: what some input reaches."""
-    weights, bias = effective_weights(dense), dense.bias.astype(np.int64)
-    return np.minimum(weights, 0).sum(1) + bias, np.maximum(weights, 0).sum(1) + bias
+def drive_ranges(graph: ir.Graph, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest I + bias of each neuron of layer `index`, int64 [out].
+
+    Each is what some input of the layer reaches; with a skip, some input and some skipped spikes.
+    """
+    node, skip = graph.layers[index][0], graph.skip(index)
+    weights, source = effective_weights(node), graph.source(node)
+    # a `stream` pixel of full scale counts as much as a spike
+    highest = source.highest if not isinstance(source, ir.Input) else 1
+    sums = _sums_of_kernels if isinstance(node, ir.Conv2d) else _sums_of_rows
+    bias = np.repeat(node.bias.astype(np.int64), node.size // len(node.bias))
+    more = int(skip.c_skip) if skip else 0
+    return (highest * sums(np.minimum(weights, 0), node) + bias + min(more, 0),
+            highest * sums(np.maximum(weights, 0), node) + bias + max(more, 0))
+
+
+def _sums_of_rows(weights: np.ndarray, _node: ir.Dense) -> np.ndarray:
+    """Sum of each neuron's weights: int64 [out]."""
+    return weights.sum(1)
+
+
+def _sums_of_kernels(weights: np.ndarray, node: ir.Conv2d) -> np.ndarray:
+    """Sum of each neuron's weights that lie on the map and not on its border: int64 [out]."""
+    inside = np.pad(np.ones(node.in_shape[1:], np.int64), node.padding)
+    window = (node.kernel_size, node.kernel_size)
+    seen = np.lib.stride_tricks.sliding_window_view(inside, window)
+    seen = seen[::node.stride, ::node.stride].reshape(-1, node.kernel_size ** 2)
+    maps = weights.sum(1).reshape(node.out_channels, -1)
+    return (maps @ seen.T).reshape(-1)
 
 
 def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
@@ -41,28 +66,31 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
     of the layer, so no width is wasted on the first step, and none can overflow on a later one.
     """
     out = {}
-    for index, (dense, population) in enumerate(graph.layers):
-        fires = graph.fires(index)
+    for index, (_, population) in enumerate(graph.layers):
         neuron = population.neuron
         if neuron.v_width is not None:
             out[population.name] = np.full(population.size, neuron.v_width)
             continue
-        lows, highs = drive_ranges(dense)
-        widths = np.empty(population.size, np.int64)
-        for j in range(population.size):
-            lo = hi = 0
-            low_seen, high_seen = 0, neuron.thresholds[1] if fires else 0
-            for _ in range(graph.num_steps):
-                before = (lo, hi)
-                lo, hi, wide_lo, wide_hi = neuron.after_step(
-                    lo, hi, int(lows[j]), int(highs[j]), fires)
-                lo, hi = min(lo, before[0]), max(hi, before[1])
-                low_seen, high_seen = min(low_seen, wide_lo, lo), max(high_seen, wide_hi, hi)
-                if (lo, hi) == before:
-                    break
-            widths[j] = signed_bits(low_seen, high_seen)
-        out[population.name] = widths
+        # the neurons of a map differ at its border only
+        drives, which = np.unique(drive_ranges(graph, index), axis=1, return_inverse=True)
+        widths = [_width(neuron, int(lo), int(hi), graph.num_steps, graph.fires(index))
+                  for lo, hi in drives.T]
+        out[population.name] = np.array(widths, np.int64)[which.reshape(-1)]
     return out
+
+
+def _width(neuron, low: int, high: int, num_steps: int, fires: bool) -> int:
+    """Width of a membrane whose I + bias lies in low..high."""
+    lo = hi = 0
+    low_seen, high_seen = 0, neuron.thresholds[1] if fires else 0
+    for _ in range(num_steps):
+        before = (lo, hi)
+        lo, hi, wide_lo, wide_hi = neuron.after_step(lo, hi, low, high, fires)
+        lo, hi = min(lo, before[0]), max(hi, before[1])
+        low_seen, high_seen = min(low_seen, wide_lo, lo), max(high_seen, wide_hi, hi)
+        if (lo, hi) == before:
+            break
+    return signed_bits(low_seen, high_seen)
 
 
 def check_readout(graph: ir.Graph) -> None:
@@ -77,15 +105,37 @@ def check_readout(graph: ir.Graph) -> None:
 
 def check_drive(graph: ir.Graph) -> None:
     """Refuse I + bias that does not fit the width that the contract gives v, where it gives one."""
-    for dense, population in graph.layers:
+    for index, (_, population) in enumerate(graph.layers):
         width = population.neuron.v_width
         if width is None:
             continue
-        lows, highs = drive_ranges(dense)
+        lows, highs = drive_ranges(graph, index)
         lo, hi = int(lows.min()), int(highs.max())
         if max(-lo, hi).bit_length() >= width:
             raise GraphError(f"{population.name}: I + bias must fit {width} bits, not {lo}..{hi}; "
                              "use a shorter bitstream_length, fewer inputs or a smaller bias")
+
+
+def not_spatial(graph: ir.Graph, index: int) -> str | None:
+    """Why the `spatial` lowering cannot take layer `index`, or None: it knows chains alone."""
+    synapses, _ = graph.layers[index]
+    source, skip = graph.source(synapses), graph.skip(index)
+    before = graph.layers[index - 1][1] if index else graph.input
+    for node in (synapses, source, skip):
+        if isinstance(node, ir.Conv2d | ir.MaxPool2d | ir.AvgPool2d | ir.Sum):
+            return f"{node.name} is {'an' if node.op[0] == 'a' else 'a'} {node.op}"
+    if source is not before:
+        return f"{synapses.name} reads {source.name} and not {before.name}, the layer before it"
+    return None
+
+
+def check_lowerings(graph: ir.Graph) -> None:
+    """Refuse a layer whose lowering cannot take it."""
+    for index, (synapses, _) in enumerate(graph.layers):
+        why = not_spatial(graph, index) if synapses.lowering == "spatial" else None
+        if why:
+            raise GraphError(f"{synapses.name}: lowering must be 'folded', not 'spatial', which "
+                             f"takes dense layers in a chain; {why}")
 
 
 def legalize(graph: ir.Graph) -> ir.Graph:
@@ -102,6 +152,7 @@ def legalize(graph: ir.Graph) -> ir.Graph:
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    check_lowerings(graph)
     check_readout(graph)
     check_drive(graph)
     ranges = membrane_ranges(graph)

@@ -11,8 +11,8 @@ from ..errors import GraphError
 def quantize(graph: ir.Graph) -> ir.Graph:
     """Round a `float` graph to the `integer` stage; integer graphs pass unchanged.
 
-    Training keeps weights in units of the integer code, bias and threshold (or whatever a neuron
-    kind has `learned`) in those of the hardware, and rounds to nearest (ties to even) in its
+    Training keeps weights in units of the integer code, bias, skips and threshold (or whatever a
+    neuron kind has `learned`) in those of the hardware, and rounds to nearest (ties to even) in its
     forward pass, so this is the same rounding once more and nothing is lost. Codes are clipped to
     what weight_bits holds.
     """
@@ -28,4 +28,7 @@ def quantize(graph: ir.Graph) -> ir.Graph:
         value = max(1, int(np.rint(getattr(population.neuron, learned))))
         neuron = dataclasses.replace(population.neuron, **{learned: value})
         changes[population.name] = {"neuron": neuron}
+    for node in graph.nodes:
+        if isinstance(node, ir.Sum):
+            changes[node.name] = {"c_skip": int(np.rint(node.c_skip))}
     return graph.replace(**changes).verify()

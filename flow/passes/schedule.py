@@ -6,14 +6,20 @@ from ...hdl.neurons import cell_of
 from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..memories import place_delays
+from .legalize import not_spatial
 
 
 def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
     """Set `lowering` on every layer that has none, and `delay_blocks` on those with delays.
 
+    A layer that `spatial` cannot take becomes `folded` instead.
+
     GraphError for an unknown lowering.
     """
-    changes = {d.name: {"lowering": d.lowering or lowering} for d, _ in graph.layers}
+    changes = {}
+    for index, (d, _) in enumerate(graph.layers):
+        refused = lowering == "spatial" and not_spatial(graph, index)
+        changes[d.name] = {"lowering": d.lowering or ("folded" if refused else lowering)}
     for name, count in place_delays(graph).items():
         changes[name]["delay_blocks"] = count
     for dense, _ in graph.layers:
