@@ -80,6 +80,9 @@ TOOLS: dict[str, Tool] = {tool.name: tool for tool in (
          install="the Debian package iverilog"),
 )}
 
+#: Tools to which the path of a bitstream is given.
+PROGRAMMERS = ("iceprog", "icesprog", "tinyprog", "dfu-util")
+
 
 @dataclass(frozen=True)
 class Found:

@@ -133,9 +133,12 @@ def test_show_boards_names_every_board_whole_and_its_device(capsys):
     devices = {device["name"]: device for device in data["devices"]}
     for board in data["boards"]:
         assert devices[board["device"]]["lc"] >= 1280
-    assert {board["name"] for board in data["boards"]} == {"icebreaker", "ice40_hx8k_b_evn",
-                                                           "icestick"}
-    assert "icebreaker" in shown(capsys, "show", "boards")
+    assert {board["name"] for board in data["boards"]} == {
+        "icebreaker", "icebreaker_bitsy", "ice40_hx8k_b_evn", "ice40_up5k_b_evn", "icestick",
+        "icesugar", "icesugar_nano", "tinyfpga_bx", "upduino_v3"}
+    text = shown(capsys, "show", "boards")
+    assert all(f" {board['name']} " in text for board in data["boards"])
+    assert "upduino_v3: solder its OSC jumper" in text
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -10,7 +10,7 @@ from itertools import pairwise
 from rich.table import Table
 
 from ...hdl.neurons import Lif
-from .. import ir, targets
+from .. import bare, ir, targets
 from ..cost.energy import energy_nj
 from ..cost.features import ASSUMED_SPREAD, Estimate, estimate
 from ..errors import ConfigError, FitError, unknown
@@ -41,11 +41,11 @@ def configure(parser) -> None:
     add("--encoder", default="stream", help="of --layers: stream or rate (default: stream)")
     add("--readout", default="membrane",
         help="of --layers: membrane or spike_count (default: membrane)")
-    add("--board", default="icebreaker", help="board (default: icebreaker)")
+    bare.add_arguments(parser)
 
 
 def run(args, out) -> int:
-    board = targets.board(args.board)
+    board = bare.chosen(args)
     if args.layers is None:
         opened = Run.open(args.run)
         graph, source = compile_graph(opened.graph()), str(opened.graph_file)

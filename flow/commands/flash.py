@@ -5,7 +5,7 @@ import subprocess
 from importlib import import_module
 
 from ...boards.board import Board
-from .. import bitstream, ports, targets, tools
+from .. import bare, bitstream, ports, tools
 from ..build import REPORT
 from ..errors import ConfigError, RunError, ToolError
 from ..passes.compile import compile_graph
@@ -17,7 +17,7 @@ READBACK = "spikeloom.sim.readback"
 
 
 def configure(parser) -> None:
-    parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
+    bare.add_arguments(parser)
     parser.add_argument("--dry-run", action="store_true",
                         help="check the file and print the command, but do not program")
     parser.add_argument("--proof", action="store_true",
@@ -34,7 +34,7 @@ def configure(parser) -> None:
 
 
 def run(args, out) -> None:
-    board = targets.board(args.board)
+    board = bare.chosen(args)
     if args.port and not args.verify:
         raise ConfigError("--port must be used with --verify, which talks to the board; add it, "
                           "or leave --port out")

@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from msgspec import to_builtins
 
-from ...boards import BOARDS
 from ..build import REPORT
 from ..cost.energy import energy_nj
 from ..cost.features import estimate
@@ -30,9 +29,9 @@ def run(args, out) -> int:
     shown = [f"run {opened.path}", graph.text().rstrip(),
              f"{synapses:,} synapses, {cycles:,} clocks an inference"]
     builds = []
-    for name in sorted(BOARDS):
-        path = opened.build_dir(name) / REPORT
-        if not path.exists():
+    for path in sorted(opened.path.glob(f"build/*/{REPORT}")):
+        name = path.parent.name
+        if opened.build_dir(name.removesuffix("-proof"), proof=True) == path.parent:
             continue
         try:
             report = read_report(path)
@@ -41,7 +40,7 @@ def run(args, out) -> int:
             shown.append(str(error))
             continue
         current = report.design == graph.digest()
-        clock_hz = BOARDS[name].clock_hz
+        clock_hz = report.clock_mhz * 1e6
         microseconds = 1e6 * cycles / clock_hz
         energy = energy_nj(report.device, report.lc, cycles, clock_hz)
         builds.append({"board": name, "current": current,

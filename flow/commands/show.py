@@ -103,14 +103,18 @@ def _widths(args) -> list[int]:
 
 
 def show_boards(args, out) -> None:
-    """The boards that can be built for, and the devices that are known."""
+    """The boards that can be built for, what to know of each, and the devices that are known."""
     del args
     boards = [{"name": board.name, "title": board.title, "device": board.device,
                "package": board.package, "clock_mhz": board.clock_hz / 1e6,
-               "programmer": " ".join(board.programmer)} for board in BOARDS.values()]
+               "programmer": " ".join(board.programmer), "notes": board.notes}
+              for board in BOARDS.values()]
+    rows = [{"name": board["name"], "title": board["title"], "device": board["device"],
+             "package": board["package"], "MHz": f"{board['clock_mhz']:g}"} for board in boards]
     devices = [{"name": device.name, **device.capacity, "source": device.source}
                for device in DEVICES.values()]
-    out.result({"boards": boards, "devices": devices}, _table("boards", boards),
+    out.result({"boards": boards, "devices": devices}, _table("boards", rows),
+               *(f"{board['name']}: {board['notes']}" for board in boards if board["notes"]),
                _table("devices", devices))
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from msgspec import to_builtins
 from rich.table import Table
 
-from .. import build, lower, targets
+from .. import bare, build, lower
 from ..cost.features import estimate
 from ..errors import ConfigError
 from ..passes.compile import compile_graph
@@ -15,7 +15,7 @@ from ..run import Run
 
 
 def configure(parser) -> None:
-    parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
+    bare.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=1, help="first seed of place and route")
     parser.add_argument("--pnr-seeds", type=int, default=1, metavar="N",
                         help="try N seeds from --seed on and keep the fastest result")
@@ -26,7 +26,7 @@ def configure(parser) -> None:
 
 
 def run(args, out) -> None:
-    board = targets.board(args.board)
+    board = bare.chosen(args)
     if not 0 <= args.seed < 2**31:
         raise ConfigError(f"--seed must be in 0..2**31 - 1, not {args.seed}")
     if not 1 <= args.pnr_seeds <= 100:

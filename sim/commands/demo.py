@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import to_builtins
 from rich.progress import track
 
-from ...flow import build, lower, ports, targets, tools
+from ...flow import bare, build, lower, ports, tools
 from ...flow.commands import flash
 from ...flow.cost.features import estimate
 from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
@@ -28,14 +28,14 @@ FILES = ("run.json", "graph.safetensors", "samples.safetensors")
 
 def configure(parser) -> None:
     parser.set_defaults(run="runs/demo")
-    parser.add_argument("--board", default="icebreaker", help="board (default: icebreaker)")
+    bare.add_arguments(parser)
     parser.add_argument("--count", type=int, default=3, metavar="N",
                         help="images to send through the simulated UART (default: 3)")
     parser.add_argument("--no-flash", action="store_true", help="do not look for a board")
 
 
 def run(args, out) -> int:
-    board = targets.board(args.board)
+    board = bare.chosen(args)
     opened = install(Path(args.run))
     graph = compile_graph(opened.graph())
     p8, labels = opened.samples()

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from ...flow import targets
+from ...flow import bare
 from ...flow.errors import ConfigError, FitError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
@@ -30,8 +30,7 @@ def configure(parser) -> None:
                         help="replay the first N test images (default: 10, or all of fewer)")
     parser.add_argument("--contract", metavar="FILE",
                         help="run the worked examples of a contract file instead of a run's images")
-    parser.add_argument("--board", metavar="BOARD",
-                        help="board of levels netlist, bitstream and board (default: icebreaker)")
+    bare.add_arguments(parser)
     parser.add_argument("--port", metavar="DEV", help="serial port, for --level board")
     parser.add_argument("--baud", type=float, metavar="RATE",
                         help="rate to change to, for --level board; a board starts at 115200")
@@ -44,7 +43,7 @@ def run(args, out) -> int:
     if args.waves and not rung.waves:
         raise ConfigError(f"--waves must not be used with --level {rung.name}, which has none; "
                           "use --level rtl")
-    board = targets.board(args.board or "icebreaker") if rung.on_board else None
+    board = bare.chosen(args) if rung.on_board else None
     if args.contract is not None:
         for option, value in (("--count", args.count), ("--waves", args.waves)):
             if value:
