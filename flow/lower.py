@@ -3,6 +3,7 @@
 from ..hdl import encoders, sng
 from ..hdl.core import Core
 from ..hdl.delay import SpikeDelay
+from ..hdl.protocol import BASIC, Features
 from ..hdl.readout import Readout
 from ..hdl.spatial import SpatialLayer
 from ..hdl.trace import Traces
@@ -16,7 +17,7 @@ def design_hash(graph: ir.Graph) -> bytes:
     return bytes.fromhex(graph.digest())[:8]
 
 
-def core(graph: ir.Graph, *, trace: bool = False) -> Core:
+def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) -> Core:
     """The inference engine of a scheduled graph; with `trace`, the one of its proof build."""
     if graph.stage != "scheduled":
         raise GraphError(f"lowering needs a scheduled graph, not stage {graph.stage!r}; "
@@ -44,11 +45,13 @@ def core(graph: ir.Graph, *, trace: bool = False) -> Core:
                 traces=Traces(layers) if trace else None)
 
 
-def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False):
+def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,
+        features: Features = BASIC):
     """The whole design with its UART link; `divisor` is the clocks per bit at reset.
 
     With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`).
     """
     from ..hdl.top import Top
 
-    return Top(core(graph, trace=trace), design_hash(graph), divisor=divisor)
+    return Top(core(graph, trace=trace, features=features), design_hash(graph), divisor=divisor,
+               features=features)

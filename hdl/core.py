@@ -13,9 +13,11 @@ class Core(wiring.Component):
     `pixels` takes exactly `n_inputs` bytes per image in index order, one in any clock outside an
     inference. `restart` forgets the pixels received so far, and any inference under way;
     `start` says that the image is complete. `done` is then high, with `cls` and the scores,
-    until the next `restart`; `score` is that of class `select`, combinationally. `delays` has, for
-    each layer, the component in front of it that delays its input, or None. `traces` (see `trace`)
-    makes it a proof build: `trace` is then byte `select` of the `4 * n_traces` of its checksums.
+    until the next `restart`. `score` is that of class `select`, at the latest in the clock after
+    `select` has changed. An inference has `steps` timesteps, 1..num_steps. `shift` is the h of
+    bitstreams L >> h. `delays` has, for each layer, the component in front of it that delays its
+    input, or None. `traces` (see `trace`) makes it a proof build: `word` is then byte `select` of
+    the `4 * n_traces` of its checksums.
     """
 
     def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list,
@@ -24,11 +26,12 @@ class Core(wiring.Component):
         self.delays, self.traces = delays, traces
         self.n_traces = len(layers) if traces is not None else 0
         self.n_inputs, self.n_classes = encoder.payload_bytes, readout.n
-        self.num_steps = num_steps
+        self.num_steps, self.n_counters = num_steps, 0
         super().__init__({
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
             "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
-            "trace": Out(8),
+            "word": Out(8),
+            "steps": In(range(num_steps + 1), init=num_steps), "shift": In(4), "failed": In(1),
         })
 
     def elaborate(self, platform):
@@ -48,14 +51,15 @@ class Core(wiring.Component):
         wiring.connect(m, source, self.readout.i)
         wiring.connect(m, wiring.flipped(self.pixels), self.encoder.pixels)
         m.d.comb += [
-            self.encoder.start.eq(self.start), self.readout.select.eq(self.select),
+            self.encoder.start.eq(self.start), self.encoder.steps.eq(self.steps),
+            self.readout.select.eq(self.select),
             self.done.eq(self.readout.done), self.cls.eq(self.readout.cls),
             self.score.eq(self.readout.score),
         ]
         if self.traces is not None:
             m.submodules.traces = fresh(self.traces)
             m.d.comb += [
-                self.traces.select.eq(self.select), self.trace.eq(self.traces.byte),
+                self.traces.select.eq(self.select), self.word.eq(self.traces.byte),
                 self.done.eq(self.readout.done & ~self.traces.busy),
             ]
         return m

@@ -8,9 +8,10 @@ from ..boards import Board
 from ..flow import ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
-from .host import RESET_BAUD, Device, NoAnswerError, SerialTransport, divisor_for
+from .host import RESET_BAUD, Device, NoAnswerError, divisor_for
 from .images import payload
 from .reference import Trace
+from .serial_port import SerialTransport
 
 
 def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None) -> Device:
@@ -48,10 +49,10 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
     device = open_device(graph, port, board.clock_hz, baud)
     try:
         start = time.monotonic()
-        results = [device.infer(np.frombuffer(payload(graph, image), np.uint8))
-                   for image in images]
+        results = list(device.infer_all(np.frombuffer(payload(graph, image), np.uint8)
+                                        for image in images))
         seconds = time.monotonic() - start
-        proof = device.info().n_traces > 0
+        proof = device.info().proof
         if baud is not None:
             device.set_divisor(round(board.clock_hz / RESET_BAUD))  # as the next host expects it
     finally:

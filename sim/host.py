@@ -1,49 +1,46 @@
-"""The host's side of the link: one `Device` over a serial port or over the simulated gateware.
+"""The host's side of the link: one `Device` over a serial port, or over simulated gateware.
 
-The protocol's constants, frames and checksum come from `hdl.link`. A transport has ``write(data)``,
-``read(n, timeout) -> bytes`` (fewer than n after `timeout` seconds), ``close()``, a settable
-`baud`, a `name` for messages, and `timeout`, how many seconds an inference may take. Whatever goes
-wrong on the way is a LinkError of one line.
+The protocol's constants, frames and checksum come from `hdl.protocol`. A transport has
+``write(data)``, ``read(n, timeout) -> bytes`` (fewer than n after `timeout` seconds), ``close()``,
+a settable `baud`, a `name` for messages, and `timeout`, how many seconds an inference may take:
+`serial_port`, `simulated`, and `benches.replay` in cocotb. Whatever goes wrong on the way is a
+LinkError of one line.
 """
 
-import errno
 import math
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.sim import Simulator
 
 from ..flow.errors import ConfigError, LinkError
-from ..hdl import link
-from ..hdl.link import Command, Status
+from ..hdl import protocol
+from ..hdl.checksum import crc16
+from ..hdl.pixels import pack_pixels
+from ..hdl.protocol import CHECKSUM_BYTES, Command, Info, Status
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The rate of every device after reset, and the clock that `hdl.top.Top`'s divisor expects then.
 RESET_BAUD, CLOCK_HZ = 115200, 12_000_000
 #: How far a rate may be from the one asked for, in either direction.
 BAUD_TOLERANCE = 0.02
+#: Requests that a duplex device has at once: the one that it serves, and the next.
+AHEAD = 2
 
 _ADVICE = {
     Status.UNKNOWN: "the device does not know this command; flash a bitstream of this version",
     Status.LENGTH: "the device expected another length; flash the bitstream of this run",
     Status.REFUSED: "the device could not take the payload; try a lower --baud",
     Status.CHECKSUM: "the request arrived damaged; try a shorter cable or a lower --baud",
+    Status.OVERRUN: "the device was still busy with the request before; is another program "
+                    "using this port?",
 }
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a device says about itself; design: 16 hexadecimal digits."""
-
-    protocol: int
-    design: str
-    n_inputs: int
-    n_classes: int
-    num_steps: int
-    n_traces: int
+_BUILT_WITHOUT = {
+    Command.STEPS: "run-time timesteps", Command.SHIFT: "run-time bitstream lengths",
+    Command.STATS: "counters",
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,18 @@ class Result:
     scores: tuple[int, ...]
     design: str
     crcs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a device has counted: clocks of the last inference, its spikes per layer, and errors.
+
+    failed: requests and bytes that it could not take since its reset, at most 255.
+    """
+
+    cycles: int
+    failed: int
+    spikes: tuple[int, ...]
 
 
 def check_rate(option: str, value: float) -> None:
@@ -98,55 +107,134 @@ class Device:
     def __init__(self, transport, *, expect: bytes | None = None,
                  clock_hz: float = CLOCK_HZ) -> None:
         self.transport = transport
-        self.expect = expect[:link.DESIGN_BYTES].hex() if expect is not None else None
+        self.expect = expect[:protocol.DESIGN_BYTES].hex() if expect is not None else None
         self.clock_hz = clock_hz
         self._info: Info | None = None
 
     def info(self) -> Info:
         """Ask what the device is; LinkError if it is not the expected design."""
-        data = self._ask(Command.INFO, b"", link.INFO_REPLY.size)
-        protocol, design, *numbers = link.INFO_REPLY.unpack(data)
-        if protocol != link.PROTOCOL:
-            raise LinkError(f"{self.transport.name}: speaks protocol {protocol}, this version "
-                            f"speaks {link.PROTOCOL}; flash a bitstream of this version")
-        self._check_design(design.hex())
-        self._info = Info(protocol, design.hex(), *numbers)
-        return self._info
+        info = protocol.unpack_info(self._ask(Command.INFO, b"", protocol.INFO_REPLY.size))
+        if info.protocol != protocol.PROTOCOL:
+            raise LinkError(f"{self.transport.name}: speaks protocol {info.protocol}, this version "
+                            f"speaks {protocol.PROTOCOL}; flash a bitstream of this version")
+        self._check_design(info.design)
+        self._info = info
+        return info
 
     def infer(self, p8: np.ndarray) -> Result:
-        """Classify one image of n_inputs pixels, integers in 0..255 of any shape."""
-        info = self._info or self.info()
-        pixels = np.asarray(p8).reshape(-1)
-        if pixels.dtype.kind not in "iu":
-            raise ConfigError(f"an image must have integer pixels, not {pixels.dtype}")
-        if pixels.size != info.n_inputs:
-            raise ConfigError(f"an image must have {info.n_inputs} pixels for this design, "
-                              f"not {pixels.size}")
-        if pixels.min() < 0 or pixels.max() > 255:
-            raise ConfigError("pixels must be in 0..255, not "
-                              f"{pixels.min()}..{pixels.max()}")
-        data = self._ask(Command.INFER, pixels.astype(np.uint8).tobytes(),
-                         link.infer_reply_bytes(info.n_classes, info.n_traces))
-        design = data[1:link.TAG_BYTES].hex()
-        self._check_design(design)
-        end = link.TAG_BYTES + link.SCORE_BYTES * info.n_classes
-        scores = tuple(int.from_bytes(data[k:k + link.SCORE_BYTES], "little", signed=True)
-                       for k in range(link.TAG_BYTES, end, link.SCORE_BYTES))
-        return Result(data[end], scores, design, struct.unpack(f"<{info.n_traces}I",
-                                                               data[end + 1:]))
+        """Classify one image: pixels in 0..255 of any shape, or for `spikes` bytes of frames."""
+        return self._infer(self._payload(p8))
+
+    def infer_all(self, images: Iterable[np.ndarray]) -> Iterator[Result]:
+        """Classify images in order; a duplex device gets the next while it infers one."""
+        if not self._known().features.duplex:
+            yield from (self.infer(p8) for p8 in images)
+            return
+        waiting: deque[bytes] = deque()
+
+        def answered() -> Iterator[Result]:
+            try:
+                sending = sum(self._seconds(len(payload)) for payload in waiting)
+                results = [self._result(self._reply(self._answer_bytes(), sending,
+                                                    self._known().proof))]
+                waiting.popleft()
+            except _Broken:  # once more, one by one
+                self._rest()
+                results = [self._infer(payload) for payload in waiting]
+                waiting.clear()
+            yield from results
+
+        for p8 in images:
+            payload = self._payload(p8)
+            self.transport.write(protocol.frame(protocol.SYNC_REQUEST, Command.INFER, payload))
+            waiting.append(payload)
+            if len(waiting) == AHEAD:
+                yield from answered()
+        while waiting:
+            yield from answered()
 
     def set_divisor(self, divisor: int) -> None:
         """Change the rate to clock_hz / divisor on both sides, and check that it works."""
-        if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
-            raise ConfigError(f"the divisor must be in {MIN_DIVISOR}..{MAX_DIVISOR} clocks per "
-                              f"bit, not {divisor}")
+        limits = protocol.number_limits(Command.DIVISOR, self._known())
+        if divisor not in limits:
+            raise ConfigError(f"the divisor must be in {limits[0]}..{limits[-1]} clocks per bit "
+                              f"for this device, not {divisor}; choose another --baud")
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
         self.transport.read(1, 4 / self.transport.baud)  # the device switches after its stop bit
         self.transport.baud = self.clock_hz / divisor
         self.info()
 
+    def set_steps(self, num_steps: int) -> None:
+        """Let inferences have `num_steps` timesteps from now on."""
+        self._set(Command.STEPS, "the number of timesteps", num_steps)
+
+    def set_shift(self, shift: int) -> None:
+        """Let bitstreams be L >> shift long from now on."""
+        self._set(Command.SHIFT, "the shift of bitstream lengths", shift)
+
+    def stats(self) -> Stats:
+        """What the device has counted."""
+        self._check_built(Command.STATS)
+        data = self._ask(Command.STATS, b"", 2 * protocol.WORD_BYTES, words=True)
+        cycles, failed, *spikes = struct.unpack(f"<{len(data) // protocol.WORD_BYTES}I", data)
+        return Stats(cycles, failed, tuple(spikes))
+
     def close(self) -> None:
         self.transport.close()
+
+    def _known(self) -> Info:
+        return self._info or self.info()
+
+    def _set(self, command: Command, what: str, number: int) -> None:
+        self._check_built(command)
+        limits = protocol.number_limits(command, self._known())
+        if number not in limits:
+            raise ConfigError(f"{what} must be in {limits[0]}..{limits[-1]}, for which the device "
+                              f"was compiled, not {number}")
+        self._ask(command, struct.pack("<H", number), 0)
+
+    def _check_built(self, command: Command) -> None:
+        if command not in self._known().features.commands():
+            raise ConfigError(f"{self.transport.name}: its bitstream was built without "
+                              f"{_BUILT_WITHOUT[command]}; build and flash one that has them")
+
+    def _payload(self, p8: np.ndarray) -> bytes:
+        """The payload of an image; ConfigError if it is none."""
+        info = self._known()
+        pixels = np.asarray(p8).reshape(-1)
+        bits = info.features.pixel_bits
+        if pixels.dtype.kind not in "iu":
+            raise ConfigError(f"an image must have integer pixels, not {pixels.dtype}")
+        if -(-pixels.size * bits // 8) != info.image_bytes:
+            fits = info.image_bytes * 8 // bits
+            raise ConfigError(f"an image must have {fits} pixels for this design, not "
+                              f"{pixels.size}")
+        if pixels.min() < 0 or pixels.max() > 255:
+            raise ConfigError("pixels must be in 0..255, not "
+                              f"{pixels.min()}..{pixels.max()}")
+        step = 255 // ((1 << bits) - 1)
+        odd = pixels[pixels % step != 0]
+        if odd.size:
+            raise ConfigError(f"pixels must be multiples of {step} for this device, which takes "
+                              f"{bits} bits each, not {odd[0]}; round them first")
+        return pack_pixels(pixels // step, bits)
+
+    def _infer(self, payload: bytes) -> Result:
+        return self._result(self._ask(Command.INFER, payload, self._answer_bytes(),
+                                      self._known().proof))
+
+    def _answer_bytes(self) -> int:
+        """Bytes of a reply to INFER, without those of a proof build."""
+        return protocol.infer_reply_bytes(self._known().n_classes)
+
+    def _result(self, data: bytes) -> Result:
+        design = data[1:protocol.TAG_BYTES].hex()
+        self._check_design(design)
+        end = self._answer_bytes() - 1
+        scores = tuple(int.from_bytes(data[k:k + protocol.SCORE_BYTES], "little", signed=True)
+                       for k in range(protocol.TAG_BYTES, end, protocol.SCORE_BYTES))
+        words = (len(data) - end - 1) // protocol.WORD_BYTES
+        return Result(data[end], scores, design, struct.unpack(f"<{words}I", data[end + 1:]))
 
     def _check_design(self, design: str) -> None:
         if self.expect is not None and not self.expect.startswith(design):
@@ -154,25 +242,28 @@ class Device:
                             f"{self.expect[:len(design)]}; flash this run's bitstream "
                             "(spikeloom flash), or choose its --run")
 
-    def _ask(self, command: Command, payload: bytes, wanted: int) -> bytes:
-        """The payload of the reply; after a failure once more, on a line brought to rest."""
-        request = link.frame(link.SYNC_REQUEST, command, payload)
+    def _ask(self, command: Command, payload: bytes, wanted: int, words: bool = False) -> bytes:
+        """The payload of the reply; after a failure once more, on a line brought to rest.
+
+        `words` may follow the `wanted` bytes.
+        """
+        request = protocol.frame(protocol.SYNC_REQUEST, command, payload)
         failure = None
         for _ in range(2):
             if failure is not None:
                 self._rest()
             self.transport.write(request)
             try:
-                return self._reply(wanted, self._seconds(len(request)))
+                return self._reply(wanted, self._seconds(len(request)), words)
             except _Broken as error:
                 failure = error
         raise NoAnswerError(f"{self.transport.name}: {command.name} failed twice: {failure}")
 
-    def _reply(self, wanted: int, sending: float) -> bytes:
+    def _reply(self, wanted: int, sending: float, words: bool = False) -> bytes:
         """Read one reply; skips what comes before its sync byte."""
         wait = sending + self.transport.timeout
         skipped = 0
-        while (byte := self.transport.read(1, wait)) != bytes([link.SYNC_REPLY]):
+        while (byte := self.transport.read(1, wait)) != bytes([protocol.SYNC_REPLY]):
             skipped += len(byte)
             if not byte or skipped > 4096:
                 what = f"{skipped} bytes of something else" if skipped else "no answer"
@@ -181,18 +272,21 @@ class Device:
                               "connected here, and at this rate (its reset restores it)")
         header = self._read(3)
         status, length = struct.unpack("<BH", header)
-        if length not in (0, wanted):
+        more = length - wanted
+        right = more == 0 or (words and more > 0 and more % protocol.WORD_BYTES == 0)
+        if length and not right:
             raise _Broken(f"a reply of {length} bytes, not {wanted}; another design or a bad line")
-        body = self._read(length + 2)
-        if link.crc16(header + body):
-            raise _Broken("wrong checksum in the reply; try a shorter cable or a lower --baud")
+        body = self._read(length + CHECKSUM_BYTES)
+        if crc16(header + body):
+            raise _Broken("wrong checksum in the reply; try a shorter cable or a lower --baud, or "
+                          "flash a bitstream of this version")
         if status != Status.OK:
             known = status in iter(Status)
             text = _ADVICE[Status(status)] if known else "of another protocol version"
             raise _Broken(f"status {Status(status).name if known else status}: {text}")
-        if length != wanted:
+        if not right:
             raise _Broken(f"a reply of {length} bytes, not {wanted}")
-        return body[:-2]
+        return body[:-CHECKSUM_BYTES]
 
     def _read(self, n: int) -> bytes:
         data = self.transport.read(n, self._seconds(n) + self.transport.timeout)
@@ -206,136 +300,9 @@ class Device:
 
     def _rest(self) -> None:
         """Wait until the device has given up on any half request, and drop what it sent."""
-        silence = 1.25 * (1 << link.SILENCE_BITS) / self.transport.baud
+        silence = 1.25 * (1 << protocol.SILENCE_BITS) / self.transport.baud
         for _ in range(64):
             if not self.transport.read(4096, silence):
                 return
         raise LinkError(f"{self.transport.name}: keeps sending without being asked; "
                         "is it the port of this board?")
-
-
-class SerialTransport:
-    """A serial port, 8N1."""
-
-    def __init__(self, port: str, baud: float = RESET_BAUD, *, timeout: float = 2.0) -> None:
-        import serial
-
-        self.name = port
-        self.timeout = timeout
-        self._lost = (serial.SerialException, OSError)
-        try:
-            self._serial = serial.Serial(port, round(baud), exclusive=True)
-        except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise LinkError(f"{port}: {_why(error)}") from error
-
-    @property
-    def baud(self) -> float:
-        return self._serial.baudrate
-
-    @baud.setter
-    def baud(self, value: float) -> None:
-        try:
-            self._serial.baudrate = round(value)
-        except (OSError, ValueError) as error:
-            raise LinkError(f"{self.name}: cannot run at {value:.0f} baud ({error}); "
-                            "choose another --baud") from error
-
-    def write(self, data: bytes) -> None:
-        self._guard(lambda: (self._serial.write(data), self._serial.flush()))
-
-    def read(self, n: int, timeout: float) -> bytes:
-        self._serial.timeout = timeout
-        return self._guard(lambda: self._serial.read(n))
-
-    def close(self) -> None:
-        self._serial.close()
-
-    def _guard(self, action: Callable):
-        try:
-            return action()
-        except self._lost as error:
-            raise LinkError(f"{self.name}: the connection was lost ({error}); plug the board in "
-                            "again and repeat") from error
-
-
-def _why(error: Exception) -> str:
-    """What to do about a port that cannot be opened."""
-    number = getattr(error, "errno", None)
-    if number == errno.ENOTTY:
-        return "is not a serial port; give the board's, such as /dev/ttyUSB1"
-    if number == errno.ENOENT:
-        from serial.tools.list_ports import comports
-
-        found = ", ".join(sorted(port.device for port in comports())) or "none"
-        return f"no such port; plug the board in (ports found: {found})"
-    if number in (errno.EACCES, errno.EPERM):
-        return ("no permission; add yourself to the group that owns it (Debian: sudo adduser "
-                "$USER dialout, then log in again) or install the board's udev rule")
-    if number in (errno.EBUSY, errno.EAGAIN):
-        return "is in use by another program; close that one"
-    return f"cannot be opened as a serial port ({error})"
-
-
-class SimTransport:
-    """The gateware in Amaranth's simulator behind the same interface; `timeout` is simulated time.
-
-    top: a `hdl.top.Top`, best with divisor 4. Synchronous: time passes only within `read`.
-    """
-
-    name = "simulation"
-
-    def __init__(self, top, *, clock_hz: float = CLOCK_HZ, timeout: float = 0.1) -> None:
-        self.timeout = timeout
-        self.clock_hz = clock_hz
-        self.baud = clock_hz / top.link.divisor.init
-        self._top = top
-        self._now = 0.0
-        self._to_send: deque[int] = deque()
-        self._received = bytearray()
-        self._sim = Simulator(top)
-        self._sim.add_clock(1 / clock_hz)
-        self._sim.add_testbench(self._send, background=True)
-        self._sim.add_testbench(self._receive, background=True)
-        self._sim.advance()  # Python warns of testbenches that never ran
-
-    @property
-    def clocks(self) -> int:
-        """Clocks simulated so far."""
-        return int(self._now * self.clock_hz)
-
-    def write(self, data: bytes) -> None:
-        self._to_send += data
-
-    def read(self, n: int, timeout: float) -> bytes:
-        end = self._now + timeout
-        while len(self._received) < n and self._now < end:
-            self._now += 10 / self.baud
-            self._sim.run_until(self._now)
-        data = bytes(self._received[:n])
-        del self._received[:n]
-        return data
-
-    def close(self) -> None:
-        self._to_send.clear()
-
-    async def _send(self, ctx) -> None:
-        while True:
-            if not self._to_send:
-                await ctx.delay(1 / self.baud)
-                continue
-            byte = self._to_send.popleft()
-            for level in (0, *(byte >> k & 1 for k in range(8)), 1):
-                ctx.set(self._top.rx, level)
-                await ctx.delay(1 / self.baud)
-
-    async def _receive(self, ctx) -> None:
-        while True:
-            await ctx.negedge(self._top.tx)
-            bit = 1 / self.baud
-            await ctx.delay(1.5 * bit)
-            byte = 0
-            for k in range(8):
-                byte |= ctx.get(self._top.tx) << k
-                await ctx.delay(bit)
-            if ctx.get(self._top.tx):
-                self._received.append(byte)

@@ -5,8 +5,9 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikeloom.hdl.protocol import BASIC
 from spikeloom.hdl.top import Top
-from spikeloom.sim.host import SimTransport
+from spikeloom.sim.simulated import SimTransport
 
 
 def _fail_if_skipped(report, slow=False):
@@ -44,8 +45,11 @@ class CountingCore(wiring.Component):
     cls: Out(8)
     select: In(8)
     score: Out(signed(24))
-    trace: Out(8)
-    n_traces = 0
+    word: Out(8)
+    steps: In(16)
+    shift: In(4)
+    failed: In(1)
+    n_traces = n_counters = 0
 
     def __init__(self, n_inputs=6, n_classes=3, num_steps=515, clocks=200):
         super().__init__()
@@ -77,8 +81,10 @@ class CountingCore(wiring.Component):
 @pytest.fixture
 def counting_top():
     """Make a Top around a CountingCore: ``counting_top(silence_bits=6, n_inputs=6, ...)``."""
-    def make(design=bytes(range(0xA0, 0xA8)), divisor=4, silence_bits=6, **core):
-        return Top(CountingCore(**core), design, divisor=divisor, silence_bits=silence_bits)
+    def make(design=bytes(range(0xA0, 0xA8)), divisor=4, silence_bits=6, features=BASIC,
+             **core):
+        return Top(CountingCore(**core), design, divisor=divisor, silence_bits=silence_bits,
+                   features=features)
     return make
 
 

@@ -5,7 +5,7 @@ import select
 import threading
 from contextlib import contextmanager
 
-from spikeloom.sim.host import SimTransport
+from spikeloom.sim.simulated import SimTransport
 
 
 @contextmanager

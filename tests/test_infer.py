@@ -18,8 +18,8 @@ from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import reference
 from spikeloom.sim.commands.infer import divisor_for
-from spikeloom.sim.host import SimTransport
 from spikeloom.sim.images import read_images
+from spikeloom.sim.simulated import SimTransport
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,17 @@ import struct
 
 import pytest
 
-from spikeloom.hdl.link import (
-    INFO_REPLY,
+from spikeloom.hdl.checksum import crc16
+from spikeloom.hdl.protocol import (
     PROTOCOL,
     SYNC_REPLY,
     SYNC_REQUEST,
     Command,
+    Info,
     Status,
-    crc16,
     frame,
     infer_reply_bytes,
+    pack_info,
 )
 
 PIXELS = bytes([1, 2, 3, 4, 5, 255])
@@ -50,14 +51,15 @@ def result(pixels, n_classes=3, design=DESIGN):
     return bytes([PROTOCOL]) + design[:4] + packed + bytes([len(pixels) & 255])
 
 
-def info(n_inputs=6, n_classes=3, num_steps=515, design=DESIGN):
-    return INFO_REPLY.pack(PROTOCOL, design, n_inputs, n_classes, num_steps, 0)
+def info(n_inputs=6, n_classes=3, num_steps=515, design=DESIGN, **more):
+    return pack_info(Info(design=design.hex(), image_bytes=n_inputs, n_classes=n_classes,
+                          num_steps=num_steps, **more))
 
 
 def test_checksum_is_the_catalogued_one():
-    assert crc16(b"123456789") == 0x29B1
+    assert crc16(b"123456789") == 0x6F91
     assert request(Command.INFO) == bytes.fromhex("a5 01 0000") + struct.pack(
-        ">H", crc16(b"\x01\0\0"))
+        "<H", crc16(b"\x01\0\0"))
 
 
 def test_info(wire):
@@ -85,7 +87,7 @@ def test_garbage_before_a_request_is_skipped(wire):
 
 
 @pytest.mark.parametrize("payload", [b"", PIXELS])
-@pytest.mark.parametrize("command", [0, 4, 0x41, 0xFF])
+@pytest.mark.parametrize("command", [0, 4, 5, 6, 7, 0x41, 0xFF])
 def test_unknown_command(wire, command, payload):
     line = wire()
     assert answer(line, request(command, payload)) == (Status.UNKNOWN, b"")
@@ -140,7 +142,7 @@ def test_a_pixel_that_the_core_does_not_take_is_reported(wire):
     assert answer(line, request(Command.INFER, PIXELS)) == (Status.OK, result(PIXELS))
 
 
-@pytest.mark.parametrize("divisor", [0, 3, 4096, 0xFFFF])
+@pytest.mark.parametrize("divisor", [0, 3, 256, 4096, 0xFF04, 0xFFFF])
 def test_divisor_out_of_range_is_refused(wire, divisor):
     line = wire()
     assert answer(line, request(Command.DIVISOR, struct.pack("<H", divisor))) == (
@@ -150,7 +152,7 @@ def test_divisor_out_of_range_is_refused(wire, divisor):
 
 def test_the_rate_changes_after_the_reply(wire):
     line = wire(divisor=4)
-    for divisor in (9, 258, 16, 5):
+    for divisor in (9, 255, 16, 5):
         change = request(Command.DIVISOR, struct.pack("<H", divisor))
         assert answer(line, change) == (Status.OK, b"")
         line.baud = line.clock_hz / divisor

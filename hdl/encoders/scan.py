@@ -14,7 +14,7 @@ class ScanEncoder(wiring.Component):
     A subclass says whether every timestep scans the whole image again (`rewind`), and with
     `shift_in` what enters in a clock. The first timestep is
     offered after `scan_cycles` clocks, each further one `scan_cycles` + 1 after the one before was
-    taken.
+    taken. There are `steps` of them, 1..num_steps.
     """
 
     rewind = True
@@ -25,6 +25,7 @@ class ScanEncoder(wiring.Component):
         self.payload_bytes = self.image_bytes(n, num_steps)
         super().__init__({
             "pixels": In(stream.Signature(8)), "start": In(1),
+            "steps": In(range(num_steps + 1), init=num_steps),
             "o": Out(stream.Signature(spikes_layout(n))),
             "busy": Out(1),
         })
@@ -51,7 +52,7 @@ class ScanEncoder(wiring.Component):
         index = Signal(range(size))
         upcoming = Signal(range(size))
         count = Signal(range(clocks))
-        remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
+        remaining = Signal(range(self.num_steps))
         line = Signal(clocks * self.bits_per_clock)
         idle = Signal()
         scanning = Signal()
@@ -64,8 +65,8 @@ class ScanEncoder(wiring.Component):
                 image.accept.eq(idle), self.busy.eq(~idle),
             ]
             with m.State("idle"):
-                m.d.sync += [index.eq(0), count.eq(0), self.o.payload.first.eq(1),
-                             self.o.payload.last.eq(self.num_steps == 1)]
+                m.d.sync += [index.eq(0), count.eq(0), remaining.eq(self.steps - 1),
+                             self.o.payload.first.eq(1), self.o.payload.last.eq(self.steps == 1)]
                 with m.If(self.start):
                     m.next = "scan"
             with m.State("scan"):
@@ -85,6 +86,5 @@ class ScanEncoder(wiring.Component):
                 ]
                 m.next = "scan"
                 with m.If(remaining == 0):
-                    m.d.sync += remaining.eq(self.num_steps - 1)
                     m.next = "idle"
         return m

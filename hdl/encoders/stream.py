@@ -20,7 +20,7 @@ class StreamEncoder(wiring.Component):
 
     thresholds: int [2**B], R_x in the rank order of the weights' generator. As soon as 16 pixels
     are there, their stream bits go to a column memory, word by word, one bit a clock; `start` waits
-    for the last word. An inference then reads the columns once per timestep.
+    for the last word. An inference then reads the columns once per timestep, `steps` times.
     """
 
     def __init__(self, n: int, bits: int, thresholds: np.ndarray, num_steps: int) -> None:
@@ -30,6 +30,7 @@ class StreamEncoder(wiring.Component):
         self.payload_bytes = self.image_bytes(n, num_steps)
         super().__init__({
             "pixels": In(stream.Signature(8)), "start": In(1),
+            "steps": In(range(num_steps + 1), init=num_steps),
             "o": Out(stream.Signature(columns_layout(n))),
             "busy": Out(1),
         })
@@ -112,13 +113,13 @@ class StreamEncoder(wiring.Component):
     def _play(self, m: Module, image: PixelMemory, columns_ready, t, fetch) -> None:
         """Offer the columns of every timestep, the next one in each clock that takes one."""
         requested = Signal()
-        remaining = Signal(range(self.num_steps), init=self.num_steps - 1)
+        remaining = Signal(range(self.num_steps))
         marks = self.o.payload
         with m.FSM() as fsm:
             m.d.comb += [self.busy.eq(~fsm.ongoing("idle")), image.accept.eq(fsm.ongoing("idle"))]
             with m.State("idle"):
-                m.d.sync += [t.eq(0), marks.first.eq(1), marks.last.eq(self.num_steps == 1),
-                             remaining.eq(self.num_steps - 1)]
+                m.d.sync += [t.eq(0), marks.first.eq(1), marks.last.eq(self.steps == 1),
+                             remaining.eq(self.steps - 1)]
                 with m.If(requested & columns_ready):
                     m.d.sync += [requested.eq(0), self.o.valid.eq(1)]
                     m.next = "run"

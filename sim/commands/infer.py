@@ -15,8 +15,9 @@ from ...flow.run import Run
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
-from ..host import CLOCK_HZ, RESET_BAUD, Device, SimTransport, check_rate, divisor_for
+from ..host import CLOCK_HZ, RESET_BAUD, Device, check_rate, divisor_for
 from ..images import payload, read_images, shaped
+from ..simulated import SimTransport
 
 
 def configure(parser) -> None:
