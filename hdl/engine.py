@@ -79,6 +79,8 @@ class NeuronEngine(wiring.Component):
             "o_valid": Out(1), "o_index": Out(range(self.total)), "o_spike": Out(1),
             "o_v": Out(signed(self.v_bits)),
         })
+        #: For observers: high in the clock in which `current` is taken, that of this neuron.
+        self.driving, self.comparing = Signal(), Signal(range(self.total))
 
     def elaborate(self, platform):
         m = Module()
@@ -91,14 +93,15 @@ class NeuronEngine(wiring.Component):
 
         stages = [self.valid]  # high in the clock in which a neuron is at that stage
         for k in range(1, LATENCY):
-            stages.append(Signal(name=f"stage{k}"))
+            stages.append(self.driving if k == CURRENT_LAG else Signal(name=f"stage{k}"))
             m.d.sync += stages[k].eq(stages[k - 1])
         fresh = Signal()
         constant = Signal(signed(self.constant_bits))
         m.d.sync += [fresh.eq(self.first), self.o_valid.eq(stages[-1])]
         m.d.comb += [
-            read.addr.eq(self._counter(m, "reading", stages[0])), read.en.eq(1),
-            bias.addr.eq(self._counter(m, "comparing", stages[2])), bias.en.eq(1),
+            read.addr.eq(self._counted(m, Signal.like(self.comparing, name="reading"), stages[0])),
+            read.en.eq(1),
+            bias.addr.eq(self._counted(m, self.comparing, self.driving)), bias.en.eq(1),
             constant.eq(bias.data),
             write.addr.eq(self.o_index), write.en.eq(self.o_valid),
         ]
@@ -147,9 +150,8 @@ class NeuronEngine(wiring.Component):
             return values[0]
         return values[0] if len(values) == 1 else Array(values)[self.layer]
 
-    def _counter(self, m: Module, name: str, step) -> Signal:
+    def _counted(self, m: Module, count, step) -> Signal:
         """Counts the neurons round and round."""
-        count = Signal(range(self.total), name=name)
         with m.If(step):
             m.d.sync += count.eq(Mux(count == self.total - 1, 0, count + 1))
         return count

@@ -1,0 +1,48 @@
+"""`stream` for a layer that reads the pixels' codes itself (`hdl.folded`)."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..folded import steps_layout
+from .memory import PixelMemory
+
+
+class CodeEncoder(wiring.Component):
+    """Keeps the stream codes of an image, and offers an empty item for each timestep.
+
+    `value` is the code of the pixel at `address`, a clock later.
+    """
+
+    def __init__(self, n: int, bits: int, num_steps: int) -> None:
+        self.n, self.bits, self.num_steps = n, bits, num_steps
+        self.payload_bytes = self.image_bytes(n, num_steps)
+        super().__init__({
+            "pixels": In(stream.Signature(8)), "start": In(1), "busy": Out(1),
+            "o": Out(stream.Signature(steps_layout())),
+            "address": In(range(n)), "value": Out(bits + 1),
+        })
+
+    @staticmethod
+    def image_bytes(n: int, num_steps: int) -> int:
+        """Bytes of one image on the link."""
+        return n
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.image = image = PixelMemory(self.n, self.bits)
+        wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
+        step = Signal(range(self.num_steps))
+        m.d.comb += [
+            image.accept.eq(~self.busy), image.address.eq(self.address),
+            self.value.eq(image.value), self.o.valid.eq(self.busy),
+            self.o.payload.first.eq(step == 0),
+            self.o.payload.last.eq(step == self.num_steps - 1),
+        ]
+        with m.If(self.start):
+            m.d.sync += self.busy.eq(1)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += step.eq(step + 1)
+            with m.If(self.o.payload.last):
+                m.d.sync += [step.eq(0), self.busy.eq(0)]
+        return m

@@ -1,0 +1,118 @@
+"""The lanes of the `folded` lowering: weights in memory, and an accumulator for each lane."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Array, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .encoders.memory import BLOCK_RAM
+from .engine import Served
+from .words import WORD
+
+
+@dataclass(frozen=True)
+class FoldedLayer:
+    """A layer as the lanes see it.
+
+    operands: int [groups, words, WORD, P], what lane p adds for a spike of that axon, in units of
+    ``1 << scale``; for a layer with `codes`, fed by `stream` input, int [groups, inputs, P], the
+    signed codes. groups: neurons in each group, P but in the last one. largest: of ``|I|``, in
+    those units.
+    """
+
+    served: Served
+    operands: np.ndarray
+    groups: tuple[int, ...]
+    largest: int
+    scale: int = 0
+    codes: bool = False
+
+    @property
+    def taps(self) -> int:
+        """Words, or pixels, that each group reads."""
+        return self.operands.shape[1]
+
+    @property
+    def acc_bits(self) -> int:
+        """Width of an accumulator that holds I of any neuron."""
+        return self.largest.bit_length() + 1
+
+
+def chosen(select, values: list):
+    """``values[select]``; the value itself where all are the same number."""
+    if all(isinstance(value, int) and value == values[0] for value in values):
+        return values[0]
+    return values[0] if len(values) == 1 else Array(values)[select]
+
+
+class Lanes(wiring.Component):
+    """Adds a row of weights in the clock after `add`, which names it; `clear` wins.
+
+    In a layer with codes (`coded`) a lane adds 1 or -1 where its code exceeds `threshold`, given
+    in the clock after `add`. `current` is the I of lane `lane`, as of the clock after it was named,
+    two clocks after.
+    """
+
+    def __init__(self, layers: Sequence[FoldedLayer], lanes: int) -> None:
+        self.layers, self.lanes = list(layers), lanes
+        self.acc_bits = max(layer.acc_bits for layer in layers)
+        signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
+        self.operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length()
+                                    for a in signs)
+        self.code_bits = max(int(np.abs(x.operands).max(initial=1)).bit_length() if x.codes else 0
+                             for x in layers)
+        self.rows, self.bases = [], []
+        for layer in layers:
+            self.rows += [0] * (-len(self.rows) % WORD)
+            self.bases.append(len(self.rows))
+            self.rows += [self._row(layer, row)
+                          for row in layer.operands.reshape(-1, layer.operands.shape[-1])]
+        super().__init__({
+            "row": In(range(max(2, len(self.rows)))), "add": In(1), "clear": In(1),
+            "coded": In(1), "threshold": In(max(1, self.code_bits)), "lane": In(range(lanes)),
+            "layer": In(range(len(layers))),
+            "current": Out(signed(max(x.acc_bits + x.scale for x in layers))),
+        })
+
+    def _row(self, layer: FoldedLayer, values: np.ndarray) -> int:
+        row = 0
+        width = self.operand_bits + self.code_bits
+        for p, value in enumerate(map(int, values)):
+            field = (value > 0) - (value < 0) if layer.codes else value
+            field &= (1 << self.operand_bits) - 1
+            if layer.codes:
+                field |= abs(value) << self.operand_bits
+            row |= field << p * width
+        return row
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        width = self.operand_bits + self.code_bits
+        m.submodules.weights = weights = Memory(
+            shape=width * self.lanes, depth=len(self.rows), init=self.rows, attrs=BLOCK_RAM)
+        port = weights.read_port()
+        adding = Signal()
+        m.d.comb += [port.addr.eq(self.row), port.en.eq(1)]
+        m.d.sync += adding.eq(self.add)
+        accs = []
+        for p in range(self.lanes):
+            acc = Signal(signed(self.acc_bits), name=f"acc{p}")
+            field = port.data[p * width:(p + 1) * width]
+            enable = adding
+            if self.code_bits:
+                enable = adding & (~self.coded | (field[self.operand_bits:] > self.threshold))
+            with m.If(self.clear):
+                m.d.sync += acc.eq(0)
+            with m.Elif(enable):
+                m.d.sync += acc.eq(acc + field[:self.operand_bits].as_signed())
+            accs.append(acc)
+        lane = Signal.like(self.lane)
+        m.d.sync += lane.eq(self.lane)
+        acc = Signal(signed(self.acc_bits))
+        m.d.comb += acc.eq(Array(accs)[lane])
+        m.d.sync += self.current.eq(chosen(self.layer, [acc << x.scale for x in self.layers]))
+        return m
