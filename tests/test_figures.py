@@ -1,7 +1,8 @@
 """Figures of the benchmark that are cheap enough to be tried at a small size."""
 
+from spikeloom.nas import datasets
 from spikeloom.nas.bench import Bench
-from spikeloom.nas.figures import rungs
+from spikeloom.nas.figures import pruning, rungs
 
 
 def test_the_digits_network_on_a_rung(tmp_path, monkeypatch):
@@ -9,3 +10,13 @@ def test_the_digits_network_on_a_rung(tmp_path, monkeypatch):
     equal, different, figures, detail = rungs.replay(Bench(lambda text: None), "rtl", 1)
     assert (equal, different) == (1, 0) and figures["clock_edges"] > 10_000
     assert f"{3 * 8 * 42 + 11:,} membranes, spikes, currents, scores and classes of 1 " in detail
+
+
+def test_the_table_of_accuracy_against_zeros(monkeypatch):
+    monkeypatch.setattr(pruning, "EPOCHS", 2)
+    monkeypatch.setattr(pruning, "SHARES", (0.5, 0.9))
+    words = pruning.table(datasets.load("digits")).split(": ", 1)
+    assert words[0].startswith("validation accuracy by share of zeros, mean of 3 seeds")
+    rows = [tuple(map(float, row.split(": "))) for row in words[1].split(", ")]
+    assert [round(share, 1) for share, _ in rows] == [0.5, 0.9]
+    assert 0.7 < rows[0][1] <= 1
