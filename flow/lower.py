@@ -3,13 +3,21 @@
 from ..hdl import encoders, sng
 from ..hdl.core import Core
 from ..hdl.delay import SpikeDelay
+from ..hdl.encoders.codes import CodeEncoder
+from ..hdl.folded import FoldedLayerView, FoldedRun
 from ..hdl.protocol import BASIC, Features
 from ..hdl.readout import Readout
+from ..hdl.serial_readout import SerialReadout
 from ..hdl.spatial import SpatialLayer
 from ..hdl.trace import Traces
-from . import ir
+from ..hdl.words import VectorToWords
+from . import fold, ir
 from .errors import GraphError
 from .passes.legalize import effective_weights
+
+#: Clocks in which a neuron of a folded layer is served in a proof build: its witness takes four
+#: to read it, and one to begin.
+PROOF_PACE = 6
 
 
 def design_hash(graph: ir.Graph) -> bytes:
@@ -22,27 +30,53 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
     if graph.stage != "scheduled":
         raise GraphError(f"lowering needs a scheduled graph, not stage {graph.stage!r}; "
                          "run compile_graph first")
-    first = graph.layers[0][0]
-    if graph.input.encoder == "stream":
-        order = sng.rank_order(first.sng, first.bits)
-        thresholds = sng.sequence(graph.input.sng, first.bits)[order]
-        encoder = encoders.StreamEncoder(graph.input.size, first.bits, thresholds, graph.num_steps)
+    row, layers, last = {}, [None] * len(graph.layers), None
+    encoder = _encoder(graph)
+    for indices in fold.runs(graph):
+        dense, _ = graph.layers[indices[0]]
+        number = indices[0] + 1
+        if dense.max_delay:
+            row[f"delay{number}"] = SpikeDelay(dense.delays, dense.delay_blocks or 0)
+        if dense.lowering == "spatial":
+            last = row[f"layer{number}"] = layers[indices[0]] = _spatial(graph, indices[0])
+            continue
+        folded, streams = fold.fold_run(graph, indices)
+        if streams is None:
+            row[f"words{number}"] = VectorToWords(dense.in_features)
+        last = row[f"run{number}"] = FoldedRun(
+            folded, max(fold.lanes_of(graph.layers[k][0]) for k in indices), streams=streams,
+            pace=PROOF_PACE if trace else 1)
+        for k, index in enumerate(indices):
+            layers[index] = FoldedLayerView(last, k, kept=trace)
+    counts = graph.readout.kind == "spike_count"
+    size = graph.readout.size
+    if isinstance(last, FoldedRun):
+        readout = SerialReadout(size, graph.num_steps, last.results, counts=counts)
     else:
-        encoder = encoders.KINDS[graph.input.encoder](graph.input.size, graph.num_steps)
-    layers = []
-    delays = [SpikeDelay(dense.delays, dense.delay_blocks or 0) if dense.max_delay else None
-              for dense, _ in graph.layers]
-    membrane = graph.readout.kind == "membrane"
-    for index, (dense, population) in enumerate(graph.layers):
-        layers.append(SpatialLayer(
-            effective_weights(dense), length=dense.bitstream_length, neuron=population.neuron,
-            bias=dense.bias, v_bits=population.v_bits,
-            fires=graph.fires(index),
-            columns=index == 0 and graph.input.encoder == "stream"))
-    membranes = [cell.v for cell in layers[-1].cells] if membrane else None
-    readout = Readout(graph.readout.size, graph.num_steps, membranes)
-    return Core(encoder, layers, readout, num_steps=graph.num_steps, delays=delays,
+        membranes = None if counts else [cell.v for cell in last.cells]
+        readout = Readout(size, graph.num_steps, membranes)
+    return Core(encoder, row, layers, readout, num_steps=graph.num_steps,
                 traces=Traces(layers) if trace else None)
+
+
+def _encoder(graph: ir.Graph):
+    """What turns pixels into what the first layer reads."""
+    first, size = graph.layers[0][0], graph.input.size
+    if graph.input.encoder != "stream":
+        return encoders.KINDS[graph.input.encoder](size, graph.num_steps)
+    if first.lowering == "folded":
+        return CodeEncoder(size, first.bits, graph.num_steps)
+    order = sng.rank_order(first.sng, first.bits)
+    thresholds = sng.sequence(graph.input.sng, first.bits)[order]
+    return encoders.StreamEncoder(size, first.bits, thresholds, graph.num_steps)
+
+
+def _spatial(graph: ir.Graph, index: int) -> SpatialLayer:
+    dense, population = graph.layers[index]
+    return SpatialLayer(
+        effective_weights(dense), length=dense.bitstream_length, neuron=population.neuron,
+        bias=dense.bias, v_bits=population.v_bits, fires=graph.fires(index),
+        columns=index == 0 and graph.input.encoder == "stream")
 
 
 def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,

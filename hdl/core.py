@@ -15,15 +15,16 @@ class Core(wiring.Component):
     `start` says that the image is complete. `done` is then high, with `cls` and the scores,
     until the next `restart`. `score` is that of class `select`, at the latest in the clock after
     `select` has changed. An inference has `steps` timesteps, 1..num_steps. `shift` is the h of
-    bitstreams L >> h. `delays` has, for each layer, the component in front of it that delays its
-    input, or None. `traces` (see `trace`) makes it a proof build: `word` is then byte `select` of
-    the `4 * n_traces` of its checksums.
+    bitstreams L >> h. `row` has what spikes pass from the encoder to the read-out, by name, each
+    with a stream `i` and `o`; what reads the image itself has `address` and `value`. `layers` shows
+    the neurons of each layer (`observe`). `traces` (see `trace`) makes it a proof build: `word` is
+    then byte `select` of the `4 * n_traces` of its checksums.
     """
 
-    def __init__(self, encoder, layers: list, readout, *, num_steps: int, delays: list,
+    def __init__(self, encoder, row: dict, layers: list, readout, *, num_steps: int,
                  traces=None) -> None:
-        self.encoder, self.layers, self.readout = encoder, layers, readout
-        self.delays, self.traces = delays, traces
+        self.encoder, self.row, self.layers, self.readout = encoder, row, layers, readout
+        self.traces = traces
         self.n_traces = len(layers) if traces is not None else 0
         self.n_inputs, self.n_classes = encoder.payload_bytes, readout.n
         self.num_steps, self.n_counters = num_steps, 0
@@ -39,14 +40,16 @@ class Core(wiring.Component):
         fresh = ResetInserter(self.restart)
         m.submodules.encoder = fresh(self.encoder)
         source = self.encoder.o
-        for index, (delay, layer) in enumerate(zip(self.delays, self.layers, strict=True), 1):
-            if delay is not None:
-                m.submodules[f"delay{index}"] = fresh(delay)
-                wiring.connect(m, source, delay.i)
-                source = delay.o
-            m.submodules[f"layer{index}"] = fresh(layer)
-            wiring.connect(m, source, layer.i)
-            source = layer.o
+        for name, stage in self.row.items():
+            m.submodules[name] = fresh(stage)
+            wiring.connect(m, source, stage.i)
+            source = stage.o
+            if hasattr(stage, "address"):
+                m.d.comb += [self.encoder.address.eq(stage.address),
+                             stage.value.eq(self.encoder.value)]
+        for index, layer in enumerate(self.layers, 1):
+            if not any(layer is stage for stage in self.row.values()):
+                m.submodules[f"layer{index}"] = fresh(layer)
         m.submodules.readout = fresh(self.readout)
         wiring.connect(m, source, self.readout.i)
         wiring.connect(m, wiring.flipped(self.pixels), self.encoder.pixels)

@@ -104,6 +104,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
             classes[image] = ctx.get(core.cls)
             for c in range(graph.readout.size):
                 ctx.set(core.select, c)
+                await ctx.tick()
                 scores[image, c] = ctx.get(core.score)
 
     simulator = Simulator(core)

@@ -9,7 +9,7 @@ from .memory import PixelMemory
 
 
 class CodeEncoder(wiring.Component):
-    """Keeps the stream codes of an image, and offers an empty item for each timestep.
+    """Keeps the stream codes of an image, and offers an empty item for each of `steps` timesteps.
 
     `value` is the code of the pixel at `address`, a clock later.
     """
@@ -19,6 +19,7 @@ class CodeEncoder(wiring.Component):
         self.payload_bytes = self.image_bytes(n, num_steps)
         super().__init__({
             "pixels": In(stream.Signature(8)), "start": In(1), "busy": Out(1),
+            "steps": In(range(num_steps + 1), init=num_steps),
             "o": Out(stream.Signature(steps_layout())),
             "address": In(range(n)), "value": Out(bits + 1),
         })
@@ -37,7 +38,7 @@ class CodeEncoder(wiring.Component):
             image.accept.eq(~self.busy), image.address.eq(self.address),
             self.value.eq(image.value), self.o.valid.eq(self.busy),
             self.o.payload.first.eq(step == 0),
-            self.o.payload.last.eq(step == self.num_steps - 1),
+            self.o.payload.last.eq(step == self.steps - 1),
         ]
         with m.If(self.start):
             m.d.sync += self.busy.eq(1)
