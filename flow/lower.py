@@ -8,12 +8,14 @@ from ..hdl.folded import FoldedLayerView, FoldedRun
 from ..hdl.protocol import BASIC, Features
 from ..hdl.readout import Readout
 from ..hdl.serial_readout import SerialReadout
+from ..hdl.shared import SharedLayer, passes
 from ..hdl.spatial import SpatialLayer
 from ..hdl.trace import Traces
 from ..hdl.words import VectorToWords
 from . import fold, ir
 from .errors import GraphError
 from .passes.legalize import effective_weights
+from .passes.schedule import shares
 
 #: Clocks in which a neuron of a folded layer is served in a proof build: its witness takes four
 #: to read it, and one to begin.
@@ -38,7 +40,8 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
         if dense.max_delay:
             row[f"delay{number}"] = SpikeDelay(dense.delays, dense.delay_blocks or 0)
         if dense.lowering == "spatial":
-            last = row[f"layer{number}"] = layers[indices[0]] = _spatial(graph, indices[0])
+            last = row[f"layer{number}"] = layers[indices[0]] = _spatial(
+                graph, indices[0], trace)
             continue
         folded, streams = fold.fold_run(graph, indices)
         if streams is None:
@@ -50,7 +53,7 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
             layers[index] = FoldedLayerView(last, k, kept=trace)
     counts = graph.readout.kind == "spike_count"
     size = graph.readout.size
-    if isinstance(last, FoldedRun):
+    if hasattr(last, "results"):
         readout = SerialReadout(size, graph.num_steps, last.results, counts=counts)
     else:
         membranes = None if counts else [cell.v for cell in last.cells]
@@ -68,15 +71,19 @@ def _encoder(graph: ir.Graph):
         return CodeEncoder(size, first.bits, graph.num_steps)
     order = sng.rank_order(first.sng, first.bits)
     thresholds = sng.sequence(graph.input.sng, first.bits)[order]
-    return encoders.StreamEncoder(size, first.bits, thresholds, graph.num_steps)
+    rounds = passes(first.out_features, first.lanes) if shares(first) else 0
+    return encoders.StreamEncoder(size, first.bits, thresholds, graph.num_steps, rounds)
 
 
-def _spatial(graph: ir.Graph, index: int) -> SpatialLayer:
+def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedLayer:
     dense, population = graph.layers[index]
-    return SpatialLayer(
-        effective_weights(dense), length=dense.bitstream_length, neuron=population.neuron,
-        bias=dense.bias, v_bits=population.v_bits, fires=graph.fires(index),
-        columns=index == 0 and graph.input.encoder == "stream")
+    options = {"length": dense.bitstream_length, "neuron": population.neuron, "bias": dense.bias,
+               "fires": graph.fires(index),
+               "columns": index == 0 and graph.input.encoder == "stream"}
+    if shares(dense):
+        return SharedLayer(effective_weights(dense), lanes=dense.lanes, proof=trace,
+                           v_bits=population.v_bits.max(), **options)
+    return SpatialLayer(effective_weights(dense), v_bits=population.v_bits, **options)
 
 
 def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,

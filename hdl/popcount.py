@@ -54,12 +54,13 @@ def _leaf(bits: list[Value]) -> Value:
     return Cat(a ^ b ^ c, (a & b) | (a & c) | (b & c))
 
 
-def popcount(m: Module, bits: list[Value], name: str = "count") -> Value:
+def popcount(m: Module, bits: list[Value], name: str = "count", *, cut: bool = True) -> Value:
     """The number of ones in `bits` one clock ago, unsigned, ``len(bits).bit_length()`` wide.
 
     The register stands behind the first level of adders, in cells that have a LUT in use, so it
     costs next to none and halves the longest path. Bits at the end of the list are registered one
-    by one: put those there whose LUT nothing else can share.
+    by one: put those there whose LUT nothing else can share. Without `cut` there is no register,
+    for bits that come from registers.
     """
     root = _Node(len(bits), deque(bits))
     levels: dict[int, list[_Node]] = {}
@@ -72,9 +73,9 @@ def popcount(m: Module, bits: list[Value], name: str = "count") -> Value:
         return register
 
     if not levels:
-        return registered(root.value)
+        return registered(root.value) if cut else root.value
     for level in sorted(levels):
-        if level == CUT + 1:
+        if cut and level == CUT + 1:
             for node in (n for upper in levels if upper > CUT for n in levels[upper]):
                 node.carry = registered(node.carry)
                 for child in (node.left, node.right):
@@ -92,7 +93,7 @@ def popcount(m: Module, bits: list[Value], name: str = "count") -> Value:
             width = max(len(node.left.value), len(node.right.value))
             node.value = total[at:at + width + 1][:node.size.bit_length()]
             at += width + 1
-    return root.value if max(levels) > CUT else registered(root.value)
+    return registered(root.value) if cut and max(levels) <= CUT else root.value
 
 
 def _wide(value: Value, width: int) -> Value:

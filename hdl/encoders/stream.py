@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..shared import rounds_layout
 from ..spatial import columns_layout
 from .memory import BLOCK_RAM, WORD, PixelMemory
 
@@ -20,18 +21,21 @@ class StreamEncoder(wiring.Component):
 
     thresholds: int [2**B], R_x in the rank order of the weights' generator. As soon as 16 pixels
     are there, their stream bits go to a column memory, word by word, one bit a clock; `start` waits
-    for the last word. An inference then reads the columns once per timestep, `steps` times.
+    for the last word. An inference then reads the columns once per timestep, `steps` times. With
+    `rounds` it reads them, forwards only, so many times at its start (`shared.rounds_layout`).
     """
 
-    def __init__(self, n: int, bits: int, thresholds: np.ndarray, num_steps: int) -> None:
+    def __init__(self, n: int, bits: int, thresholds: np.ndarray, num_steps: int,
+                 rounds: int = 0) -> None:
         self.n, self.bits, self.num_steps = n, bits, num_steps
+        self.rounds = rounds
         self.thresholds = [int(r) for r in thresholds]
         self.groups = -(-n // WORD)
         self.payload_bytes = self.image_bytes(n, num_steps)
         super().__init__({
             "pixels": In(stream.Signature(8)), "start": In(1),
             "steps": In(range(num_steps + 1), init=num_steps),
-            "o": Out(stream.Signature(columns_layout(n))),
+            "o": Out(stream.Signature(rounds_layout(n) if rounds else columns_layout(n))),
             "busy": Out(1),
         })
 
@@ -59,15 +63,17 @@ class StreamEncoder(wiring.Component):
                 attrs=BLOCK_RAM)
             port = memory.write_port()
             x = memory.read_port()
-            y = memory.read_port()
             low, high = index * WORD, min(self.n, (index + 1) * WORD)
             m.d.comb += [
                 port.addr.eq(write["address"]), port.data.eq(write["word"]),
                 port.en.eq(write["strobe"] & (write["group"] == index)),
-                x.addr.eq(upcoming), y.addr.eq(~upcoming), x.en.eq(1), y.en.eq(1),
+                x.addr.eq(upcoming), x.en.eq(1),
                 self.o.payload.x[low:high].eq(x.data[:high - low]),
-                self.o.payload.y[low:high].eq(y.data[:high - low]),
             ]
+            if not self.rounds:
+                y = memory.read_port()
+                m.d.comb += [y.addr.eq(~upcoming), y.en.eq(1),
+                             self.o.payload.y[low:high].eq(y.data[:high - low])]
         self._play(m, image, columns_ready, t, fetch)
         return m
 
@@ -122,12 +128,26 @@ class StreamEncoder(wiring.Component):
                              remaining.eq(self.steps - 1)]
                 with m.If(requested & columns_ready):
                     m.d.sync += [requested.eq(0), self.o.valid.eq(1)]
-                    m.next = "run"
+                    m.next = "load" if self.rounds else "run"
+                if self.rounds:
+                    m.d.sync += marks.load.eq(1)
+            final = t == (1 << self.bits) - 1
+            if self.rounds:
+                played = Signal(range(self.rounds))
+                with m.State("load"):
+                    m.d.comb += fetch.eq(self.o.ready)
+                    with m.If(self.o.ready):
+                        m.d.sync += t.eq(t + 1)
+                        with m.If(final):
+                            m.d.sync += played.eq(played + 1)
+                            with m.If(played == self.rounds - 1):
+                                m.d.sync += [played.eq(0), marks.load.eq(0)]
+                                m.next = "run"
             with m.State("run"):
                 m.d.comb += fetch.eq(self.o.ready)
                 with m.If(self.o.ready):
                     m.d.sync += t.eq(t + 1)
-                    with m.If(t == (1 << self.bits) - 1):
+                    with m.If(1 if self.rounds else final):
                         m.d.sync += [marks.first.eq(0), marks.last.eq(remaining == 1),
                                      remaining.eq(remaining - 1)]
                         with m.If(remaining == 0):
