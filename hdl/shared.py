@@ -131,7 +131,8 @@ class SharedLayer(wiring.Component):
         ready = self._paced(m)
         m.d.comb += [
             start.eq(idle & self.i.valid & (~self.o.valid | self.o.ready) & ~self.hold),
-            engine.first.eq(self.first),
+            # A layer fed by columns serves its first neuron in the clock that finds the timestep.
+            engine.first.eq(Mux(start, self.i.payload.first, self.first)),
         ]
         if self.columns:
             m.d.comb += loading.eq(self.i.payload.load)

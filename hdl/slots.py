@@ -112,7 +112,7 @@ class StreamSlots:
             # A signal takes a LUT for every four bits of the pass, a further one in a slot a third.
             cost = len(shared) + sum(len(found) for found in masks.values()) / 3
             if best is None or cost < best[0]:
-                # Whoever needs no pass without it is complemented throughout, which takes no signal.
+                # What needs no pass without it is complemented throughout, which takes no signal.
                 mask = [ones if zeros else sum(1 << h for h in window)
                         for ones, zeros, window in shared]
                 final = {key: [mask[at] for at in found] for key, found in masks.items()}

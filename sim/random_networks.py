@@ -43,7 +43,7 @@ def random_images(rng, graph, count):
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
                  reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif",
-                 saturate_bits=None):
+                 saturate_bits=None, lanes=None):
     """An integer chain with uniform codes, biases and thresholds of a plausible size.
 
     Under membrane read-out the last layer is of kind LIF where `kind` has no such read-out.
@@ -51,15 +51,16 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
     delays = delays or [0] * (len(sizes) - 1)
     lengths = lengths or [8] * (len(sizes) - 1)
     weight_bits = weight_bits or [4] * (len(sizes) - 1)
+    lanes = lanes or [None] * (len(sizes) - 1)
     layers = []
-    for n_in, n_out, length, w, delay in zip(sizes, sizes[1:], lengths, weight_bits, delays,
-                                             strict=False):
+    for n_in, n_out, length, w, delay, p in zip(sizes, sizes[1:], lengths, weight_bits, delays,
+                                                lanes, strict=False):
         top = 2 ** (w - 1) - 1
         codes = rng.integers(-top, top + 1, (n_out, n_in))
         codes[rng.random(codes.shape) < zeros] = 0
         layers.append({
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
-            "delay": delay, "weight": codes.astype(np.int16),
+            "delay": delay, "lanes": p, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
             "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory,
                                     saturate_bits),
@@ -90,7 +91,8 @@ class Chooser:
 def random_network(choose) -> ir.Graph:
     """An integer graph: shapes, T, L, weight bits, generators, encoder, neuron, delays, read-out.
 
-    Every other network or so has neurons that saturate, some at a width below their threshold.
+    Every other network or so has neurons that saturate, some at a width below their threshold. Of
+    the others, those that can be served one by one share lanes in some layers.
 
     `choose` is a `Chooser`. Small choices are the simple ones, to which Hypothesis shrinks.
     """
@@ -106,9 +108,13 @@ def random_network(choose) -> ir.Graph:
         longest[0] = 0
     delays = [tuple(rng.integers(0, most + 1, n).tolist()) if choose.among([False, True]) else most
               for n, most in zip(sizes, longest, strict=False)]
+    saturate_bits = choose.among([None, None, None, 3, 6, 8])
+    lanes = [None] * depth
+    if saturate_bits is None and kind in neurons.SERIAL:
+        lanes = [choose.integer(0, n) or None for n in sizes[1:]]
     return random_graph(
-        rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays,
-        refractory=choose.integer(0, 3), saturate_bits=choose.among([None, None, None, 3, 6, 8]),
+        rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays, lanes=lanes,
+        refractory=choose.integer(0, 3), saturate_bits=saturate_bits,
         readout=choose.among(ir.READOUTS),
         num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),

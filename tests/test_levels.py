@@ -16,6 +16,7 @@ BOARD = targets.board("icestick")
 
 NETWORKS = {
     "stream-membrane": {"sizes": (6, 4, 3), "num_steps": 3},
+    "stream-shared": {"sizes": (6, 5, 3), "num_steps": 3, "lanes": [2, 2]},
     "rate-fixed": {"sizes": (6, 4, 3), "encoder": "rate", "readout": "spike_count",
                    "num_steps": 4, "kind": "fixed", "reset": "zero", "refractory": 1},
     "spikes-delays": {"sizes": (5, 4, 3), "encoder": "spikes", "readout": "spike_count",

@@ -37,6 +37,8 @@ def simulated(graph, image) -> int:
     ((20, 4), {"encoder": "spikes"}),
     ((6, 5, 4, 3), {"lengths": [8, 64, 16]}),
     ((6, 4, 3), {"kind": "fixed", "leak_shift": None}),
+    ((6, 5, 3), {"lanes": [2, 1]}),
+    ((6, 5, 4, 3), {"lanes": [3, None, 2], "encoder": "rate"}),
     ((6, 4, 3), {"kind": "homeostatic", "encoder": "rate", "delays": [1, 2]}),
 ])
 def test_busy_cycles_are_those_simulated(sizes, settings):
