@@ -1,5 +1,7 @@
 """Lower: a scheduled graph becomes gateware."""
 
+from collections.abc import Sequence
+
 from ..hdl import encoders, sng
 from ..hdl.core import Core
 from ..hdl.delay import SpikeDelay
@@ -87,12 +89,14 @@ def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedL
 
 
 def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,
-        features: Features = BASIC):
+        features: Features = BASIC, stored: Sequence[bytes] = ()):
     """The whole design with its UART link; `divisor` is the clocks per bit at reset.
 
-    With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`).
+    With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`). With
+    images `stored`, as the link would bring them, a button steps through them.
     """
+    from ..hdl.stored import StoredImages
     from ..hdl.top import Top
 
     return Top(core(graph, trace=trace, features=features), design_hash(graph), divisor=divisor,
-               features=features)
+               features=features, stored=StoredImages(list(stored)) if stored else None)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .buffer import ImageBuffer
 from .link import Link
 from .protocol import BASIC, SILENCE_BITS, Features
+from .stored import StoredImages
 from .uart import FullDuplex, HalfDuplex
 
 
@@ -17,16 +18,17 @@ class Top(wiring.Component):
     `num_steps`, `n_traces`, `n_counters`, `pixel_bits`. design: 8 bytes that identify the network.
     divisor: clocks per bit at reset. `busy` and `cls` are for lights: a request is being served;
     the class, while it is valid, in as many bits as the classes need. A duplex build has an image
-    buffer between link and core.
+    buffer between link and core. With images `stored`, `button` steps through them.
     """
 
     def __init__(self, core, design_hash: bytes, divisor: int = 104,
-                 silence_bits: int = SILENCE_BITS, features: Features = BASIC) -> None:
+                 silence_bits: int = SILENCE_BITS, features: Features = BASIC,
+                 stored: StoredImages | None = None) -> None:
         super().__init__({
             "rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1),
-            "cls": Out(range(max(2, core.n_classes))),
+            "cls": Out(range(max(2, core.n_classes))), **({"button": In(1)} if stored else {}),
         })
-        self.core = core
+        self.core, self.stored = core, stored
         self.link = Link(core.n_inputs, core.n_classes, core.num_steps, design_hash, divisor,
                          silence_bits, core.n_traces, core.n_counters, features)
 
@@ -45,6 +47,14 @@ class Top(wiring.Component):
             m.submodules.images = images = ImageBuffer(core.n_inputs)
             wiring.connect(m, images.o, core.pixels)
             m.d.comb += [core.restart.eq(images.o_restart), core.start.eq(images.o_start)]
+        if self.stored is not None:
+            m.submodules.stored = stored = self.stored
+            wiring.connect(m, stored.o, images.pixels)
+            m.d.comb += [
+                images.restart.eq(stored.o_restart), images.start.eq(stored.o_start),
+                stored.busy.eq(link.busy), stored.button.eq(self.button),
+            ]
+            images = stored
         wiring.connect(m, link.pixels, images.pixels)
         m.d.comb += [
             uart.rx.eq(self.rx), self.tx.eq(uart.tx),

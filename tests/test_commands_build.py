@@ -93,11 +93,26 @@ def test_synth_tries_seeds_as_json(run, command):
 @pytest.mark.parametrize("arguments, message", [
     (["--board", "icebraker"], "unknown board 'icebraker'; did you mean 'icebreaker'?"),
     (["--pnr-seeds", "0"], "--pnr-seeds must be in 1..100, not 0"),
+    (["--stored", "2", "--board", "icestick"],
+     "--stored must be used with a board that has a button, not icestick"),
     (["--seed", "-1"], "--seed must be in 0..2**31 - 1, not -1"),
 ])
 def test_synth_refuses_bad_arguments(run, command, arguments, message):
     code, out, err = command("synth", "--run", run, *arguments)
     assert (code, out) == (2, "") and message in err and len(err.splitlines()) == 1
+
+
+def test_synth_keeps_test_images_for_the_button(run, command, monkeypatch):
+    opened = Run.open(run)
+    images = np.random.default_rng(0).integers(0, 256, (3, 4))
+    opened.save_samples(images, np.zeros(3, int))
+    plain = json.loads((run / "build/icebreaker/report.json").read_text())
+    code, out, _ = command("synth", "--run", run, "--stored", 3, "--json")
+    data = json.loads(out)
+    assert code == 0 and data["stored"] == 3 and data["report"]["ebr"] == plain["ebr"] + 1
+    assert "set_io button_0__io 10" in (run / "build/icebreaker/top.pcf").read_text()
+    code, _, err = command("synth", "--run", run, "--stored", 4)
+    assert code == 2 and "--stored must be in 1..3, the test images of this run, not 4" in err
 
 
 def test_synth_without_a_run(command, tmp_path):

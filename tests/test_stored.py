@@ -2,18 +2,23 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from networks import random_graph
 
 from spikeloom.flow.lower import core as lower_core
+from spikeloom.flow.lower import design_hash
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.hdl.stored import StoredImages
+from spikeloom.hdl.top import Top
+from spikeloom.hdl.uart import MIN_DIVISOR
 from spikeloom.sim import reference
 from spikeloom.sim.gateware import send
+from spikeloom.sim.host import Device
 from spikeloom.sim.images import payload
 from spikeloom.sim.random_networks import random_images
+from spikeloom.sim.simulated import SimTransport
 
 IMAGES = [bytes([10 * k + j for j in range(3)]) for k in range(1, 4)]
 PERIOD = 8
@@ -180,3 +185,30 @@ def test_a_core_classifies_stored_images_as_the_reference_model_does(encoder):
     sim.add_testbench(drive)
     sim.run()
     assert found == [wanted[0], wanted[1], wanted[0], wanted[2]]
+
+
+class Restless(Top):
+    """A board whose button is pressed all the time."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        timer = Signal(9)
+        m.d.sync += timer.eq(timer + 1)
+        m.d.comb += self.button.eq(timer[-1])
+        return m
+
+
+def test_a_host_gets_its_own_answers_while_someone_plays_with_the_button():
+    rng = np.random.default_rng(5)
+    graph = compile_graph(random_graph(rng))
+    images = random_images(rng, graph, 6)
+    wanted = reference.run(graph, images)
+    stored = StoredImages([payload(graph, image) for image in images[:2]], debounce_bits=3)
+    top = Restless(lower_core(graph), design_hash(graph), MIN_DIVISOR, stored=stored)
+    transport = SimTransport(top)
+    device = Device(transport, expect=design_hash(graph))
+    for index, image in enumerate(images):
+        result = device.infer(image)
+        assert result.cls == wanted.classes[index]
+        assert list(result.scores) == wanted.scores[index].tolist()
+        assert transport.read(1, 1e-3 * (1 + index)) == b"", "an answer that nobody asked for"

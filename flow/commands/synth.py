@@ -1,6 +1,7 @@
 """``spikeloom synth``: place and route a run's network for a board."""
 
 from dataclasses import asdict
+from importlib import import_module
 
 from msgspec import to_builtins
 from rich.table import Table
@@ -8,10 +9,14 @@ from rich.table import Table
 from .. import bare, build, lower
 from ..cost.features import estimate
 from ..errors import ConfigError
+from ..ir import Graph
 from ..passes.compile import compile_graph
 from ..passes.generators import advise
 from ..report import compare
 from ..run import Run
+
+#: What knows an image's bytes on the link, in a package that this one must not import.
+IMAGES = "spikeloom.sim.images"
 
 
 def configure(parser) -> None:
@@ -22,6 +27,9 @@ def configure(parser) -> None:
     parser.add_argument("--proof", action="store_true",
                         help="build the proof build, which also answers a checksum per layer over "
                              "every membrane and spike, for 'sim --level board'")
+    parser.add_argument("--stored", type=int, default=0, metavar="N",
+                        help="keep the first N test images in block memory, through which the "
+                             "board's button steps without a PC")
     parser.add_argument("--no-cache", action="store_true", help="build anew, whatever is cached")
 
 
@@ -31,8 +39,11 @@ def run(args, out) -> None:
         raise ConfigError(f"--seed must be in 0..2**31 - 1, not {args.seed}")
     if not 1 <= args.pnr_seeds <= 100:
         raise ConfigError(f"--pnr-seeds must be in 1..100, not {args.pnr_seeds}")
+    if args.stored and not board.buttons:
+        raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    stored = _stored(args.stored, opened, graph)
     advise(graph, out.note)
     folder = opened.build_dir(board.name, proof=args.proof)
     with out.progress.status(f"building for {board.title}") as status:
@@ -41,9 +52,9 @@ def run(args, out) -> None:
             out.note(text)
 
         reports = build.build_seeds(
-            lower.top(graph, board.divisor, trace=args.proof), board, design=graph.digest(),
-            out_dir=folder, note=note, seeds=range(args.seed, args.seed + args.pnr_seeds),
-            use_cache=not args.no_cache)
+            lower.top(graph, board.divisor, trace=args.proof, stored=stored), board,
+            design=graph.digest(), out_dir=folder, note=note, use_cache=not args.no_cache,
+            seeds=range(args.seed, args.seed + args.pnr_seeds))
     best = max(reports, key=lambda report: report.fmax_mhz)
     if not best.meets_clock:
         out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
@@ -54,12 +65,28 @@ def run(args, out) -> None:
     if args.proof:
         out.note("the proof build has a witness, which the estimate leaves out; areas are quoted "
                  "without it")
+    if stored:
+        out.note(f"the build holds {len(stored)} images and reads a button, which the estimate "
+                 "leaves out")
     if len(reports) > 1:
         seeds = Table("seed", "LCs", "Fmax (MHz)", title="place and route", title_justify="left")
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
         tables.append(seeds)
     data = {"report": to_builtins(best), "estimate": asdict(guess), "path": str(bitstream),
-            "proof": args.proof,
+            "proof": args.proof, "stored": len(stored),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))
+
+
+def _stored(count: int, opened: Run, graph: Graph) -> list[bytes]:
+    """The first test images of a run, as the link would bring them."""
+    if count == 0:
+        return []
+    images, _ = opened.samples()
+    if not 1 <= count <= len(images):
+        raise ConfigError(f"--stored must be in 1..{len(images)}, the test images of this run, "
+                          f"not {count}")
+    module = import_module(IMAGES)
+    shaped = module.shaped(graph, images[:count], str(opened.samples_file))
+    return [module.payload(graph, image) for image in shaped]
