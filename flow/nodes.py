@@ -45,6 +45,11 @@ class Synapses:
         return self.out_features
 
     @property
+    def fan_in(self) -> int:
+        """Synapses of a neuron, those on a border included."""
+        return int(np.prod(self.weight_shape[1:]))
+
+    @property
     def bits(self) -> int:
         """B, the width of the layer's generators: log2(bitstream_length)."""
         return self.bitstream_length.bit_length() - 1

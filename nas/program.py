@@ -2,10 +2,9 @@
 
 Every parameter has a leading candidate axis C; narrower layers are padded to the widest, and padded
 neurons never fire and never learn. Parameters are kept in units of order one: a weight u in -1..1
-is the code ``round(u * max_code)``, bias and threshold are multiples of a current that is typical
-for the layer. The forward pass computes with the integers of the arithmetic contract, through the
-tables `hdl.sng.weight_table` and `hdl.sng.count_table`; gradients pass the rounding unchanged and
-see each table as the straight line that fits it best.
+is the code ``round(u * max_code)``, bias, skip and threshold are multiples of a current that is
+typical for the layer. The forward pass computes with the integers of the arithmetic contract
+(`nas.operations`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,6 @@ from itertools import groupby
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from ..flow import ir
 from ..flow.errors import GraphError
@@ -23,19 +21,41 @@ from ..flow.passes.legalize import check_readout
 from ..flow.passes.quantize import quantize
 from ..hdl import sng
 from . import neurons, pruning
-from .tensors import Buffers, Learned
+from .operations import (
+    LARGEST,
+    CrossEntropy,
+    Delayed,
+    EffectiveWeight,
+    Round,
+    StreamCurrent,
+    StreamTable,
+    Unroll,
+    Unrolled,
+    best_slope,
+    pooled,
+    rounded,
+    signed_table,
+)
+from .tensors import Learned
 
 #: Share of timesteps in which a neuron is taken to fire when the first thresholds are chosen.
 TYPICAL_RATE = 0.25
 
-#: Largest bias and threshold, in counts.
-LARGEST = 1 << 22
+#: Most synapses of a convolution for training, which computes with each of them.
+MOST_SYNAPSES = 1 << 24
 
 
 def exact_dtype(graph: ir.Graph) -> torch.dtype:
     """The narrowest float that holds every membrane of an inference exactly."""
-    largest = max(d.in_features * d.bitstream_length for d, _ in graph.layers) * graph.num_steps
+    largest = graph.num_steps * max(
+        d.fan_in * _highest(graph, d) * d.bitstream_length for d, _ in graph.layers)
     return torch.float32 if largest < LARGEST else torch.float64
+
+
+def _highest(graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> int:
+    """The largest value that a layer reads."""
+    source = graph.source(node)
+    return 1 if isinstance(source, ir.Input) else source.highest
 
 
 def shape_class(graph: ir.Graph) -> tuple:
@@ -50,161 +70,31 @@ def shape_class(graph: ir.Graph) -> tuple:
         if why := kind.refuse(population.neuron):
             raise GraphError(f"{population.name}: {why}")
         layers.append(kind.key(population.neuron))
+    for node in graph.nodes:
+        if isinstance(node, ir.Conv2d) and node.in_features * node.out_features > MOST_SYNAPSES:
+            raise GraphError(f"{node.name}: at most {MOST_SYNAPSES} synapses can be trained, not "
+                             f"{node.in_features * node.out_features}; use fewer channels, a "
+                             "larger stride or a pool before it")
     return (graph.input.encoder, graph.input.size, graph.readout.kind, graph.readout.size,
-            str(exact_dtype(graph)), tuple(layers))
+            str(exact_dtype(graph)), tuple(layers), _ways(graph))
 
 
-def rounded(x: Tensor, lowest: int) -> Tensor:
-    """x to the nearest integer, ties to even, within lowest..2**22; not a number becomes lowest."""
-    return x.round().nan_to_num_(nan=lowest).clamp_(lowest, LARGEST)
-
-
-def signed_table(table: np.ndarray) -> np.ndarray:
-    """A table over codes 0..M as one over -M..M, odd: shape [2 * M + 1, ...]."""
-    return np.concatenate([-table[:0:-1], table])
-
-
-def _slope(rows: np.ndarray, x: np.ndarray) -> float:
-    """s of the line rows[p, c] = s * x[p] * c with the least square error."""
-    line = x[:, None] * np.arange(rows.shape[1])
-    return float((rows * line).sum() / (line * line).sum())
-
-
-class StreamTable:
-    """Exact current of `stream` input as a matrix product: C[p, c] = sum_r left[p, r] right[c, r].
-
-    left is over p8 0..255, right over codes -M..M. The rank is M; where a dataset has fewer than M
-    levels of brightness (`levels`, p8), it is their number, and other pixels have no row.
-    """
-
-    def __init__(self, x_kind: str, dense: ir.Dense, dtype: torch.dtype,
-                 levels: np.ndarray | None = None) -> None:
-        table = sng.count_table(x_kind, dense.sng, dense.bits, dense.weight_bits)
-        p = (np.arange(256) * dense.bitstream_length + 127) // 255
-        seen = np.arange(1, dense.bitstream_length + 1)
-        if levels is not None:
-            seen = np.unique(p[levels])
-            seen = seen[seen > 0]
-        if len(seen) < dense.max_code:
-            left = p[:, None] == seen
-            right = table[seen].T
-        else:
-            left = np.diff(table, axis=1)[p]
-            right = np.arange(dense.max_code + 1)[:, None] > np.arange(dense.max_code)
-        self.buffers = Buffers()
-        self.max_code = dense.max_code
-        self.left = torch.tensor(left, dtype=dtype)
-        self.right = torch.tensor(signed_table(right.astype(np.int64)), dtype=dtype)
-        x = p / dense.bitstream_length
-        self.linear = torch.tensor(x, dtype=dtype)
-        self.slope = _slope(table[p], x)
-
-
-class _StreamCurrent(Function):
-    """Current [C, B, N] of weights u [C, N, n] for pixels p8 int64 [B, n].
-
-    groups: (slice of candidates, StreamTable) pairs that cover all candidates.
-    """
-
-    @staticmethod
-    def forward(ctx, u: Tensor, p8: Tensor, groups: list) -> Tensor:
-        out = u.new_empty(u.shape[0], p8.shape[0], u.shape[1])
-        for part, table in groups:
-            codes = u[part]
-            index = table.buffers.get("index", table.right.new_empty(0, dtype=torch.int32),
-                                      codes.numel())
-            index.view_as(codes).copy_((codes * table.max_code).round_().add_(table.max_code))
-            w = table.buffers.get("w", u, codes.numel(), table.right.shape[1])
-            torch.index_select(table.right, 0, index, out=w)
-            w = w.view(*codes.shape[:2], -1)
-            x = torch.nn.functional.embedding(p8, table.left).view(p8.shape[0], -1)
-            torch.bmm(x.expand(len(w), -1, -1), w.transpose(1, 2), out=out[part])
-        ctx.p8, ctx.groups = p8, groups
-        return out
-
-    @staticmethod
-    def backward(ctx, g: Tensor):
-        out = g.new_empty(g.shape[0], g.shape[2], ctx.p8.shape[1])
-        for part, table in ctx.groups:
-            x = (table.linear * (table.slope * table.max_code))[ctx.p8]
-            torch.bmm(g[part].transpose(1, 2), x.expand(len(g[part]), -1, -1), out=out[part])
-        return out, None, None
-
-
-class _EffectiveWeight(Function):
-    """w_eff [C, N, n] of weights u, through a signed table [C, 2 * M + 1] with its slopes."""
-
-    @staticmethod
-    def forward(ctx, u: Tensor, max_code: Tensor, table: Tensor, slope: Tensor) -> Tensor:
-        index = (u * max_code).round_().add_(table.shape[1] // 2).long()
-        ctx.scale = slope * max_code
-        return table.gather(1, index.flatten(1)).view_as(u)
-
-    @staticmethod
-    def backward(ctx, g: Tensor):
-        return g * ctx.scale, None, None, None
-
-
-class _Delayed(Function):
-    """Spikes [C, T, B, n] as they arrive: axon i's come delays[c, i] timesteps later, zero before.
-
-    source, target: int64 [C, T, 1, n], the timesteps where arriving spikes come from and where
-    leaving ones go, T for nowhere.
-    """
-
-    @staticmethod
-    def forward(ctx, spikes: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        ctx.target = target
-        return _moved(spikes, source)
-
-    @staticmethod
-    def backward(ctx, g: Tensor):
-        return _moved(g, ctx.target), None, None
-
-
-def _moved(x: Tensor, index: Tensor) -> Tensor:
-    """x [C, T, B, n] with timesteps taken from index [C, T, 1, n], T for a zero."""
-    padded = torch.cat([x, x.new_zeros(x.shape[0], 1, *x.shape[2:])], 1)
-    return padded.gather(1, index.expand(-1, -1, x.shape[2], -1))
-
-
-class _Round(Function):
-    """`rounded`; the gradient passes unchanged."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, lowest: int) -> Tensor:
-        return rounded(x, lowest)
-
-    @staticmethod
-    def backward(ctx, g: Tensor):
-        return g, None
-
-
-class _CrossEntropy(Function):
-    """Mean cross entropy per candidate [C] of logits [C, B, classes] and labels int64 [B].
-
-    smoothing: share of the target that is spread over all classes.
-    """
-
-    @staticmethod
-    def forward(ctx, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        x = logits - logits.amax(2, keepdim=True)
-        aim = x.new_full((len(labels), x.shape[2]), smoothing / x.shape[2])
-        aim[torch.arange(len(labels)), labels] += 1 - smoothing
-        chosen = (x * aim).sum(2)
-        total = x.exp_().sum(2, keepdim=True)
-        ctx.save_for_backward(x.div_(total), aim)
-        return (total[:, :, 0].log_() - chosen).mean(1)
-
-    @staticmethod
-    def backward(ctx, g: Tensor):
-        share, aim = ctx.saved_tensors
-        return share.sub_(aim).mul_(g[:, None, None] / len(aim)), None, None
+def _ways(graph: ir.Graph) -> tuple:
+    """What reads what, and the geometry of maps; nothing for a chain."""
+    if graph.is_chain:
+        return ()
+    out = []
+    for node in graph.nodes:
+        maps = isinstance(node, ir.Conv2d | ir.MaxPool2d | ir.AvgPool2d)
+        form = (node.in_shape[1:], node.kernel_size) if maps else ()
+        more = (node.stride, node.padding) if isinstance(node, ir.Conv2d) else ()
+        out.append((node.op, node.name, node.src, form, more))
+    return tuple(out)
 
 
 def _arriving(spikes: Tensor, layer: "Layer") -> Tensor:
     """Spikes [C, T, B, n] after the layer's axons."""
-    return spikes if layer.delays is None else _Delayed.apply(spikes, *layer.delays)
+    return spikes if layer.delays is None else Delayed.apply(spikes, *layer.delays)
 
 
 @dataclass
@@ -221,11 +111,23 @@ class Layer:
     silence: Tensor
     population: object
     delays: tuple[Tensor, Tensor] | None
+    skip: Tensor | None
+    maps: Unrolled | None
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Bias [C, 1, N], with padded neurons silenced, in counts, and what `parameter` gives."""
-        bias = _Round.apply(self.bias * self.unit, -LARGEST)
-        return bias + self.silence, _Round.apply(self.parameter(), 1)
+        bias = Round.apply(self.bias * self.unit, -LARGEST)
+        if self.maps:
+            bias = bias.repeat_interleave(self.maps.places, 2)
+        return bias + self.silence, Round.apply(self.parameter(), 1)
+
+    def weight(self) -> Tensor:
+        """What each synapse adds per spike: [C, N, n]."""
+        return self.unrolled(EffectiveWeight.apply(self.u, self.max_code, self.table, self.slope))
+
+    def unrolled(self, weights: Tensor) -> Tensor:
+        """Of all synapses, from those that are learned."""
+        return Unroll.apply(weights, self.maps) if self.maps else weights
 
     def parameter(self) -> Tensor:
         """What the neurons have learned, before rounding, [C, 1, 1]: a threshold for most kinds."""
@@ -253,10 +155,12 @@ class Program:
         self.readout = graphs[0].readout.kind
         count, depth = len(graphs), len(graphs[0].layers)
         dense = [[g.layers[k][0] for g in graphs] for k in range(depth)]
-        sizes = [graphs[0].input.size, *(max(d.out_features for d in row) for row in dense)]
-        self.weights = Learned([(count, sizes[k + 1], sizes[k]) for k in range(depth)], self.dtype)
-        self.others = Learned([(count, 1, width) for width in sizes[1:]]
-                              + [(count, 1, 1)] * (depth + 1), self.dtype)
+        sizes = [tuple(max(extents) for extents in zip(*((d.weight_shape[0], d.fan_in)
+                                                         for d in row))) for row in dense]
+        skips = [k for k in range(depth) if graphs[0].skip(k)]
+        self.weights = Learned([(count, *size) for size in sizes], self.dtype)
+        self.others = Learned([(count, 1, rows) for rows, _ in sizes]
+                              + [(count, 1, 1)] * (depth + len(skips) + 1), self.dtype)
         self.others.value.fill_(1)
         self.temperature = self.others.leaves[-1]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -266,9 +170,11 @@ class Program:
                                   self.others.leaves[depth + k])
             bias.data.fill_(0)
             for c, (d, generator) in enumerate(zip(row, generators)):
-                first = torch.randn(d.out_features, d.in_features, generator=generator)
-                u.data[c, :d.out_features, :d.in_features] = (init * first).clamp_(-1, 1)
-            self.layers.append(self._layer(k, row, u, bias, threshold))
+                rows = d.weight_shape[0]
+                first = torch.randn(rows, d.fan_in, generator=generator)
+                u.data[c, :rows, :d.fan_in] = (init * first).clamp_(-1, 1)
+            skip = self.others.leaves[2 * depth + skips.index(k)] if k in skips else None
+            self.layers.append(self._layer(k, row, u, bias, threshold, skip))
         self.score_unit = self._score_unit()
         self.groups = self._groups(np.unique(inputs))
 
@@ -291,22 +197,26 @@ class Program:
 
     def prune(self, shares: Sequence[float]) -> None:
         """Hold the smallest weights of each candidate at zero, that share of all it has."""
-        sizes = [[(d.out_features, d.in_features) for d, _ in g.layers] for g in self.graphs]
+        sizes = [[(d.weight_shape[0], d.fan_in) for d, _ in g.layers] for g in self.graphs]
         self.weights.keep(pruning.largest([layer.u.data for layer in self.layers], sizes, shares))
 
-    def _layer(self, k: int, row: list, u: Tensor, bias: Tensor, threshold: Tensor) -> Layer:
+    def _layer(self, k: int, row: list, u: Tensor, bias: Tensor, threshold: Tensor,
+               skip: Tensor | None) -> Layer:
         init = self.recipe["init"]
         top = max(d.max_code for d in row)
         table = np.zeros((len(row), 2 * top + 1))
-        slope, unit, silence = [], [], u.new_zeros(len(row), 1, u.shape[1])
+        maps, neurons_each, axons = None, 1, u.shape[2]
+        if isinstance(row[0], ir.Conv2d):
+            maps = Unrolled(row[0], u.shape[1], max(d.in_shape[0] for d in row))
+            neurons_each, axons = maps.places, maps.shape[1]
+        slope, unit = [], []
+        silence = u.new_zeros(len(row), 1, u.shape[1] * neurons_each)
         for c, d in enumerate(row):
             w_eff = sng.weight_table(d.sng, d.bits, d.weight_bits)
             table[c, top - d.max_code:top + d.max_code + 1] = signed_table(w_eff)
-            slope.append(_slope(w_eff[None], np.ones(1)))
+            slope.append(best_slope(w_eff[None], np.ones(1)))
             # the spread of a current from independent weights of spread `init` around zero
-            power = d.in_features * TYPICAL_RATE
-            if k == 0:
-                power = self._input_power()
+            power = self._power(self.graphs[c], d)
             unit.append(max(1.0, slope[-1] * d.max_code * init * power ** 0.5))
             silence[c, 0, d.out_features:] = -torch.finfo(self.dtype).max ** 0.75
         populations = [g.layers[k][1].neuron for g in self.graphs]
@@ -318,19 +228,24 @@ class Program:
         return Layer(
             u=u, bias=bias, threshold=threshold, max_code=column([d.max_code for d in row]),
             unit=column(unit) * self.recipe["gain"], table=torch.tensor(table, dtype=self.dtype),
-            slope=column(slope), silence=silence, delays=self._delays(row, u.shape[2]),
-            population=kind(populations, self.max_steps, self.dtype,
+            slope=column(slope), silence=silence, delays=self._delays(row, axons), skip=skip,
+            maps=maps, population=kind(populations, self.max_steps, self.dtype,
                             self.recipe["surrogate"]))
 
-    def _input_power(self) -> float:
-        """Mean square of a timestep's inputs, each in 0..1, summed over them."""
+    def _power(self, graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> float:
+        """Mean square of a timestep's inputs, summed over those of a neuron; pixels are in 0..1."""
+        if not isinstance(graph.source(node), ir.Input):
+            # of sums of independent spikes, one spike each for most sources
+            count = _highest(graph, node)
+            return node.fan_in * count * TYPICAL_RATE * (1 + (count - 1) * TYPICAL_RATE)
+        share = node.fan_in / graph.input.size
         if self.encoder == "spikes":
-            return max(float(self.inputs.mean((0, 1)).sum()), 1e-9)
+            return max(float(self.inputs.mean((0, 1)).sum()), 1e-9) * share
         x = self.inputs.astype(np.float64) / 255
-        return float((x * x if self.encoder == "stream" else x).mean(0).sum())
+        return float((x * x if self.encoder == "stream" else x).mean(0).sum()) * share
 
     def _delays(self, row: list, axons: int) -> tuple[Tensor, Tensor] | None:
-        """`_Delayed`'s indices of one layer; None where no candidate has a delay."""
+        """`Delayed`'s indices of one layer; None where no candidate has a delay."""
         if not any(d.max_delay for d in row):
             return None
         depth = torch.zeros(len(row), 1, 1, axons, dtype=torch.int64)
@@ -367,49 +282,62 @@ class Program:
 
         inputs: int64, p8 [B, n] or, for `spikes`, events [B, T, n].
         """
-        spikes = None
-        for layer in self.layers[:-1]:
-            bias, threshold = layer.integers()
-            drive = self._drive(layer, spikes, inputs, bias, groups)
-            spikes = layer.population.spikes(drive, threshold)
-            if trace is not None:
-                trace.append(spikes)
-        layer = self.layers[-1]
-        bias, threshold = layer.integers()
+        values: dict[str, Tensor] = {}
+        if self.encoder != "stream":
+            values[self.graphs[0].input.name] = self._input_spikes(inputs)
+        layers = iter(self.layers)
+        last, populations = self.layers[-1], 0
+        for node in self.graphs[0].nodes[1:-2]:
+            if isinstance(node, ir.MaxPool2d | ir.AvgPool2d):
+                values[node.name] = pooled(values[node.src], node)
+            elif isinstance(node, ir.Population):
+                layer = next(layers)
+                bias, threshold = layer.integers()
+                drive = self._drive(populations, values, inputs, bias, groups)
+                values[node.name] = layer.population.spikes(drive, threshold)
+                populations += 1
+                if trace is not None:
+                    trace.append(values[node.name])
+        bias, threshold = last.integers()
+        source = values.get(self.graphs[0].layers[-1][0].src)
         if self.readout == "membrane":
-            if spikes is not None and layer.population.adds:
+            if source is not None and last.population.adds and last.skip is None:
                 # then the membrane is the sum of all currents: one product for all steps
                 steps = self.num_steps.to(self.dtype)[:, None, None]
-                w = self._weight(layer)
-                return torch.baddbmm(bias * steps, self._count(_arriving(spikes, layer)),
-                                     w.transpose(1, 2))
-            drive = self._drive(layer, spikes, inputs, bias, groups)
-            return layer.population.membrane(drive, self.num_steps)
-        spikes = layer.population.spikes(self._drive(layer, spikes, inputs, bias, groups),
-                                         threshold)
+                return torch.baddbmm(bias * steps, self._count(_arriving(source, last)),
+                                     last.weight().transpose(1, 2))
+            drive = self._drive(populations, values, inputs, bias, groups)
+            return last.population.membrane(drive, self.num_steps)
+        drive = self._drive(populations, values, inputs, bias, groups)
+        spikes = last.population.spikes(drive, threshold)
         if trace is not None:
             trace.append(spikes)
         return self._count(spikes)
 
-    def _weight(self, layer: Layer) -> Tensor:
-        return _EffectiveWeight.apply(layer.u, layer.max_code, layer.table, layer.slope)
+    def _input_spikes(self, inputs: Tensor) -> Tensor:
+        """What `rate` and `spikes` pass on, [C, T, B, n]."""
+        if self.encoder == "spikes":
+            fired = inputs.transpose(0, 1)
+        else:
+            fired = inputs > self.rate_thresholds[:, None]
+        return fired.to(self.dtype).expand(len(self.graphs), -1, -1, -1)
 
-    def _drive(self, layer: Layer, spikes: Tensor | None, inputs: Tensor, bias: Tensor,
+    def _drive(self, k: int, values: dict[str, Tensor], inputs: Tensor, bias: Tensor,
                groups: list | None) -> Tensor:
-        """I + bias of one layer, [C, T, B, N], or [C, 1, B, N] where it is constant."""
-        if spikes is None and self.encoder == "stream":
-            return (_StreamCurrent.apply(layer.u, inputs, groups or self.groups) + bias)[:, None]
-        if spikes is None:
-            if self.encoder == "spikes":
-                fired = inputs.transpose(0, 1)
-            else:
-                fired = inputs > self.rate_thresholds[:, None]
-            spikes = fired.to(self.dtype).expand(len(self.graphs), -1, -1, -1)
-        spikes = _arriving(spikes, layer)
-        C, T, B, n = spikes.shape
-        w = self._weight(layer)
-        drive = torch.baddbmm(bias, spikes.reshape(C, T * B, n), w.transpose(1, 2))
-        return drive.view(C, T, B, -1)
+        """I + bias of layer k, [C, T, B, N], or [C, 1, B, N] where it is constant."""
+        layer, synapses, skip = self.layers[k], self.graphs[0].layers[k][0], self.graphs[0].skip(k)
+        if synapses.src in values:
+            x = _arriving(values[synapses.src], layer)
+            C, T, B, n = x.shape
+            drive = torch.baddbmm(bias, x.reshape(C, T * B, n), layer.weight().transpose(1, 2))
+            drive = drive.view(C, T, B, -1)
+        else:
+            u = layer.unrolled(layer.u)
+            drive = (StreamCurrent.apply(u, inputs, groups or self.groups) + bias)[:, None]
+        if skip:
+            c_skip = Round.apply(layer.skip * layer.unit, -LARGEST)
+            drive = torch.addcmul(drive, values[skip.src[1]], c_skip[:, None])
+        return drive
 
     def _count(self, spikes: Tensor) -> Tensor:
         """Spikes per neuron [C, B, N] of each candidate's timesteps."""
@@ -436,7 +364,7 @@ class Program:
         """Cross entropy [C] of scores with a learned temperature, and right answers int64 [C]."""
         scores = self.forward(inputs)
         logits = scores * (self.temperature / self.score_unit)
-        loss = _CrossEntropy.apply(logits, labels, smoothing)
+        loss = CrossEntropy.apply(logits, labels, smoothing)
         return loss, (scores.detach().argmax(2) == labels).sum(1)
 
     @torch.no_grad()
@@ -457,11 +385,14 @@ class Program:
         for c, graph in enumerate(self.graphs):
             changes = {}
             for layer, (d, population) in zip(self.layers, graph.layers):
-                n, m = d.out_features, d.in_features
-                weight = (layer.u.data[c] * layer.max_code[c])[:n, :m].clone()
+                n, m = d.weight_shape[0], d.fan_in
+                weight = (layer.u.data[c] * layer.max_code[c])[:n, :m].reshape(d.weight_shape)
                 bias = rounded((layer.bias.data[c] * layer.unit[c])[0, :n], -LARGEST)
                 value = float(rounded(layer.parameter().detach()[c], 1))
-                changes[d.name] = {"weight": weight.numpy(), "bias": bias.numpy()}
+                changes[d.name] = {"weight": weight.clone().numpy(), "bias": bias.numpy()}
                 neuron = replace(population.neuron, **{population.neuron.learned: value})
                 changes[population.name] = {"neuron": neuron}
+                if layer.skip is not None:
+                    c_skip = rounded((layer.skip.data[c] * layer.unit[c]), -LARGEST)
+                    changes[graph.node(population.src).name] = {"c_skip": float(c_skip)}
             yield quantize(graph.replace(**changes))

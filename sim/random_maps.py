@@ -26,8 +26,8 @@ def random_weights(rng: np.random.Generator, graph: ir.Graph, zeros: float = 0.1
 
 def residual_graph(rng: np.random.Generator, *, shape=(8, 8), channels=4, classes=3,
                    encoder="stream", readout="membrane", num_steps=3, length=8, weight_bits=4,
-                   zeros=0.1, kind="lif") -> ir.Graph:
-    """conv3x3, max pool, a residual block of two conv3x3, average pool, dense; integer."""
+                   zeros=0.1, kind="lif", average=True) -> ir.Graph:
+    """conv3x3, max pool, a residual block of two conv3x3, average pool or none, dense; integer."""
     common = {"weight_bits": weight_bits, "bitstream_length": length, "sng": "sobol1"}
     maps = {"kernel_size": 3, "padding": 1, **common}
 
@@ -39,7 +39,8 @@ def residual_graph(rng: np.random.Generator, *, shape=(8, 8), channels=4, classe
     block = builder.pool(2)
     builder.conv(channels, neuron=neuron(), **maps)
     builder.conv(channels, neuron=neuron(), skip=block, **maps)
-    builder.pool(2, ir.AvgPool2d)
+    if average:
+        builder.pool(2, ir.AvgPool2d)
     builder.dense(classes, neuron=neuron(), **common)
     return random_weights(rng, builder.graph(num_steps=num_steps, readout=readout), zeros)
 

@@ -105,12 +105,12 @@ def test_gradients_flow_through_delays_to_when_the_spikes_left():
     layer = program.layers[1]
     spikes = torch.rand(1, DATA.num_steps, 3, 5, requires_grad=True)
     weight = torch.rand(1, DATA.num_steps, 3, 5)
-    from spikeloom.nas.program import _Delayed
+    from spikeloom.nas.operations import Delayed
 
     columns = [torch.cat([torch.zeros(1, d, 3), spikes[:, :DATA.num_steps - d, :, i]], 1)
                for i, d in enumerate(range(5))]
     wanted = torch.stack(columns, 3)
-    found = _Delayed.apply(spikes, *layer.delays)
+    found = Delayed.apply(spikes, *layer.delays)
     assert torch.equal(found, wanted)
     grads = [torch.autograd.grad((out * weight).sum(), spikes)[0] for out in (wanted, found)]
     assert torch.equal(*grads)

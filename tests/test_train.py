@@ -17,7 +17,8 @@ from spikeloom.hdl import sng
 from spikeloom.hdl.neurons import Lif
 from spikeloom.nas import datasets, plan
 from spikeloom.nas.neurons.lif import LifTraining
-from spikeloom.nas.program import Program, StreamTable, shape_class
+from spikeloom.nas.operations import StreamTable
+from spikeloom.nas.program import Program, shape_class
 from spikeloom.nas.train import TrainSettings, accuracy, rate_benchmark, train
 from spikeloom.sim import reference
 
