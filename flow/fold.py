@@ -1,11 +1,20 @@
-"""Fold: what the lanes of the `folded` lowering read, from integer layers."""
+"""Fold: what the lanes of the `folded` lowering read, from integer layers.
+
+A map is kept position by position, and within one in words of eight channels; a vector is a map of
+one position. The words that a run reads from outside come first to last channel; those it makes
+itself have a last word whose spikes are uppermost (`hdl.words.SpikeWords`).
+"""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..hdl import sng
 from ..hdl.engine import Served, refusal
+from ..hdl.folded import FoldedPool
 from ..hdl.lanes import FoldedLayer
 from ..hdl.streams import Streams
+from ..hdl.walk import Tap, Walk
 from ..hdl.words import WORD, SpikeWords, words
 from . import ir
 from .errors import GraphError
@@ -15,16 +24,18 @@ from .passes.legalize import effective_weights
 LANES = 8
 
 
-def lanes_of(dense) -> int:
-    """Lanes that a folded layer uses."""
-    return min(dense.lanes or LANES, dense.out_features)
+def lanes_of(synapses) -> int:
+    """Lanes that a folded layer uses: neurons of a position that are computed at once."""
+    return min(synapses.lanes or LANES, synapses.bias_shape[0])
 
 
 def runs(graph: ir.Graph) -> list[list[int]]:
     """The layers in stages: each `spatial` layer alone, neighbouring `folded` ones in one run.
 
-    A layer with delays begins a run, in front of which they are.
+    A layer with delays begins a run, in front of which they are. What is no chain is one run.
     """
+    if not graph.is_chain:
+        return [list(range(len(graph.layers)))]
     stages: list[list[int]] = []
     for index, (dense, _) in enumerate(graph.layers):
         joins = index and dense.lowering == "folded" and not dense.max_delay
@@ -37,48 +48,231 @@ def runs(graph: ir.Graph) -> list[list[int]]:
 
 def check(graph: ir.Graph) -> None:
     """GraphError for a layer that cannot be folded."""
-    for dense, population in graph.layers:
-        if dense.lowering == "folded" and (why := refusal(population.neuron)):
-            raise GraphError(f"{dense.name}: lowering must be 'spatial' before {population.name}, "
-                             f"not 'folded': {why}")
+    for index, (synapses, population) in enumerate(graph.layers):
+        if synapses.lowering != "folded":
+            continue
+        if why := refusal(population.neuron):
+            raise GraphError(f"{synapses.name}: lowering must be 'spatial' before "
+                             f"{population.name}, not 'folded': {why}")
+        if len(synapses.out_shape) == 3 and index == len(graph.layers) - 1:
+            raise GraphError(f"{synapses.name}: the last layer must be dense, not a conv2d, under "
+                             "'folded'; add a dense layer that reads its map")
+        skip, source = graph.skip(index), graph.source(synapses)
+        if skip is None or isinstance(synapses, ir.Dense):
+            continue
+        if (isinstance(source, ir.AvgPool2d) or synapses.stride != 1
+                or _grid(graph, skip.src[1]) != _grid(graph, source.name)):
+            raise GraphError(f"{skip.name}: 'folded' takes a skip beside a conv2d of stride 1 that "
+                             "reads a map of spikes of the same rows, columns and words of "
+                             f"{WORD} channels as the skipped one; {synapses.name} does not")
 
 
-def fold_run(graph: ir.Graph, indices: list[int]) -> tuple[list[FoldedLayer], Streams | None]:
-    """The layers of one run, and how its input streams, if it reads `stream` input."""
-    streams, layers = None, []
-    for index in indices:
-        coded = index == 0 and graph.input.encoder == "stream"
-        if coded:
-            dense = graph.layers[0][0]
-            streams = Streams.of(sng.sequence(graph.input.sng, dense.bits),
-                                 sng.sequence(dense.sng, dense.bits), dense.weight_bits)
-        layers.append(_folded(graph, index, coded, inner=index != indices[0]))
-    return layers, streams
+@dataclass(frozen=True)
+class _Map:
+    """Spikes as words: where they are, and whether outside the run."""
+
+    channels: int
+    height: int
+    width: int
+    base: int
+    outer: bool
+
+    @property
+    def pitch(self) -> int:
+        return words(self.channels)
+
+    def taps(self, y: int = 0, x: int = 0) -> list[Tap]:
+        """The words of a position."""
+        at = self.base + (y * self.width + x) * self.pitch
+        return [Tap(at + k, y, x, self.outer) for k in range(self.pitch)]
+
+    def place(self, channel: int) -> tuple[int, int]:
+        """The word, and the bit in it, of a channel."""
+        at = channel if self.outer else SpikeWords.place(channel, self.channels)
+        return divmod(at, WORD)
+
+    def spread(self, columns: np.ndarray) -> np.ndarray:
+        """Operands of each channel, [channels, ...], as those of each bit, [pitch, WORD, ...]."""
+        out = np.zeros((self.pitch, WORD, *columns.shape[1:]), np.int64)
+        for channel in range(self.channels):
+            out[self.place(channel)] = columns[channel]
+        return out
 
 
-def _folded(graph: ir.Graph, index: int, coded: bool, inner: bool) -> FoldedLayer:
-    dense, population = graph.layers[index]
-    lanes, size = lanes_of(dense), dense.out_features
-    count = -(-size // lanes)
-    groups = tuple(min(lanes, size - g * lanes) for g in range(count))
-    weights = effective_weights(dense)
-    scale = 0
-    if coded:
-        rows = dense.weight.astype(np.int64)
-    else:
-        # all counts are multiples of 2**scale, for most generators 2**(B - w + 1)
-        while weights.any() and not (weights & 1).any():
-            weights, scale = weights >> 1, scale + 1
-        rows = np.zeros((size, words(dense.in_features) * WORD), np.int64)
-        for axon in range(dense.in_features):
-            at = SpikeWords.position(axon, dense.in_features) if inner else axon
-            rows[:, at] = weights[:, axon]
-    largest = int(np.maximum(np.maximum(weights, 0).sum(1), np.maximum(-weights, 0).sum(1)).max())
-    padded = np.zeros((count * lanes, rows.shape[1]), np.int64)
-    padded[:size] = rows
-    operands = padded.reshape(count, lanes, -1).transpose(0, 2, 1)  # [groups, axons, lanes]
+def _maps_input(graph: ir.Graph) -> bool:
+    """Whether some convolution or pool reads the input as a map."""
+    return any(not isinstance(node, ir.Dense) for node in graph.readers(graph.input.name))
+
+
+def _grid(graph: ir.Graph, name: str) -> tuple[int, int, int]:
+    """Words, rows and columns of what a node passes on."""
+    shape = _map_shape(graph, name)
+    return words(shape[0]), *shape[1:]
+
+
+def _map_shape(graph: ir.Graph, name: str) -> tuple[int, int, int]:
+    shape = graph.shape(name)
+    if name == graph.input.name:
+        if not _maps_input(graph):
+            return int(np.prod(shape)), 1, 1
+        return (1, *shape) if len(shape) == 2 else shape
+    return tuple(shape) if len(shape) == 3 else (shape[0], 1, 1)
+
+
+def order(graph: ir.Graph, index: int) -> np.ndarray:
+    """Which neuron of layer `index` each one served is: int64 [size], position by position."""
+    channels, rows, columns = _map_shape(graph, graph.layers[index][1].name)
+    return np.arange(channels * rows * columns).reshape(channels, -1).T.reshape(-1)
+
+
+def input_order(graph: ir.Graph) -> np.ndarray:
+    """Which axon of the input each bit of its words is, -1 for none."""
+    channels, rows, columns = _map_shape(graph, graph.input.name)
+    out = np.full((rows * columns, words(channels) * WORD), -1)
+    out[:, :channels] = np.arange(channels * rows * columns).reshape(channels, -1).T
+    return out.reshape(-1)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A run as `hdl.folded.FoldedRun` takes it."""
+
+    steps: list[FoldedLayer | FoldedPool]
+    lanes: int
+    inputs: int
+    streams: Streams | None
+
+
+def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
+    """The steps of one run of an integer graph whose widths are known."""
+    check(graph)
+    first = graph.layers[indices[0]][0]
+    source = graph.source(first)
+    coded = indices[0] == 0 and graph.input.encoder == "stream"
+    maps, steps, base = {}, [], 0
     if not coded:
-        operands = operands.reshape(count, -1, WORD, lanes)
-    served = Served(population.neuron, size, int(population.v_bits.max()),
-                    dense.bias.astype(np.int64), graph.fires(index))
-    return FoldedLayer(served, operands, groups, largest, scale, coded)
+        shape = _map_shape(graph, source.name) if source is graph.input or graph.is_chain else None
+        maps[source.name] = _Map(*shape, 0, True)
+    inputs = graph.input.size if coded else maps[source.name].pitch * np.prod(shape[1:])
+    inside = {name for k in indices for name in (graph.layers[k][0].name, graph.layers[k][1].name)}
+    for node in graph.nodes:
+        if isinstance(node, ir.MaxPool2d):
+            step = _pool(node, maps[node.src])
+            name = node.name
+        elif isinstance(node, ir.Population) and node.name in inside:
+            index = next(k for k in indices if graph.layers[k][1] is node)
+            step = _coded(graph) if coded and index == 0 else _layer(graph, index, maps)
+            name = node.name
+        else:
+            continue
+        steps.append(step)
+        maps[name] = _Map(*_map_shape(graph, name), base, False)
+        base += step.stored
+    streams = None
+    if coded:
+        streams = Streams.of(sng.sequence(graph.input.sng, first.bits),
+                             sng.sequence(first.sng, first.bits), first.weight_bits)
+    lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
+    return Folded(steps, lanes, int(inputs), streams)
+
+
+def _pool(pool: ir.MaxPool2d, source: _Map) -> FoldedPool:
+    k = pool.kernel_size
+    taps = [source.taps(y, x)[word] for word in range(source.pitch)
+            for y in range(k) for x in range(k)]
+    _, rows, columns = pool.out_shape
+    walk = Walk(tuple(taps), rows, columns, k, source.pitch, source.height, source.width,
+                source.width)
+    return FoldedPool(walk, k * k)
+
+
+def _served(graph: ir.Graph, index: int) -> Served:
+    synapses, population = graph.layers[index]
+    places = population.size // len(synapses.bias)
+    return Served(population.neuron, population.size, int(population.v_bits.max()),
+                  np.tile(synapses.bias.astype(np.int64), places), graph.fires(index))
+
+
+def _grouped(columns: np.ndarray, lanes: int) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Operands [..., outputs] as [groups, ..., lanes], and how many outputs each group has."""
+    size = columns.shape[-1]
+    count = -(-size // lanes)
+    padded = np.zeros((*columns.shape[:-1], count * lanes), np.int64)
+    padded[..., :size] = columns
+    groups = tuple(min(lanes, size - g * lanes) for g in range(count))
+    return np.moveaxis(padded.reshape(*columns.shape[:-1], count, lanes), -2, 0), groups
+
+
+def _coded(graph: ir.Graph) -> FoldedLayer:
+    """The first layer under `stream` input: a tap a pixel."""
+    synapses, _ = graph.layers[0]
+    codes = synapses.weight.astype(np.int64)
+    if isinstance(synapses, ir.Conv2d):
+        channels, height, width = synapses.in_shape
+        _, rows, columns = synapses.out_shape
+        k, pad = synapses.kernel_size, synapses.padding
+        taps = [Tap((c * height + y - pad) * width + x - pad, y - pad, x - pad)
+                for c in range(channels) for y in range(k) for x in range(k)]
+        walk = Walk(tuple(taps), rows, columns, synapses.stride, 1, height, width, width)
+    else:
+        walk = Walk(tuple(Tap(i) for i in range(synapses.in_features)))
+    operands, groups = _grouped(codes.reshape(len(codes), -1).T, lanes_of(synapses))
+    return FoldedLayer(_served(graph, 0), walk, operands, groups,
+                       _largest(effective_weights(synapses)), 0, True)
+
+
+def _largest(*weights: np.ndarray) -> int:
+    """Of ``|I|``, when every input that helps counts."""
+    parts = [w.reshape(len(w), -1) for w in weights]
+    rows = np.concatenate(parts, 1)
+    return int(np.maximum(np.maximum(rows, 0).sum(1), np.maximum(-rows, 0).sum(1)).max())
+
+
+def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
+    """A layer that reads maps of spikes."""
+    synapses, _ = graph.layers[index]
+    source, skip = graph.source(synapses), graph.skip(index)
+    weights = effective_weights(synapses)
+    window = 1
+    if isinstance(source, ir.AvgPool2d):
+        window, source = source.kernel_size, graph.source(source)
+    read = maps[source.name]
+    if isinstance(synapses, ir.Conv2d):
+        # a pooled position is each of its window's, with the same weight
+        kernels = np.kron(weights, np.ones((1, 1, window, window), np.int64))
+        k, pad = kernels.shape[2], synapses.padding * window
+        _, rows, columns = synapses.out_shape
+        height, width = (extent * window for extent in synapses.in_shape[1:])
+        places = [(y, x) for y in range(k) for x in range(k)]
+        taps = [tap for y, x in places for tap in read.taps(y - pad, x - pad)]
+        walk = Walk(tuple(taps), rows, columns, synapses.stride * window, read.pitch,
+                    height, width, read.width)
+        parts = [read.spread(kernels[:, :, y, x].T) for y, x in places]
+        largest = [kernels]
+    else:
+        kernels = weights.reshape(len(weights), *_pooled_shape(graph, synapses))
+        kernels = np.kron(kernels, np.ones((1, 1, window, window), np.int64))
+        places = [(y, x) for y in range(kernels.shape[2]) for x in range(kernels.shape[3])]
+        taps = [tap for y, x in places for tap in read.taps(y, x)]
+        walk = Walk(tuple(taps), height=read.height, width=read.width, across=read.width)
+        parts = [read.spread(kernels[:, :, y, x].T) for y, x in places]
+        largest = [kernels]
+    if skip is not None:
+        other = maps[skip.src[1]]
+        identity = int(skip.c_skip) * np.eye(other.channels, dtype=np.int64)
+        walk = replace(walk, taps=(*walk.taps, *other.taps()))
+        parts.append(other.spread(identity))
+        largest.append(identity)
+    columns = np.concatenate(parts)  # [taps, WORD, outputs]
+    scale = 0
+    # all counts are multiples of 2**scale, for most generators 2**(B - w + 1)
+    while columns.any() and not (columns & 1).any():
+        columns, scale = columns >> 1, scale + 1
+    operands, groups = _grouped(columns, lanes_of(synapses))
+    return FoldedLayer(_served(graph, index), walk, operands, groups, _largest(*largest) >> scale,
+                       scale)
+
+
+def _pooled_shape(graph: ir.Graph, dense: ir.Dense) -> tuple[int, int, int]:
+    """Shape of the map that a dense layer reads, as pooled."""
+    return _map_shape(graph, graph.source(dense).name)

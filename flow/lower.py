@@ -45,14 +45,15 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
             last = row[f"layer{number}"] = layers[indices[0]] = _spatial(
                 graph, indices[0], trace)
             continue
-        folded, streams = fold.fold_run(graph, indices)
-        if streams is None:
-            row[f"words{number}"] = VectorToWords(dense.in_features)
+        run = fold.fold_run(graph, indices)
+        if run.streams is None:
+            order = fold.input_order(graph) if indices[0] == 0 else None
+            row[f"words{number}"] = VectorToWords(dense.in_features, order)
         last = row[f"run{number}"] = FoldedRun(
-            folded, max(fold.lanes_of(graph.layers[k][0]) for k in indices), streams=streams,
+            run.steps, run.lanes, inputs=run.inputs, streams=run.streams,
             pace=PROOF_PACE if trace else 1)
         for k, index in enumerate(indices):
-            layers[index] = FoldedLayerView(last, k, kept=trace)
+            layers[index] = FoldedLayerView(last, k, fold.order(graph, index), kept=trace)
     counts = graph.readout.kind == "spike_count"
     size = graph.readout.size
     if hasattr(last, "results"):

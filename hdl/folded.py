@@ -6,14 +6,16 @@ spike that arrives, and nothing for the others; then the neurons are served one 
 by `stream` input adds the ones of its streams instead, once per inference, and its currents are
 kept.
 
-One timestep of a layer takes, group by group, `START` clocks to read the first word,
-``max(1, ones)`` for each word, and one a neuron of the group; then `DRAIN` until the last spikes
-are words. A layer with kept currents takes one a neuron, and `DRAIN`. Keeping them takes, at the
-start of an inference, what a timestep takes with ``max(1, ones of its stream)`` for each pixel.
-Each timestep begins with `WAIT` clocks, at least. `flow.passes.schedule` counts this.
+One timestep of a layer takes, group by group at each position, `START` clocks to read the first
+word, ``max(1, ones)`` for each word, and one a neuron of the group; then `DRAIN` until the last
+spikes are words. A layer with kept currents takes one a neuron, and `DRAIN`. Keeping them takes, at
+the start of an inference, what a timestep takes with ``max(1, ones of its stream)`` for each pixel.
+A pool takes one clock a word that it reads, and one more a position. Each timestep begins with
+`WAIT` clocks, at least. `flow.passes.schedule` counts this.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -22,12 +24,13 @@ from amaranth.lib.wiring import In, Out
 
 from .encoders.memory import BLOCK_RAM
 from .engine import LATENCY, NeuronEngine
-from .lanes import FoldedLayer, Lanes, chosen
+from .lanes import FoldedLayer, Lanes
 from .observe import OBSERVED, Drive, Shown
 from .serial_readout import Results
 from .spatial import spikes_layout
 from .streams import Streams, StreamScanner
-from .words import WORD, InputWords, SpikeWords, WordScanner, words, words_layout
+from .walk import Walk, Walker, chosen
+from .words import WORD, InputWords, SpikeWords, WordScanner, words_layout
 
 START, DRAIN, WAIT = 2, LATENCY, 1
 
@@ -37,156 +40,214 @@ def steps_layout() -> data.StructLayout:
     return data.StructLayout({"first": 1, "last": 1})
 
 
+@dataclass(frozen=True)
+class FoldedPool:
+    """A max pool: at each position of `walk`, each `window` taps become one word, their OR."""
+
+    walk: Walk
+    window: int
+
+    @property
+    def stored(self) -> int:
+        """Words of the map that it makes."""
+        return self.walk.positions * len(self.walk.taps) // self.window
+
+
 class FoldedRun(wiring.Component):
-    """Dense layers, each fed by the one before, on P `lanes`.
+    """Steps on P `lanes`: layers, and pools between them; each reads maps of those before.
 
-    `i` brings the words of a timestep, the bits above the last axon zero. With `streams`, which a
-    first layer with codes needs, it brings one item a timestep, and `address` and `value` read the
-    pixels' codes, a clock later. `o` offers the last layer's spikes. `pace`: clocks in which a
-    neuron is served; more than one leaves a witness time (`trace`).
+    `i` brings the `inputs` words of a timestep. With `streams`, which a first layer with codes
+    needs, it brings one item a timestep, and `address` and `value` read the codes of `inputs`
+    pixels, a clock later. `o` offers the last layer's spikes. `pace`: clocks in which a neuron is
+    served; more than one leaves a witness time (`trace`).
 
-    For observers: the engine shows each neuron of layer `layer`; `last` marks the last timestep.
+    For observers: the engine shows a neuron of step `step`; `last` marks the last timestep.
     """
 
-    def __init__(self, layers: Sequence[FoldedLayer], lanes: int, *, streams: Streams | None = None,
-                 pace: int = 1) -> None:
-        self.layers, self.streams, self.pace = list(layers), streams, pace
-        first = self.layers[0]
-        assert first.codes == (streams is not None)
-        assert not any(layer.codes for layer in self.layers[1:])
+    def __init__(self, steps: Sequence[FoldedLayer | FoldedPool], lanes: int, *, inputs: int,
+                 streams: Streams | None = None, pace: int = 1) -> None:
+        self.steps, self.streams, self.pace = list(steps), streams, pace
+        self.layers = [step for step in steps if isinstance(step, FoldedLayer)]
+        assert self.layers[-1] is steps[-1] and (self.layers[0] is steps[0] or not streams)
+        assert [x.codes for x in self.layers] == [streams is not None] + [False] * (
+            len(self.layers) - 1)
         self.sizes = [layer.served.size for layer in self.layers]
-        self.lanes = Lanes(layers, lanes)
-        self.engine = NeuronEngine([x.served for x in layers], len(self.lanes.current))
-        self.inputs = None if streams else InputWords(first.taps)
-        counts = [words(size) for size in self.sizes[:-1]]
-        self.inner = SpikeWords(counts) if counts else None
+        self.lanes = Lanes(self.layers, lanes)
+        self.engine = NeuronEngine([x.served for x in self.layers], len(self.lanes.current))
+        self.inputs = None if streams else InputWords(inputs)
+        counts = [step.stored for step in steps[:-1]]
+        self.inner = SpikeWords(counts, max(x.channels for x in self.layers)) if counts else None
+        self.walker = Walker([step.walk for step in steps])
         self._first = Signal(name="first")
         ports = {
             "i": In(stream.Signature(steps_layout() if streams else words_layout())),
             "o": Out(stream.Signature(spikes_layout(self.sizes[-1]))),
-            "layer": Out(range(len(self.layers))), "last": Out(1),
+            "step": Out(range(len(self.steps))), "last": Out(1),
         }
         if streams:
-            ports |= {"address": Out(range(first.taps)),
+            ports |= {"address": Out(range(max(2, inputs))),
                       "value": In(range(len(streams.thresholds) + 1))}
         super().__init__(ports)
+
+    def numbered(self, index: int) -> int:
+        """The number of the step that is layer `index` of the run."""
+        return [k for k, x in enumerate(self.steps) if isinstance(x, FoldedLayer)][index]
 
     @property
     def results(self) -> Results:
         """The neurons of the last layer as a read-out sees them."""
-        valid = self.engine.o_valid & (self.layer == len(self.layers) - 1)
+        valid = self.engine.o_valid & (self.step == len(self.steps) - 1)
         return Results(valid, self.engine.o_spike, self.engine.o_v, self._first, self.last)
+
+    def _of(self, value) -> object:
+        """What ``value(step)`` is of the step under way; pools have what the layer before has."""
+        values = []
+        for step in self.steps:
+            missing = isinstance(step, FoldedPool)
+            values.append(values[-1] if missing and values else 0 if missing else value(step))
+        return chosen(self.step, values)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.lanes, m.submodules.engine = lanes, engine = self.lanes, self.engine
-        first = self._first
+        m.submodules.walker = walker = self.walker
         self._preparing = Signal()
-        self._state = {name: Signal(name=name) for name in ("start", "scan", "unload", "serve")}
+        names = ("start", "scan", "unload", "serve", "pool")
+        self._in = {name: Signal(name=f"in_{name}") for name in names}
         take, spent, ended = Signal(), Signal(), Signal()
-        tap = Signal(range(max(layer.taps for layer in self.layers) + 1))
-        upcoming = Signal.like(tap)
+        tap = Signal.like(walker.tap)
         group = Signal(range(max(len(layer.groups) for layer in self.layers) + 1))
         m.d.comb += [
-            upcoming.eq(Mux(self._state["start"], 0, tap + take)),
-            take.eq(self._state["scan"] & spent & ~ended),
-            engine.first.eq(first), engine.layer.eq(self.layer), lanes.layer.eq(self.layer),
-            lanes.clear.eq(self._state["start"]), lanes.coded.eq(self._preparing),
+            walker.layer.eq(self.step), walker.tap.eq(Mux(self._in["start"], 0, tap + take)),
+            take.eq(self._in["scan"] & spent & ~ended | self._in["pool"]),
+            engine.first.eq(self._first), engine.layer.eq(self._layer()),
+            lanes.layer.eq(engine.layer),
+            lanes.clear.eq(self._in["start"]), lanes.coded.eq(self._preparing),
         ]
-        m.d.sync += tap.eq(upcoming)
+        m.d.sync += tap.eq(walker.tap)
+        last_tap = tap == chosen(self.step, [len(step.walk.taps) - 1 for step in self.steps])
         with m.If(take):
-            m.d.sync += ended.eq(tap == self._of([x.taps - 1 for x in self.layers]))
-        with m.If(self._state["start"]):
+            m.d.sync += ended.eq(last_tap)
+        with m.If(self._in["start"]):
             m.d.sync += ended.eq(0)
-        arrived, consume, done, word = self._input(m, upcoming)
+        arrived, consume, done, word = self._input(m)
         m.d.comb += spent.eq(self._scan(m, take, group, word))
-        self._sequence(m, arrived, consume, done, spent & ended, group)
+        self._pool(m, word)
+        self._sequence(m, arrived, consume, done, spent & ended, last_tap, group)
         self._offer(m)
         return m
 
-    def _of(self, values: list):
-        """What holds for the layer under way."""
-        return chosen(self.layer, values)
+    def _layer(self):
+        """The layer under way, counted without the pools."""
+        numbers = [sum(isinstance(x, FoldedLayer) for x in self.steps[:k])
+                   for k in range(len(self.steps))]
+        return self.step if numbers == list(range(len(numbers))) else chosen(
+            self.step, [min(n, len(self.layers) - 1) for n in numbers])
 
-    def _input(self, m: Module, upcoming) -> tuple:
+    def _input(self, m: Module) -> tuple:
         """Whether a timestep is there, the strobes that begin and end it, and the word read."""
         arrived, consume, done = Signal(), Signal(), Signal()
-        inputs, inner, engine = self.inputs, self.inner, self.engine
+        inputs, inner, engine, walker = self.inputs, self.inner, self.engine, self.walker
         word = None
         if inputs is None:
             begins, ends = self.i.payload.first, self.i.payload.last
             m.d.comb += [arrived.eq(self.i.valid), self.i.ready.eq(consume),
-                         self.address.eq(upcoming)]
+                         self.address.eq(walker.address)]
         else:
             m.submodules.inputs = inputs
             wiring.connect(m, wiring.flipped(self.i), inputs.i)
             begins, ends, word = inputs.first, inputs.last, inputs.word
             m.d.comb += [arrived.eq(inputs.arrived), inputs.done.eq(done),
-                         inputs.address.eq(upcoming)]
+                         inputs.address.eq(walker.address)]
         with m.If(consume):
             m.d.sync += [self._first.eq(begins), self.last.eq(ends)]
         if inner is not None:
             m.submodules.inner = inner
+            final = self.step == len(self.steps) - 1
             m.d.comb += [
-                inner.valid.eq(engine.o_valid & (self.layer != len(self.layers) - 1)),
-                inner.spike.eq(engine.o_spike), inner.final.eq(self._final()),
-                inner.rewind.eq(consume),
-                inner.address.eq(self._of([0, *inner.bases]) + upcoming),
+                inner.valid.eq(engine.o_valid & ~final), inner.spike.eq(engine.o_spike),
+                inner.limit.eq(self._of(lambda layer: layer.channels - 1)),
+                inner.rewind.eq(consume), inner.address.eq(walker.address),
             ]
-            word = inner.word if word is None else Mux(self.layer == 0, word, inner.word)
+            outer = Signal()
+            m.d.sync += outer.eq(walker.outer)
+            word = inner.word if word is None else Mux(outer, word, inner.word)
         return arrived, consume, done, word
-
-    def _final(self):
-        """Whether the engine shows the last neuron of its layer."""
-        ends = [sum(self.sizes[:k + 1]) - 1 for k in range(len(self.sizes))]
-        return self.engine.o_index == self._of(ends)
 
     def _scan(self, m: Module, take, group, word):
         """What names rows of the weights; returns whether the word or code is spent."""
-        lanes = self.lanes
+        lanes, preparing = self.lanes, self._preparing
+        inside = Const(1)
+        if any(step.walk.checked for step in self.steps):
+            inside = Signal(name="inside")
+            m.d.sync += inside.eq(self.walker.inside)
         row = Signal.like(lanes.row)
-        increment = Mux(self._preparing, 1, WORD) if self.streams else Const(WORD)
-        with m.If(self._state["start"] & (group == 0)):
-            m.d.sync += row.eq(self._of(lanes.bases) - increment)
+        increment = Mux(preparing, 1, WORD) if self.streams else Const(WORD)
+        bases = iter(lanes.bases)
+        with m.If(self._in["start"] & (group == 0)):
+            m.d.sync += row.eq(self._of(lambda _: next(bases)) - increment)
         with m.Elif(take):
             m.d.sync += row.eq(row + increment)
         m.d.comb += lanes.row.eq(row)
         spent = codes = None
         if self.streams:
             m.submodules.codes = codes = StreamScanner(self.streams)
-            m.d.comb += [codes.value.eq(self.value), codes.take.eq(take & self._preparing),
-                         codes.clear.eq(self._state["start"]), lanes.threshold.eq(codes.threshold),
-                         lanes.add.eq(self._state["scan"] & codes.any)]
+            m.d.comb += [codes.value.eq(Mux(inside, self.value, 0)),
+                         codes.take.eq(take & preparing), codes.clear.eq(self._in["start"]),
+                         lanes.threshold.eq(codes.threshold),
+                         lanes.add.eq(self._in["scan"] & codes.any)]
             spent = codes.spent
         if word is not None:
             m.submodules.scanner = scanner = WordScanner()
-            m.d.comb += [scanner.word.eq(word),
-                         scanner.take.eq(take & ~self._preparing)]
-            with m.If(~self._preparing):
+            m.d.comb += [scanner.word.eq(Mux(inside, word, 0)),
+                         scanner.take.eq(take & ~preparing & self._in["scan"])]
+            with m.If(~preparing):
                 m.d.comb += [lanes.row.eq(row | scanner.index),
-                             lanes.add.eq(self._state["scan"] & scanner.any)]
-            spent = Mux(self._preparing, spent, scanner.spent) if codes is not None \
-                else scanner.spent
+                             lanes.add.eq(self._in["scan"] & scanner.any)]
+            spent = Mux(preparing, spent, scanner.spent) if codes is not None else scanner.spent
         return spent
 
-    def _sequence(self, m: Module, arrived, consume, done, scanned, group) -> None:
-        engine, preparing = self.engine, self._preparing
-        final = self.layer == len(self.layers) - 1
+    def _pool(self, m: Module, word) -> None:
+        """The OR of each window's words, appended to the map."""
+        pools = [step for step in self.steps if isinstance(step, FoldedPool)]
+        if not pools:
+            return
+        seen = Signal(range(max(pool.window for pool in pools)))
+        so_far, found = Signal(WORD), Signal(WORD)
+        windows = [x.window - 1 if isinstance(x, FoldedPool) else pools[0].window - 1
+                   for x in self.steps]
+        complete = seen == chosen(self.step, windows)
+        m.d.comb += [found.eq(so_far | word), self.inner.appended.eq(found),
+                     self.inner.append.eq(self._in["pool"] & complete)]
+        with m.If(self._in["pool"]):
+            m.d.sync += [so_far.eq(Mux(complete, 0, found)), seen.eq(Mux(complete, 0, seen + 1))]
+
+    def _sequence(self, m: Module, arrived, consume, done, scanned, last_tap, group) -> None:
+        engine, preparing, walker = self.engine, self._preparing, self.walker
+        final = self.step == len(self.steps) - 1
         blocked = self.o.valid & final & ~preparing
+        pooling = chosen(self.step, [int(isinstance(x, FoldedPool)) for x in self.steps])
         lane = Signal(range(max(max(layer.groups) for layer in self.layers)))
         serving = Signal(range(self.sizes[0]))
         drain = Signal(range(DRAIN))
         paced = self._paced(m)
-        last_group = group == self._of([len(layer.groups) - 1 for layer in self.layers])
-        last_lane = lane == Mux(last_group, self._of([x.groups[-1] - 1 for x in self.layers]),
-                                self._of([x.groups[0] - 1 for x in self.layers]))
+        last_group = group == self._of(lambda layer: len(layer.groups) - 1)
+        last_lane = lane == Mux(last_group, self._of(lambda layer: layer.groups[-1] - 1),
+                                self._of(lambda layer: layer.groups[0] - 1))
         unloading = Signal()
-        m.d.comb += [self.lanes.lane.eq(lane), unloading.eq(self._state["unload"] & paced)]
+        m.d.comb += [self.lanes.lane.eq(lane), unloading.eq(self._in["unload"] & paced)]
+
+        def go_on() -> None:
+            m.d.comb += walker.begin.eq(1)
+            m.d.sync += self.step.eq(self.step + 1)
+            m.next = "start"
+
         with m.FSM(name="sequence") as fsm:
-            m.d.comb += [signal.eq(fsm.ongoing(name)) for name, signal in self._state.items()
-                         if name != "serve" or self.streams]
+            m.d.comb += [signal.eq(fsm.ongoing(name)) for name, signal in self._in.items()
+                         if (name != "serve" or self.streams)
+                         and (name != "pool" or not isinstance(pooling, int))]
             with m.State("wait"), m.If(arrived):
-                m.d.comb += consume.eq(1)
+                m.d.comb += [consume.eq(1), walker.begin.eq(1)]
                 m.next = "start"
                 if self.streams:
                     m.d.sync += preparing.eq(self.i.payload.first)
@@ -194,6 +255,15 @@ class FoldedRun(wiring.Component):
                         m.next = "serve"
             with m.State("start"), m.If(~blocked):
                 m.next = "scan"
+                if not isinstance(pooling, int):
+                    with m.If(pooling):
+                        m.next = "pool"
+            if not isinstance(pooling, int):
+                with m.State("pool"), m.If(last_tap):
+                    m.d.comb += walker.advance.eq(1)
+                    m.next = "start"
+                    with m.If(walker.final):
+                        go_on()
             with m.State("scan"), m.If(scanned):
                 m.d.sync += lane.eq(0)
                 m.next = "unload"
@@ -204,7 +274,9 @@ class FoldedRun(wiring.Component):
                     m.d.sync += group.eq(Mux(last_group, 0, group + 1))
                     m.next = "start"
                     with m.If(last_group):
-                        m.next = "drain"
+                        m.d.comb += walker.advance.eq(1)
+                        with m.If(walker.final):
+                            m.next = "drain"
             if self.streams:
                 with m.State("serve"), m.If(paced & ~blocked):
                     m.d.comb += engine.valid.eq(1)
@@ -220,11 +292,10 @@ class FoldedRun(wiring.Component):
                         m.next = "serve" if self.streams else "start"
                     with m.Elif(final):
                         m.d.comb += done.eq(1)
-                        m.d.sync += self.layer.eq(0)
+                        m.d.sync += self.step.eq(0)
                         m.next = "wait"
                     with m.Else():
-                        m.d.sync += self.layer.eq(self.layer + 1)
-                        m.next = "start"
+                        go_on()
         m.d.comb += engine.current.eq(self.lanes.current)
         if self.streams:
             self._keep(m, unloading & preparing, serving)
@@ -236,7 +307,7 @@ class FoldedRun(wiring.Component):
         beat = Signal(range(self.pace))
         ready = beat == self.pace - 1
         m.d.sync += beat.eq(0)
-        with m.If((self._state["unload"] | self._state["serve"]) & ~ready):
+        with m.If((self._in["unload"] | self._in["serve"]) & ~ready):
             m.d.sync += beat.eq(beat + 1)
         return ready
 
@@ -252,7 +323,7 @@ class FoldedRun(wiring.Component):
             m.d.sync += to.eq(Mux(to == self.sizes[0] - 1, 0, to + 1))
         m.d.comb += [write.addr.eq(to), write.data.eq(self.lanes.current),
                      read.addr.eq(at), read.en.eq(1)]
-        with m.If(self.layer == 0):
+        with m.If(self.step == 0):
             m.d.comb += self.engine.current.eq(read.data.as_signed())
 
     def _offer(self, m: Module) -> None:
@@ -260,40 +331,42 @@ class FoldedRun(wiring.Component):
         engine, spikes = self.engine, self.o.payload.spikes
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(engine.o_valid & (self.layer == len(self.layers) - 1)):
+        with m.If(self.results.valid):
             m.d.sync += [spikes.eq(Cat(spikes[1:], engine.o_spike)),
                          self.o.payload.first.eq(self._first),
                          self.o.payload.last.eq(self.last)]
-            with m.If(self._final()):
+            with m.If(engine.o_index == sum(self.sizes) - 1):
                 m.d.sync += self.o.valid.eq(1)
 
 
 class FoldedLayerView(wiring.Component):
-    """Layer `index` of a run, as `observe` wants it; `hold`s the run by its pace, not by the port.
+    """Layer `index` of a run, as `observe` wants it; the run's pace does what `hold` asks for.
 
-    kept: whether what is shown stays until the next neuron is, which takes registers.
+    order: which neuron of the layer each one served is. kept: whether what is shown stays until the
+    next neuron is, which takes registers.
     """
 
-    def __init__(self, run: FoldedRun, index: int, *, kept: bool = False) -> None:
-        self.run, self.index, self.kept = run, index, kept
-        served = run.layers[index].served
-        self.size, base, total = served.size, sum(run.sizes[:index]), sum(run.sizes)
+    def __init__(self, run: FoldedRun, index: int, order: Sequence[int], *,
+                 kept: bool = False) -> None:
+        self.run, self.step, self.kept = run, run.numbered(index), kept
+        self.size, base, total = run.sizes[index], sum(run.sizes[:index]), sum(run.sizes)
         super().__init__({"commit": Out(1), "hold": In(1), "group": Out(range(total)),
-                          "driven": Out(1), "drive_group": Out(range(total))})
-        self.members = [[j - base if 0 <= j - base < self.size else -1] for j in range(total)]
+                          "driven": Out(1), "driven_group": Out(range(total))})
+        self.members = [[-1]] * base + [[int(j)] for j in order] + [[-1]] * (
+            total - base - self.size)
         v = Signal(signed(run.engine.v_bits), name="v", attrs=OBSERVED)
         spike = Signal(name="spike", attrs=OBSERVED)
         self.shown = [Shown(v, spike)]
         current = Signal(signed(len(run.engine.current)), name="current", attrs=OBSERVED)
-        self.drive = Drive(self.driven, self.drive_group, self.members, [current],
+        self.drive = Drive(self.driven, self.driven_group, self.members, [current],
                            [0] * self.size)
-        for signal in (self.commit, self.group, self.driven, self.drive_group):
+        for signal in (self.commit, self.group, self.driven, self.driven_group):
             signal.attrs.update(OBSERVED)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         run, engine, shown = self.run, self.run.engine, self.shown[0]
-        now = engine.o_valid & (run.layer == self.index)
+        now = engine.o_valid & (run.step == self.step)
         image = [shown.v.eq(engine.o_v), shown.spike.eq(engine.o_spike),
                  self.group.eq(engine.o_index)]
         if self.kept:
@@ -303,7 +376,7 @@ class FoldedLayerView(wiring.Component):
         else:
             m.d.comb += [self.commit.eq(now), *image]
         m.d.comb += [
-            self.drive.values[0].eq(engine.current), self.drive_group.eq(engine.comparing),
-            self.driven.eq(engine.driving & (run.layer == self.index)),
+            self.drive.values[0].eq(engine.current), self.driven_group.eq(engine.comparing),
+            self.driven.eq(engine.driving & (run.step == self.step)),
         ]
         return m

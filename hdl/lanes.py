@@ -11,20 +11,22 @@ from amaranth.lib.wiring import In, Out
 
 from .encoders.memory import BLOCK_RAM
 from .engine import Served
-from .words import WORD
+from .walk import Walk, chosen
+from .words import WORD, words
 
 
 @dataclass(frozen=True)
 class FoldedLayer:
-    """A layer as the lanes see it.
+    """A layer as the lanes see it: at each position of `walk`, groups of neurons.
 
-    operands: int [groups, words, WORD, P], what lane p adds for a spike of that axon, in units of
-    ``1 << scale``; for a layer with `codes`, fed by `stream` input, int [groups, inputs, P], the
+    operands: int [groups, taps, WORD, P], what lane p adds for a spike of that axon, in units of
+    ``1 << scale``; for a layer with `codes`, fed by `stream` input, int [groups, taps, P], the
     signed codes. groups: neurons in each group, P but in the last one. largest: of ``|I|``, in
     those units.
     """
 
     served: Served
+    walk: Walk
     operands: np.ndarray
     groups: tuple[int, ...]
     largest: int
@@ -32,21 +34,19 @@ class FoldedLayer:
     codes: bool = False
 
     @property
-    def taps(self) -> int:
-        """Words, or pixels, that each group reads."""
-        return self.operands.shape[1]
+    def channels(self) -> int:
+        """Neurons at each position."""
+        return sum(self.groups)
+
+    @property
+    def stored(self) -> int:
+        """Words of the map of its spikes."""
+        return self.walk.positions * words(self.channels)
 
     @property
     def acc_bits(self) -> int:
         """Width of an accumulator that holds I of any neuron."""
         return self.largest.bit_length() + 1
-
-
-def chosen(select, values: list):
-    """``values[select]``; the value itself where all are the same number."""
-    if all(isinstance(value, int) and value == values[0] for value in values):
-        return values[0]
-    return values[0] if len(values) == 1 else Array(values)[select]
 
 
 class Lanes(wiring.Component):

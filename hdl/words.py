@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -25,21 +25,27 @@ def words(n: int) -> int:
 
 
 class VectorToWords(wiring.Component):
-    """Offers the words of each timestep in order, and takes its spikes with the last one."""
+    """Offers the words of each timestep in order, and takes its spikes with the last one.
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    order: the axon of each bit, word by word, -1 for none; by default as they come.
+    """
+
+    def __init__(self, n: int, order: Sequence[int] | None = None) -> None:
+        self.order = list(range(n)) if order is None else [int(axon) for axon in order]
+        self.order += [-1] * (-len(self.order) % WORD)
         super().__init__({"i": In(stream.Signature(spikes_layout(n))),
                           "o": Out(stream.Signature(words_layout()))})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        count = words(self.n)
+        count = len(self.order) // WORD
         index = Signal(range(count))
         final = index == count - 1
+        spikes = self.i.payload.spikes
+        bits = Cat(Const(0, 1) if axon < 0 else spikes[axon] for axon in self.order)
         m.d.comb += [
             self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready & final),
-            self.o.payload.word.eq(self.i.payload.spikes.word_select(index, WORD)),
+            self.o.payload.word.eq(bits.word_select(index, WORD)),
             self.o.payload.first.eq(self.i.payload.first),
             self.o.payload.last.eq(self.i.payload.last),
         ]
@@ -133,41 +139,48 @@ class InputWords(wiring.Component):
 
 
 class SpikeWords(wiring.Component):
-    """The words of a run's inner layers, in order.
+    """The words of a run's inner maps, in order: those of a position, then of the next.
 
-    `spike` brings one neuron's, where `valid`; `final` marks a layer's last one, which ends its
-    word. Its spikes are then the uppermost bits, as `position` says. `rewind` starts again with the
-    first layer. `word` is that of `address`, a clock later.
+    `spike` brings one neuron's, where `valid`; `limit` is the number of a position's last neuron,
+    which ends its word. Its spikes are then the uppermost bits, as `place` says. `append` brings a
+    whole word instead. `rewind` starts again with the first map. `word` is that of `address`, a
+    clock later.
     """
 
-    def __init__(self, counts: Sequence[int]) -> None:
+    def __init__(self, counts: Sequence[int], most: int) -> None:
         self.bases = [sum(counts[:k]) for k in range(len(counts))]
         self.depth = sum(counts)
         super().__init__({
-            "valid": In(1), "spike": In(1), "final": In(1), "rewind": In(1),
-            "address": In(range(max(2, self.depth))), "word": Out(WORD),
+            "valid": In(1), "spike": In(1), "limit": In(range(max(2, most))), "rewind": In(1),
+            "append": In(1), "appended": In(WORD), "address": In(range(max(2, self.depth))),
+            "word": Out(WORD),
         })
 
     @staticmethod
-    def position(axon: int, n: int) -> int:
-        """Number of the bit, counted through all words of a layer, that holds an axon of n."""
-        return axon + max(0, (axon // WORD + 1) * WORD - n)
+    def place(channel: int, channels: int) -> int:
+        """Number of the bit, counted through all words of a position, that holds a channel."""
+        return channel + max(0, (channel // WORD + 1) * WORD - channels)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = Memory(shape=WORD, depth=self.depth, init=[],
                                               attrs=BLOCK_RAM)
         read, write = memory.read_port(), memory.write_port()
-        bits, count, to = Signal(WORD - 1), Signal(range(WORD)), Signal(range(max(2, self.depth)))
+        bits, to = Signal(WORD - 1), Signal(range(max(2, self.depth)))
+        channel = Signal.like(self.limit)
+        word = Cat(bits, self.spike)
+        final = channel == self.limit
+        full = final | (channel[:3] == WORD - 1) if len(channel) >= 3 else final
         m.d.comb += [
             read.addr.eq(self.address), read.en.eq(1), self.word.eq(read.data),
-            write.addr.eq(to), write.data.eq(Cat(bits, self.spike)),
-            write.en.eq(self.valid & (self.final | (count == WORD - 1))),
+            write.addr.eq(to), write.data.eq(Mux(self.append, self.appended, word)),
+            write.en.eq((self.valid & full) | self.append),
         ]
         with m.If(self.valid):
-            m.d.sync += [bits.eq(write.data[1:]), count.eq(count + 1)]
+            m.d.sync += [bits.eq(Mux(full, 0, word[1:])),
+                         channel.eq(Mux(final, 0, channel + 1))]
         with m.If(write.en):
-            m.d.sync += [bits.eq(0), count.eq(0), to.eq(to + 1)]
+            m.d.sync += to.eq(to + 1)
         with m.If(self.rewind):
             m.d.sync += to.eq(0)
         return m
