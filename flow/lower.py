@@ -16,8 +16,7 @@ from ..hdl.trace import Traces
 from ..hdl.words import VectorToWords
 from . import fold, ir
 from .errors import GraphError
-from .passes.legalize import effective_weights
-from .passes.schedule import shares
+from .passes.legalize import effective_weights, shares
 
 #: Clocks in which a neuron of a folded layer is served in a proof build: its witness takes four
 #: to read it, and one to begin.

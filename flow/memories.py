@@ -3,6 +3,7 @@
 from ..hdl import encoders
 from ..hdl.delay import delay_blocks, delay_cells
 from . import ir
+from .passes.legalize import shares
 from .targets import DEVICES
 
 EBR_BITS, EBR_WIDTH = 4096, 16
@@ -28,13 +29,34 @@ def image_bytes(graph: ir.Graph) -> int:
 
 
 def image_blocks(graph: ir.Graph) -> int:
-    """EBRs of the image, and for `stream` those of the columns, once for each of two read ports."""
+    """EBRs of the image, and for `stream` those of the columns, once for each read port.
+
+    Shared lanes read the columns forwards only, cells of their own in both directions.
+    """
     n = graph.input.size
     if graph.input.encoder != "stream":
         return blocks(image_bytes(graph), 8)
     bits = graph.layers[0][0].bits
     words = -(-n // EBR_WIDTH)
-    return blocks(words * EBR_WIDTH, bits + 1) + 2 * words * blocks(1 << bits, EBR_WIDTH)
+    ports = 1 if shares(graph.layers[0][0]) else 2
+    return blocks(words * EBR_WIDTH, bits + 1) + ports * words * blocks(1 << bits, EBR_WIDTH)
+
+
+def neuron_blocks(graph: ir.Graph) -> int:
+    """EBRs of neurons behind shared lanes: states, constants, scores, and currents that are kept.
+
+    None of these is wider than one EBR, except a state with a long refractory period.
+    """
+    count = 0
+    for index, (dense, population) in enumerate(graph.layers):
+        if shares(dense):
+            kept = index == 0 and graph.input.encoder == "stream"
+            scored = index == len(graph.layers) - 1
+            widest = EBR_WIDTH if population.v_bits is None else int(population.v_bits.max())
+            resting = population.neuron.refractory.bit_length() if graph.fires(index) else 0
+            count += blocks(population.size, widest + resting)
+            count += (1 + scored + kept) * blocks(population.size + kept, EBR_WIDTH)
+    return count
 
 
 def delay_budget(graph: ir.Graph) -> int:
@@ -43,7 +65,7 @@ def delay_budget(graph: ir.Graph) -> int:
     A compiled graph does not depend on the board, and delays never ask for a larger device than
     the image does.
     """
-    image = image_blocks(graph)
+    image = image_blocks(graph) + neuron_blocks(graph)
     return min((device.ebr - image for device in DEVICES.values() if device.ebr >= image),
                default=0)
 

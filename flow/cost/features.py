@@ -18,9 +18,10 @@ from ...hdl.delay import delay_cells
 from ...hdl.packing import pack_neuron
 from ...hdl.popcount import adder_cells
 from .. import ir
-from ..memories import image_blocks, image_bytes
-from ..passes.legalize import effective_weights, membrane_ranges
+from ..memories import image_blocks, image_bytes, neuron_blocks
+from ..passes.legalize import effective_weights, membrane_ranges, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
+from .shared import shared_cells
 
 #: Standard deviation of assumed codes over the largest code; an assumption, and a low one.
 ASSUMED_SPREAD = 0.35
@@ -74,20 +75,25 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
         graph = assume_weights(graph, sparsity)
     graph = schedule(graph)
     widths = membrane_ranges(graph)
-    ebr = image_blocks(graph) + sum(dense.delay_blocks or 0 for dense, _ in graph.layers)
+    ebr = image_blocks(graph) + neuron_blocks(graph)
+    ebr += sum(dense.delay_blocks or 0 for dense, _ in graph.layers)
     layers = []
     lut = ff = carry = 0
     for index, (dense, population) in enumerate(graph.layers):
-        part = _layer(dense, widths[population.name], graph.fires(index), population.neuron)
+        columns = index == 0 and graph.input.encoder == "stream"
+        part = _layer(dense, widths[population.name], graph.fires(index), population.neuron,
+                      columns)
         layers.append(part["lc"])
         lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
     encoder, encoder_ff = _encoder(graph)
     score_bits = int(widths[graph.layers[-1][1].name].max())
     if graph.readout.kind == "spike_count":
         score_bits = graph.num_steps.bit_length()
-    readout = graph.readout.size * score_bits * 2 // 3 + 3 * score_bits + 20
-    if graph.readout.kind == "spike_count":
-        readout += graph.readout.size * (score_bits + 1)
+    readout = 3 * score_bits + 20
+    if not shares(graph.layers[-1][0]):
+        readout += graph.readout.size * score_bits * 2 // 3
+        if graph.readout.kind == "spike_count":
+            readout += graph.readout.size * (score_bits + 1)
     fixed = encoder + readout + LINK_CELLS
     return Estimate(
         lc=sum(layers) + fixed, lut4=lut + encoder + readout + 270,
@@ -96,9 +102,15 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
         assumed=assumed)
 
 
-def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str, int]:
+def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bool
+           ) -> dict[str, int]:
     """Cells of one `spatial` layer, its neurons, and the delay in front of it."""
     weights = effective_weights(dense)
+    waiting = delay_cells(dense.delays, dense.delay_blocks or 0)
+    if shares(dense):
+        part = shared_cells(weights, dense.lanes, dense.bitstream_length, columns,
+                            int(v_bits.max()), fires)
+        return part | {key: part[key] + waiting for key in ("lc", "lut", "ff")}
     shared, ups, downs = set(), set(), set()
     lc = lut = ff = carry = 0
     for j, row in enumerate(weights):
@@ -119,7 +131,6 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron) -> dict[str
         ff += state + count.bit_length() + adders // 2 + fires
     lc, lut = lc + neuron.engine_cells, lut + neuron.engine_cells
     streams = len(ups) + len(downs)
-    waiting = delay_cells(dense.delays, dense.delay_blocks or 0)
     control = 25 + 2 * dense.bits + streams + waiting
     return {
         "lc": lc + len(shared) + control + (dense.out_features if fires else 0),

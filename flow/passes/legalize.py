@@ -116,6 +116,12 @@ def check_drive(graph: ir.Graph) -> None:
                              "use a shorter bitstream_length, fewer inputs or a smaller bias")
 
 
+def shares(dense: ir.Dense) -> bool:
+    """Whether the neurons of a `spatial` layer share lanes (`hdl.shared`)."""
+    return (dense.lowering == "spatial" and dense.lanes is not None
+            and dense.lanes < dense.out_features)
+
+
 def not_spatial(graph: ir.Graph, index: int) -> str | None:
     """Why the `spatial` lowering cannot take layer `index`, or None: it knows chains alone."""
     synapses, _ = graph.layers[index]

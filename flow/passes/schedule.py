@@ -10,7 +10,7 @@ from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..errors import GraphError
 from ..memories import place_delays
-from .legalize import effective_weights, not_spatial
+from .legalize import effective_weights, not_spatial, shares
 
 
 def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
@@ -24,23 +24,17 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
     for index, (d, _) in enumerate(graph.layers):
         refused = lowering == "spatial" and not_spatial(graph, index)
         changes[d.name] = {"lowering": d.lowering or ("folded" if refused else lowering)}
-    for name, count in place_delays(graph).items():
-        changes[name]["delay_blocks"] = count
+    graph = graph.replace(**changes)
+    blocks = {name: {"delay_blocks": count} for name, count in place_delays(graph).items()}
     for dense, _ in graph.layers:
         if dense.delay_blocks is not None:
-            changes[dense.name]["delay_blocks"] = dense.delay_blocks
-    graph = graph.replace(**changes).verify()
+            blocks[dense.name] = {"delay_blocks": dense.delay_blocks}
+    graph = graph.replace(**blocks).verify()
     for dense, population in graph.layers:
         if shares(dense) and (why := refusal(population.neuron)):
             raise GraphError(f"{dense.name}: lanes must be {dense.out_features} or None before "
                              f"{population.name}, not {dense.lanes}: {why}")
     return graph
-
-
-def shares(dense: ir.Dense) -> bool:
-    """Whether the neurons of a `spatial` layer share lanes (`hdl.shared`)."""
-    return (dense.lowering == "spatial" and dense.lanes is not None
-            and dense.lanes < dense.out_features)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""Cells of a `spatial` layer with shared lanes (`hdl.shared`), counted by its structure.
+
+Slots, bank, popcounts and accumulators are counted; what an unloading multiplexer, the engine and
+the control take is linear in widths, with coefficients rounded from Yosys's count per module of a
+64-32-10 design.
+"""
+
+import numpy as np
+
+from ...hdl.popcount import adder_cells
+from ...hdl.shared import slots_of
+from ...hdl.slots import PlaneSlots, StreamSlots
+
+
+def rom_cells(address_bits: int) -> int:
+    """LUTs of a ROM of one bit: a LUT for 16 words, and the multiplexers behind them."""
+    roms = 1 << max(0, address_bits - 4)
+    return roms + (roms - 1 + 1) // 2
+
+
+def gate_cells(inputs: int) -> int:
+    """LUTs of a gate: each further one takes three inputs more."""
+    return 1 + max(0, -(-(inputs - 4) // 3))
+
+
+def stream_cells(slots: StreamSlots) -> tuple[int, int]:
+    """LUTs of the slots, and of what they share, all with a register."""
+    own, bank, signs = 0, set(), set()
+    everywhere = (1 << len(slots.weights)) - 1
+    for p, inputs in enumerate(slots.used):
+        for i in inputs:
+            pairs = slots.pairs(p, i)
+            masks = [mask for mask in slots.signs[p, i] if mask != everywhere]
+            bank.update(pairs)
+            signs.update(masks)
+            own += gate_cells(1 + len(pairs) + len(masks))
+    counts = {count for _, *pair in bank for count in pair if 0 < count < slots.clocks}
+    passes = (len(slots.weights) - 1).bit_length()
+    return own, len(bank) + len(counts) + len(signs) * rom_cells(passes)
+
+
+def plane_cells(slots: PlaneSlots) -> tuple[int, int]:
+    """LUTs of the slots, and of what complements the counts."""
+    passes = len(slots.weights)
+    address = (passes - 1).bit_length() + (slots.clocks - 1).bit_length()
+    used = slots.units.any(0).sum(1)
+    return int(used.sum()) * rom_cells(address), sum(int(n).bit_length() for n in used)
+
+
+def shared_cells(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
+                 fires: bool) -> dict[str, int]:
+    """Logic cells, LUTs, flip-flops and carries of a layer with signed counts [out, in]."""
+    size = len(weights)
+    slots = slots_of(weights, lanes, length, columns)
+    used = slots.weights.any(0).sum(1)
+    own, common = (stream_cells if columns else plane_cells)(slots)
+    adders = sum(adder_cells(int(n)) for n in used)
+    accumulators = lanes * slots.bits
+    unload = slots.bits * -(-2 * (lanes - 1) // 3)
+    index = size.bit_length()
+    engine = 4 * v_bits + 4 * index
+    control = 25 + 2 * index + (20 if columns else 0)
+    lut = own + common + adders + accumulators + unload + engine + control
+    state = size if fires else 0
+    counts = sum(int(n).bit_length() for n in used)
+    return {
+        "lc": lut + state, "lut": lut, "carry": adders // 2 + accumulators + 3 * v_bits,
+        "ff": int(used.sum()) + common + counts + accumulators + 4 * v_bits + 40 + state,
+    }
