@@ -3,13 +3,15 @@
 import json
 import shutil
 
+import msgspec
 import numpy as np
 import pytest
 from networks import random_graph
 from pseudo_board import pseudo_board
 
-from spikeloom.flow import cli, lower
+from spikeloom.flow import cli, fit, lower
 from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.flow.report import Report
 from spikeloom.flow.run import Run
 from spikeloom.nas import bench
 from spikeloom.sim import bitstream, gateware, icarus
@@ -95,6 +97,26 @@ def test_the_network_that_ships_is_installed_and_trained(tmp_path):
 
     classes = reference.run(compile_graph(opened.graph()), p8).classes
     assert p8.shape == (360, 64) and (classes == labels).mean() > 0.96
+
+
+def test_the_demo_takes_another_lowering_where_the_first_does_not_fit(tmp_path, monkeypatch,
+                                                                      capsys):
+    run = tmp_path / "demo"
+    folded = fit.lowered(demo.install(run).graph(), "folded", 8)
+    assert demo.install(run).graph().digest() != folded.digest()
+    report = Report(**{f.name: f.type() for f in msgspec.structs.fields(Report) if f.required}
+                    | {"device": "HX1K", "board": "icestick", "bitstream": "top.bin"})
+    found = fit.Fitted("folded, 8 lanes", folded, report, {"spatial": "4,010 LCs do not fit"})
+    monkeypatch.setattr(fit, "fit", lambda graph, board, **options: found)
+    argv = ["demo", "--run", str(run), "--board", "icestick", "--count", "1", "--no-flash"]
+    assert cli.main([*argv, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["lowering"] == "folded, 8 lanes" and data["equal"] == 1
+    assert demo.install(run).graph().digest() == folded.digest()
+    monkeypatch.setattr(fit, "fit", lambda graph, board, **options: fit.Fitted(
+        "", None, None, {"spatial": "too large", "folded, 1 lane": "too large, too"}))
+    assert cli.main(argv) == 2
+    assert "icestick: spatial: too large; folded, 1 lane: too large, too" in capsys.readouterr().err
 
 
 def test_the_demo_s_check_sees_a_difference(run):

@@ -10,12 +10,12 @@ from pathlib import Path
 from msgspec import to_builtins
 from rich.progress import track
 
-from ...flow import bare, build, lower, ports, tools
+from ...flow import bare, fit, lower, ports, tools
 from ...flow.commands import flash
 from ...flow.cost.features import estimate
-from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
+from ...flow.errors import ConfigError, FitError, RunError, SpikeloomError, ToolError
 from ...flow.files import write_atomic
-from ...flow.passes.compile import compile_graph
+from ...flow.ir import Graph, load_graph
 from ...flow.report import compare
 from ...flow.run import Run
 from ...hdl.uart import MIN_DIVISOR
@@ -37,7 +37,7 @@ def configure(parser) -> None:
 def run(args, out) -> int:
     board = bare.chosen(args)
     opened = install(Path(args.run))
-    graph = compile_graph(opened.graph())
+    graph = opened.graph()
     p8, labels = opened.samples()
     if not 1 <= args.count <= len(p8):
         raise ConfigError(f"--count must be in 1..{len(p8)}, not {args.count}")
@@ -45,7 +45,14 @@ def run(args, out) -> int:
     right = float((answers == labels).mean())
     out.note(f"reference model: {right:.4f} of {len(p8)} test digits right")
     folder = opened.build_dir(board.name)
-    report = build.build_graph(graph, board, out_dir=folder, note=out.note)
+    found = fit.fit(graph, board, out_dir=folder, note=out.note)
+    if found.report is None:
+        raise FitError(f"{board.name}: " + "; ".join(
+            f"{choice}: {problem}" for choice, problem in found.tried.items()))
+    graph, report = found.graph, found.report
+    if graph.digest() != opened.graph().digest():  # what sim, flash and infer are to find
+        graph.save(opened.graph_file)
+    out.note(f"{board.name}: {found.choice}")
     equal = check(graph, p8[:args.count], out)
     if equal != args.count:
         raise SpikeloomError(f"the gateware differs from the reference model on "
@@ -53,8 +60,8 @@ def run(args, out) -> int:
                              "happen, please report it")
     path = folder / report.bitstream
     data = {"board": board.name, "test_accuracy": right, "images": len(p8),
-            "simulated": args.count, "equal": equal, "report": to_builtins(report),
-            "path": str(path), "flashed": False}
+            "simulated": args.count, "equal": equal, "lowering": found.choice,
+            "report": to_builtins(report), "path": str(path), "flashed": False}
     connected = [] if args.no_flash else _connected(board)
     lines = [compare(report, estimate(graph)),
              f"{equal} of {args.count} images through the simulated UART equal "
@@ -76,13 +83,20 @@ def install(path: Path) -> Run:
     source = resources.files("spikeloom.sim") / "demo"
     if (path / "run.json").exists():
         opened = Run.open(path)
-        if opened.graph_file.read_bytes() != (source / "graph.safetensors").read_bytes():
+        with resources.as_file(source / "graph.safetensors") as shipped:
+            same = _network(opened.graph()) == _network(load_graph(shipped))
+        if not same:
             raise RunError(f"{path}: holds another network than the one that ships; choose another "
                            "--run, or use 'spikeloom synth' for it")
         return opened
     for name in reversed(FILES):  # the manifest last: a directory without it is not a run
         write_atomic(path / name, (source / name).read_bytes())
     return Run.open(path)
+
+
+def _network(graph: Graph) -> str:
+    """The digest of a network, whatever the lowering that a board made it take."""
+    return fit.lowered(graph, *fit.CHOICES[0]).digest()
 
 
 def check(graph, p8, out) -> int:
