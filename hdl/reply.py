@@ -109,19 +109,18 @@ class Replies(wiring.Component):
         index = Signal(range(max(info.n_classes, len(constants), WORD_BYTES * self.words)),
                        reset_less=True)
         part = Signal(2, reset_less=True)  # byte of a header, a score or a checksum
-        settled = Signal()  # what `index` selects is there
         sent = Signal()
         m.submodules.checksum = checksum = Checksum()
         header = Array([SYNC_REPLY, request.status, *self._length(m, request, good)])[part]
         result = Cat(self.score, self.cls).word_select(part, 8)
         m.d.comb += [
-            self.o.valid.eq(settled), sent.eq(settled & self.o.ready), self.select.eq(index),
+            sent.eq(self.o.valid & self.o.ready), self.select.eq(index),
             checksum.clear.eq((phase == Phase.HEADER) & ~part[1]),
             checksum.bit.eq(self.bit), checksum.strobe.eq(self.strobe),
             self.o.payload.eq(Array([header, Array(constants)[index[:4]], result,
                                      checksum.value[:8], self.word][:4 + bool(self.words)])[phase]),
         ]
-        m.d.sync += settled.eq(sending & ~sent)
+        m.d.sync += self.o.valid.eq(sending & ~sent)  # a clock after `index`
         infer = request.command == Command.INFER
         with m.If(self.idle):
             m.d.sync += [phase.eq(Phase.HEADER), part.eq(0), index.eq(0)]

@@ -38,7 +38,8 @@ class Uart(wiring.Component):
 
     def _line(self, m: Module) -> tuple:
         """The level of `rx` in this clock domain, and whether it falls in this clock."""
-        level, before = Signal(init=1), Signal(init=1)
+        level = Signal(init=1)
+        before = Signal(init=1)
         m.submodules.sync = FFSynchronizer(self.rx, level, init=1)
         m.d.sync += before.eq(level)
         return level, before & ~level
@@ -110,7 +111,8 @@ class FullDuplex(Uart):
 
     def _receive(self, m: Module) -> None:
         rx, falls = self._line(m)
-        receiving, begin = Signal(), Signal()
+        receiving = Signal()
+        begin = Signal()
         middle, end = self._timer(m, begin, "in_")
         bits = Signal(9, reset_less=True, name="in_bits")
         start = Signal(reset_less=True)
@@ -126,7 +128,8 @@ class FullDuplex(Uart):
                              self.error.eq(bits[0] & ~rx)]
 
     def _send(self, m: Module) -> None:
-        sending, begin = Signal(), Signal()
+        sending = Signal()
+        begin = Signal()
         _, end = self._timer(m, begin, "out_")
         bits = Signal(9, reset_less=True, name="out_bits")
         m.d.comb += [self.i.ready.eq(~sending), self.i_bit.eq(bits[0]),

@@ -1,21 +1,31 @@
 """The UART, proved for all bytes, all times and all lines by k-induction; divisors 4 and 5."""
 
+import inspect
+
 import pytest
 from amaranth.hdl import Array, Cat, Mux, Signal
 from formal import Spec
 from formal.mutants import mutant
 
-from spikeloom.hdl.uart import DIVISOR_BITS, Uart
+from spikeloom.hdl.uart import FullDuplex, HalfDuplex, Uart
+
+BITS = 8
 
 
 def add(spec: Spec, name: str, uart, divisor: int):
     spec.m.submodules[name] = uart
     spec.m.d.comb += uart.divisor.eq(divisor)
-    spec.always(f"{name} counts half a bit at most",
-                spec.inside(f"{name}.half", DIVISOR_BITS - 1) <= divisor // 2)
+    duplex = type(uart).__name__ == "FullDuplex"  # mutants too
+    for timer in ("in_", "out_") if duplex else ("",):
+        spec.always(f"{name} counts half a bit at most {timer}",
+                    spec.inside(f"{name}.{timer}half", BITS - 1) <= divisor // 2)
     busy = Signal(range(10 * divisor + 2))
     spec.m.d.sync += busy.eq(Mux(uart.i.ready, 0, busy + 1))
     spec.always(f"{name} is busy for a frame at most", busy <= 10 * divisor)
+    if duplex:
+        received = Signal(range(10 * divisor + 2))
+        spec.m.d.sync += received.eq(Mux(spec.inside(f"{name}.receiving", 1), received + 1, 0))
+        spec.always(f"{name} receives for a frame at most", received <= 10 * divisor)
     return uart
 
 
@@ -37,11 +47,13 @@ def sender(uart: Uart, divisor: int) -> Spec:
     spec.always("position", (position <= 10) & (clock < divisor))
     spec.always("line", uart.tx == Array([0, *byte, 1, 1])[position])
     spec.always("ready when done, and only then", uart.i.ready == (position == 10))
-    spec.always("receives nothing", ~uart.o.valid & ~uart.error)
+    spec.always("the bits that leave are its own", ~uart.i_strobe
+                | ((position < 9) & (uart.i_bit == Array([*byte, 0, 0, 0])[position])))
+    spec.always("receives nothing", ~uart.o.valid & ~uart.error & ~uart.o_strobe)
     return spec
 
 
-def receiver(uart: Uart, divisor: int) -> Spec:
+def receiver(uart: Uart, divisor: int, quiet: bool = True) -> Spec:
     """Any line at all on rx: a byte comes out exactly of what a frame on the line looked like.
 
     The line is sampled in the middle of each bit, found from the falling edge of its start bit,
@@ -64,15 +76,19 @@ def receiver(uart: Uart, divisor: int) -> Spec:
     spec.always("its start bit was low, its stop bit high", ~uart.o.valid | (~start & stop))
     spec.always("its start bit began with an edge", ~uart.o.valid | (~ago[edge] & ago[edge + 1]))
     spec.always("an error is a low stop bit", ~uart.error | (~start & ~stop))
-    spec.always("sends nothing", uart.tx)
+    if quiet:
+        spec.always("sends nothing", uart.tx)
+    else:
+        m.d.comb += [uart.i.valid.eq(spec.any(1, "valid")),
+                     uart.i.payload.eq(spec.any(8, "payload"))]
     return spec
 
 
-def loopback(uart, divisor: int) -> Spec:
+def loopback(uart: Uart, divisor: int) -> Spec:
     """From tx of one into rx of another: every byte arrives, once, equal, in time."""
     spec = Spec()
     m = spec.m
-    a = add(spec, "a", Uart(), divisor)
+    a = add(spec, "a", HalfDuplex(BITS), divisor)
     b = add(spec, "b", uart, divisor)
     m.d.comb += [a.rx.eq(1), b.rx.eq(a.tx), a.i.valid.eq(spec.any(1, "valid")),
                  a.i.payload.eq(spec.any(8, "payload"))]
@@ -86,17 +102,27 @@ def loopback(uart, divisor: int) -> Spec:
     spec.always("what comes was sent, and is equal", ~b.o.valid | (pending & (b.o.payload == byte)))
     spec.always("it comes before the next one is taken", ~(pending & a.i.ready & ~b.o.valid))
     spec.always("it comes in time", age < late)
+    duplex = type(uart).__name__ == "FullDuplex"
+    receiving = spec.inside("b.receiving", 1) if duplex else ~b.i.ready
     spec.always("receives while a byte is on its way, and only then",
-                ~b.i.ready == (pending & (age >= 3)))
+                receiving == (pending & (age >= 3)))
     spec.always("no errors", ~b.error)
     return spec
 
 
 @pytest.mark.parametrize("divisor", [4, 5])
+@pytest.mark.parametrize("kind", [HalfDuplex, FullDuplex])
 @pytest.mark.parametrize("what", [sender, receiver, loopback])
-def test_for_all_time(what, divisor):
+def test_for_all_time(what, kind, divisor):
     """k-induction with k = a frame and a few clocks: unbounded in time, for these divisors."""
-    assert what(Uart(), divisor).inductive(10 * divisor + 6) is None
+    assert what(kind(BITS), divisor).inductive(10 * divisor + 6) is None
+
+
+@pytest.mark.parametrize("divisor", [4, 5])
+def test_a_duplex_uart_receives_while_it_sends(divisor):
+    """Anything at any time; that it sends while it receives follows, for they share no register."""
+    spec = receiver(FullDuplex(BITS), divisor, quiet=False)
+    assert spec.inductive(10 * divisor + 6) is None
 
 
 MUTANTS = {
@@ -104,21 +130,27 @@ MUTANTS = {
     "takes a byte while it sends": (sender, "self.i.ready.eq(~receiving & ~sending)",
                                     "self.i.ready.eq(~receiving)"),
     "tx rests low": (sender, "self.tx.eq(1), sending", "self.tx.eq(0), sending"),
+    "shows the stop bit too": (sender, "i_strobe.eq(bits[1:] != 0)", "i_strobe.eq(bits != 0)"),
     "no check of the stop bit": (receiver, "self.o.valid.eq(bits[0] & rx)",
                                  "self.o.valid.eq(bits[0])"),
     "no check of the start bit": (receiver, "Mux(start, ~rx, ~bits[0])",
                                   "Mux(start, 1, ~bits[0])"),
-    "a level for an edge": (receiver, "receiving.eq(before & ~rx & ~self.i.valid)",
-                            "receiving.eq(~rx & ~self.i.valid)"),
     "most significant bit first": (loopback, "bits.eq(Cat(bits[1:], rx))",
                                    "bits.eq(Cat(rx, bits[:-1]))"),
     "samples at the end of a bit": (loopback, "with m.If(receiving), m.If(middle):",
                                     "with m.If(receiving), m.If(end):"),
+    "a level for an edge": (receiver, "receiving.eq(falls & ~self.i.valid)",
+                            "receiving.eq(~rx & ~self.i.valid)"),
+    "takes a byte while it sends one": (sender, "self.i.ready.eq(~sending)", "self.i.ready.eq(1)"),
+    "a level for an edge, duplex": (receiver, "receiving.eq(falls), bits",
+                                    "receiving.eq(~rx), bits"),
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_are_refuted(name):
+    """Each change is in all the classes that have the line; the first one is proved wrong."""
     what, old, new = MUTANTS[name]
-    found = what(mutant(Uart, old, new)(), 4).bounded(90)
+    kind = HalfDuplex if old in inspect.getsource(HalfDuplex) else FullDuplex
+    found = what(mutant(kind, old, new)(BITS), 4).bounded(90)
     assert found is not None, f"{name} must be refuted"
