@@ -196,9 +196,9 @@ class Program:
         self.weights.value.nan_to_num_(nan=0.0).clamp_(-1, 1)
 
     def prune(self, shares: Sequence[float]) -> None:
-        """Hold the smallest weights of each candidate at zero, that share of all it has."""
-        sizes = [[(d.weight_shape[0], d.fan_in) for d, _ in g.layers] for g in self.graphs]
-        self.weights.keep(pruning.largest([layer.u.data for layer in self.layers], sizes, shares))
+        """Hold the smallest weights of each candidate at zero, at least that share of all."""
+        self.weights.keep(pruning.masks([layer.u.data for layer in self.layers], self.graphs,
+                                        shares))
 
     def _layer(self, k: int, row: list, u: Tensor, bias: Tensor, threshold: Tensor,
                skip: Tensor | None) -> Layer:

@@ -2,15 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from test_train import DIGITS, RECIPE, assert_equals_reference, net, stepped
 
-from spikeloom.flow import cli, config
+from spikeloom.flow import cli, config, ir
 from spikeloom.flow.errors import ConfigError
 from spikeloom.flow.run import Run
+from spikeloom.hdl.neurons import Lif
 from spikeloom.nas import pruning
 from spikeloom.nas.program import Program
 from spikeloom.nas.train import TrainSettings, train, zeros
@@ -35,19 +37,64 @@ def test_schedule_is_cubic():
     assert found[half] == 0.875, "seven eighths go in the first half"
 
 
+def chain(*sizes, lanes=None):
+    """A network of these sizes, whose layers have `lanes`, one each."""
+    lanes = lanes or [None] * (len(sizes) - 1)
+    layers = [{"out_features": n, "weight_bits": 4, "bitstream_length": 8, "sng": "sobol1",
+               "neuron": Lif(v_threshold=1), "lanes": p} for n, p in zip(sizes[1:], lanes)]
+    return ir.chain(shape=sizes[:1], encoder="rate", readout="membrane", num_steps=2,
+                    layers=layers)
+
+
 def test_the_smallest_of_all_layers_go():
     first = torch.tensor([[[0.1, -0.2, 0.9], [0.3, -0.05, 0.6]]])
     second = torch.tensor([[[-0.15, 0.5]]])
-    masks = pruning.largest([first, second], [[(2, 3), (1, 2)]], [0.5])
+    masks = pruning.masks([first, second], [chain(3, 2, 1)], [0.5])
     assert masks[0].tolist() == [[[0, 0, 1], [1, 0, 1]]] and masks[1].tolist() == [[[0, 1]]]
     for share, zero in ((0, 0), (0.3, 2), (0.95, 8)):
-        masks = pruning.largest([first, second], [[(2, 3), (1, 2)]], [share])
+        masks = pruning.masks([first, second], [chain(3, 2, 1)], [share])
         assert sum(int((mask == 0).sum()) for mask in masks) == zero
 
 
 def test_of_equal_weights_exactly_the_share_goes():
-    mask, = pruning.largest([torch.ones(1, 4, 5)], [[(4, 5)]], [0.3])
+    mask, = pruning.masks([torch.ones(1, 4, 5)], [chain(5, 4)], [0.3])
     assert mask.flatten().tolist() == [0] * 6 + [1] * 14
+
+
+@pytest.mark.parametrize(("size", "lanes", "wanted"), [
+    (5, None, [0, 1, 2, 3, 4]), (5, 5, [0, 1, 2, 3, 4]), (6, 3, [0, 1, 2, 0, 1, 2]),
+    (10, 3, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]), (7, 1, [0, 0, 0, 0, 1, 1, 1]),
+    (11, 2, [0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2]),
+])
+def test_units_are_up_to_four_passes_of_a_lane(size, lanes, wanted):
+    (dense, _), = chain(3, size, lanes=[lanes]).layers
+    assert pruning.units(dense).tolist() == wanted
+    assert pruning.units(replace(dense, lowering="folded")).tolist() == list(range(size))
+
+
+def test_weights_that_share_a_slot_go_together():
+    graph = chain(2, 5, lanes=[2])
+    # lane 0 serves neurons 0, 2 and 4, lane 1 neurons 1 and 3; mean squares of the units:
+    # lane 0: 3, 2.67; lane 1: 2.5, 8.5
+    weight = torch.tensor([[[0.0, 0], [2, 4], [0, 2], [1, 1], [3, 2]]])
+    for share, gone in ((0.0, []), (0.1, [1]), (0.2, [1]), (0.3, [1, 2]), (0.5, [1, 2]),
+                        (0.6, [0, 1, 2]), (0.8, [0, 1, 2])):
+        mask, = pruning.masks([weight], [graph], [share])
+        units = [mask[0, rows, i].tolist() for rows, i in (([0, 2, 4], 0), ([1, 3], 0),
+                                                           ([0, 2, 4], 1), ([1, 3], 1))]
+        assert units == [[float(n not in gone)] * len(unit) for n, unit in enumerate(units)]
+
+
+def test_training_empties_slots_of_shared_lanes():
+    graph = chain(64, 16, 10, lanes=[4, 3])
+    found, = train([graph], DIGITS.train, None, TrainSettings(epochs=2, sparsity=0.7), [1])
+    empty = total = 0
+    for dense, _ in found.graph.layers:
+        rows = pruning.units(dense)
+        for row in set(rows):
+            empty += int((dense.weight[rows == row] == 0).all(0).sum())
+            total += dense.in_features
+    assert dense.lanes == 3 and 0.69 < empty / total < 0.85 and zeros(found.graph) >= 0.7
 
 
 def test_a_candidate_is_pruned_the_same_alone_or_among_wider_ones():
