@@ -21,6 +21,9 @@ from .errors import ConfigError, unknown
 #: Largest share of zeros that training makes.
 MOST_SPARSE = 0.95
 
+#: Kinds of networks that a space may be of.
+NETWORKS = ("chain", "residual")
+
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
 
@@ -46,6 +49,7 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate may be. `layers` counts Dense layers, the last has one output per class.
 
+    network: `chain`, or `residual`, four layers on maps whose widths are channels (`nas.residual`).
     Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits,
     bitstream_length and delay are chosen per layer, the others per network. leak_shift 0 is no
     leak. delays: a layer's largest axonal delay, 0 for none; its axons' are spread over 0 to
@@ -56,6 +60,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
     """
 
+    network: str = "chain"
     layers: tuple[int, ...] = (1, 2, 3)
     min_width: int = 8
     max_width: int = 256
@@ -79,6 +84,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     sparsities: tuple[float, ...] = (0.0,)
 
     def rules(self) -> Iterator[Rule]:
+        yield "network", self.network in NETWORKS, f"one of {', '.join(NETWORKS)}"
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
                     "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
                     "adaptations", "presets", "refractory", "delays", "delay_seeds",
@@ -109,6 +115,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
         yield "sparsities", _within(self.sparsities, 0, MOST_SPARSE), f"in 0..{MOST_SPARSE}"
         yield "delay_seeds", _within(self.delay_seeds, 0, 65535), "in 0..65535"
+        yield ("delays", self.network == "chain" or self.delays == (0,),
+               f"[0] with network = {self.network!r}: maps have no axonal delays")
         deepest = max(self.layers, default=1) * max(self.delays, default=0)
         yield ("delays", 0 in self.delays or deepest < min(self.num_steps, default=0),
                "a list with 0, no delay, in it, unless the longest delays of all layers together "

@@ -50,6 +50,11 @@ class Synapses:
         return int(np.prod(self.weight_shape[1:]))
 
     @property
+    def synapses(self) -> int:
+        """Pairs of an input and a neuron that it reaches."""
+        return self.in_features * self.out_features
+
+    @property
     def bits(self) -> int:
         """B, the width of the layer's generators: log2(bitstream_length)."""
         return self.bitstream_length.bit_length() - 1
@@ -159,6 +164,15 @@ class Conv2d(Synapses):
     @property
     def bias_shape(self) -> tuple[int]:
         return (self.out_channels,)
+
+    @property
+    def synapses(self) -> int:
+        """Pairs of an input and a neuron that it reaches; the border is no input."""
+        rows, columns = (
+            sum(0 <= place * self.stride + tap - self.padding < extent
+                for place in range(outputs) for tap in range(self.kernel_size))
+            for extent, outputs in zip(self.in_shape[1:], self.out_shape[1:]))
+        return self.out_channels * self.in_shape[0] * rows * columns
 
 
 class Pool:

@@ -11,7 +11,7 @@ import math
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import msgspec
 import numpy as np
@@ -21,8 +21,11 @@ from ..boards import Board
 from ..flow import config, ir, targets
 from ..flow.cost.energy import energy_nj
 from ..flow.cost.features import estimate
+from ..flow.cost.work import work
 from ..flow.errors import ConfigError, unknown
+from ..flow.passes.legalize import not_spatial
 from . import datasets, strategies, workers
+from .residual import ResidualSpace
 from .space import Genome, Space, identity, sparsity
 from .store import Evaluation, Store
 from .train import TrainSettings, plan, zeros
@@ -51,6 +54,8 @@ COLUMNS: dict[str, Column] = {
     "latency_us": Column("latency [us]", 1, 1),
     "energy_nj": Column("energy [nJ]", 1, 1),
     "zeros": Column("zeros", -1, 2),
+    "weight_memory": Column("weight bits", 1),
+    "additions": Column("additions", 1),
 }
 
 
@@ -58,16 +63,25 @@ def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, flo
     """Every column that needs no training and no tool, in closed form; all of them estimates.
 
     latency_us is at the board's clock, without the transfer of the image. Only a graph with weights
-    has `zeros`; for one of shapes `sparsity` is the share of zeros to assume.
+    has `zeros`; for one of shapes `sparsity` is the share of zeros to assume. Of maps there is no
+    estimate of cells and cycles.
     """
-    found = estimate(graph, sparsity)
     known = {} if graph.stage == "shape" else {"zeros": zeros(graph)}
+    known |= asdict(work(graph))
+    if any(not_spatial(graph, index) for index in range(len(graph.layers))):
+        return known
+    found = estimate(graph, sparsity)
     return complete({"lc": found.lc, "lut4": found.lut4, "ff": found.ff, "ebr": found.ebr,
                      "cycles": found.cycles, **known}, board)
 
 
 def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
-    """Columns with latency and energy that follow from `lc`, `ebr` and `cycles` on a board."""
+    """Columns with latency and energy that follow from `lc`, `ebr` and `cycles` on a board.
+
+    Without cycles, there is neither.
+    """
+    if columns.get("cycles") is None:
+        return dict(columns)
     energy = energy_nj(board.device, columns["lc"], columns["cycles"],
                        board.clock_hz)
     return {**columns, "latency_us": 1e6 * columns["cycles"] / board.clock_hz,
@@ -128,7 +142,8 @@ class Task:
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
-        self.space = Space(experiment.space, self.data.shape, self.data.num_classes)
+        kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
+        self.space = kind(experiment.space, self.data.shape, self.data.num_classes)
         self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
                        "ebr": self.device.ebr}
         for name, bound in self.search.constraints.items():
@@ -168,8 +183,11 @@ class Task:
                         float).reshape(-1, len(names))
 
     def G(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
-        """Constraints of rows of columns, at most 0 where they hold: float [n, constraints]."""
-        return np.array([list(self.broken(row).values()) for row in rows],
+        """Constraints of rows of columns, at most 0 where they hold: float [n, constraints].
+
+        What has no estimate counts as held, until a finalist is built.
+        """
+        return np.array([[self.broken(row).get(name, 0.0) for name in self.bounds] for row in rows],
                         float).reshape(-1, len(self.bounds))
 
     def feasible(self, columns: Mapping[str, float]) -> bool:

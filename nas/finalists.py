@@ -88,7 +88,7 @@ class Routing:
         graphs = [self.store.graph(final.trainings[0]) for final in finals]
         target = self.task.experiment.target
         running: dict[Future, int] = {}
-        sizes = [final.columns["lc"] for final in finals]
+        sizes = [final.columns.get("lc", final.columns["weight_memory"]) for final in finals]
         for place in sorted(range(len(chosen)), key=lambda place: (-sizes[place], place)):
             folder = self.run_dir / "candidates" / chosen[place].id
             graphs[place].save(folder / "graph.safetensors")
@@ -166,7 +166,7 @@ def choose(finalists: Sequence[Finalist], rule: str) -> Finalist:
 def errors(finalists: Sequence[Finalist]) -> dict[str, float] | None:
     """How far predicted LCs are from measured ones, as fractions of the measured."""
     pairs = np.array([(item.estimate["lc"], item.measured["lc"])
-                      for item in finalists if item.measured], float)
+                      for item in finalists if item.measured and "lc" in item.estimate], float)
     if not len(pairs):
         return None
     relative = (pairs[:, 0] - pairs[:, 1]) / pairs[:, 1]

@@ -292,6 +292,8 @@ def describe(genome: Genome) -> str:
                       + (f"d{layer['delay']}" if "delay" in layer else "")
                       for layer in item["layers"])
     words = [item["encoder"], layers, f"T={item['num_steps']}"]
+    if "network" in item:
+        words.insert(1, item["network"])
     if "leak_shift" in item:
         words.append(f"leak={item['leak_shift'] or 'no'}")
     if "beta" in item:

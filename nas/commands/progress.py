@@ -58,7 +58,7 @@ class View:
         self.bars.update(self.whole, completed=number)
         kept = [row for row in rows if self.task.feasible(row.columns)]
         best = [kept[index] for index in pareto.front(self.task.F(row.columns for row in kept))]
-        best.sort(key=lambda row: row.columns["lc"])
+        best.sort(key=lambda row: row.columns.get("lc", row.columns["weight_memory"]))
         names = self.task.search.objectives
         if self.live:
             self.table = self._front(best, names)
@@ -90,8 +90,9 @@ class View:
         """A finalist was built, or could not be."""
         if item.status == "routed":
             self.bars.advance(self.whole)
-            about, lc = item.estimate["lc"], item.measured["lc"]
-            self._line(f"{item.id}  {item.network}: {lc:,} LCs (predicted {about:,.0f}), "
+            about = COLUMNS["lc"].text(item.estimate.get("lc"))
+            self._line(f"{item.id}  {item.network}: {item.measured['lc']:,} LCs (predicted "
+                       f"{about}), "
                        f"{item.fmax_mhz:.1f} MHz, {item.seconds:.0f} s")
         else:
             self._line(f"{item.id}  {item.network}: {item.status}: {item.reason}")

@@ -195,18 +195,21 @@ def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
         table.add_column(title, justify="left" if text else "right", no_wrap=title != "network",
                          overflow="fold")
     for item in sorted(found, key=lambda item: (item.measured is None,
-                                                item.estimate["lc"] if item.measured is None
+                                                item.estimate.get("lc", 0)
+                                                if item.measured is None
                                                 else item.measured["lc"])):
         mark = ("*" if item.id in best else "") + (">" if item.id == chosen.id else "")
         words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}"]
         if item.measured is None:
-            words += ["-", _zeros(item), item.status, f"{item.estimate['lc']:,.0f}", "-", "-"]
+            words += ["-", _zeros(item), item.status, COLUMNS["lc"].text(item.estimate.get("lc")),
+                      "-", "-"]
             words += ["-" for _ in others]
         else:
-            lc, about = item.measured["lc"], item.estimate["lc"]
+            lc, about = item.measured["lc"], item.estimate.get("lc")
             slow = "" if item.meets_clock else " slow"
-            words += [f"{item.test_accuracy:.2%}", _zeros(item), f"{lc:,}", f"{about:,.0f}",
-                      f"{(about - lc) / lc:+.1%}", f"{item.fmax_mhz:.1f}{slow}"]
+            words += [f"{item.test_accuracy:.2%}", _zeros(item), f"{lc:,}",
+                      COLUMNS["lc"].text(about), f"{(about - lc) / lc:+.1%}" if about else "-",
+                      f"{item.fmax_mhz:.1f}{slow}"]
             words += [COLUMNS[name].text(item.measured[name]) for name in others]
         table.add_row(*words)
     return table
