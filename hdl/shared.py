@@ -145,7 +145,7 @@ class SharedLayer(wiring.Component):
             m.d.sync += lane.eq(Mux(lane == self.lanes - 1, 0, lane + 1))
         with m.If(ended):
             m.d.sync += lane.eq(0)
-        unloaded = Signal(len(accs[0]))
+        unloaded = Signal(len(accs[0]), reset_less=True)
         m.d.sync += unloaded.eq(Array(accs)[lane])
         final = engine.o_valid & (engine.o_index == self.size - 1)
         if self.columns:
@@ -204,10 +204,10 @@ class SharedLayer(wiring.Component):
         accs = []
         for p, lane in enumerate(slots.slots(m, k, g, x)):
             bits = popcount(m, lane, f"count{p}", cut=False)
-            count = Signal(len(bits), name=f"count{p}")
-            acc = Signal(slots.bits, name=f"acc{p}")
+            count = Signal(len(bits), name=f"count{p}", reset_less=True)
+            acc = Signal(slots.bits, name=f"acc{p}", reset_less=True)
             m.d.sync += count.eq(bits)
-            with m.If(ending):
+            with m.If(ending | begin):
                 m.d.sync += acc.eq(0)
             with m.Elif(adding[-1]):
                 m.d.sync += acc.eq(sum(slots.addends(acc, count, opening)))

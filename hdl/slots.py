@@ -3,8 +3,10 @@
 A lane serves its neurons one after the other, each in a pass of its own, so that the synapses by
 which one input reaches them never meet: one slot holds them all, and what it holds depends on the
 pass `g` and on the clock `k` within it. `clocks` are those of a pass. The slots of (k, g) are there
-`depth` clocks later; the input is wanted `lag` clocks later. What a lane counts over a pass,
-shifted left by `scale`, is the current I and ``less[neuron]``.
+`depth` clocks later; the input is wanted `lag` clocks later. None of these registers has a reset of
+its own, which would take the place of what is put there: what they hold counts only after `depth`
+clocks anyway. What a lane counts over a pass, shifted left by `scale`, is the current I and
+``less[neuron]``.
 
 weights: int [passes, lanes, in], signed effective counts in -length..length.
 """
@@ -57,7 +59,7 @@ class PlaneSlots:
                             << (h << planes | q)
                             for h in range(passes) for q in range(self.clocks))
                 if table:
-                    slot = Signal(name=f"slot{p}_{i}")
+                    slot = Signal(name=f"slot{p}_{i}", reset_less=True)
                     m.d.sync += slot.eq(Const(table, 1 << len(address)).bit_select(address, 1))
                     with m.If(~x[i]):
                         m.d.sync += slot.eq(0)
@@ -142,36 +144,39 @@ class StreamSlots:
         """The slots of each lane."""
         length, passes = self.clocks, len(self.weights)
         everywhere = (1 << passes) - 1
-        now = Signal.like(g, name="streamed")
+        now = Signal.like(g, name="streamed", reset_less=True)
         m.d.sync += now.eq(g)
+        at = Signal(-(-passes // 2), name="at", reset_less=True)
+        m.d.sync += at.eq(1 << g[1:])
         streams, bank, signs = {0: Const(0, 1), length: Const(1, 1)}, {}, {}
 
         def stream(count: int):
             if count not in streams:
-                streams[count] = Signal(name=f"up{count}")
+                streams[count] = Signal(name=f"up{count}", reset_less=True)
                 m.d.sync += streams[count].eq(k < count)
             return streams[count]
 
         def pair(q: int, low: int, high: int) -> Signal:
             if (q, low, high) not in bank:
-                bank[q, low, high] = signal = Signal(name=f"pair{q}_{low}_{high}")
-                m.d.sync += signal.eq(Mux(now[0], stream(high), stream(low)))
-                with m.If(now[1:] != q):
-                    m.d.sync += signal.eq(0)
+                bank[q, low, high] = signal = Signal(
+                    name=f"pair{q}_{low}_{high}", reset_less=True)
+                # An AND, so that synthesis finds no reset in it: pairs of different passes would then
+                # share a LUT, and each take a cell for its register alone.
+                m.d.sync += signal.eq(Mux(now[0], stream(high), stream(low)) & at[q])
             return bank[q, low, high]
 
         def sign(mask: int):
             if mask == everywhere:
                 return Const(1, 1)
             if mask not in signs:
-                signs[mask] = Signal(name=f"sign{mask:x}")
+                signs[mask] = Signal(name=f"sign{mask:x}", reset_less=True)
                 m.d.sync += signs[mask].eq(Const(mask, 1 << len(now)).bit_select(now, 1))
             return signs[mask]
 
         found = [[] for _ in self.used]
         for p, inputs in enumerate(self.used):
             for i in inputs:
-                slot = Signal(name=f"slot{p}_{i}")
+                slot = Signal(name=f"slot{p}_{i}", reset_less=True)
                 m.d.sync += slot.eq(
                     x[i] & Cat(pair(*key) for key in self.pairs(p, i)).any()
                     ^ Cat(sign(mask) for mask in self.signs[p, i]).any())
