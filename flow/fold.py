@@ -133,6 +133,16 @@ def input_order(graph: ir.Graph) -> np.ndarray:
     return out.reshape(-1)
 
 
+def stored_order(graph: ir.Graph, index: int) -> np.ndarray:
+    """Which neuron of layer `index` each bit of its map's words is, -1 for none."""
+    channels, rows, columns = _map_shape(graph, graph.layers[index][1].name)
+    out = np.full((rows * columns, words(channels) * WORD), -1)
+    neurons = np.arange(channels * rows * columns).reshape(channels, -1)
+    for channel in range(channels):
+        out[:, SpikeWords.place(channel, channels)] = neurons[channel]
+    return out.reshape(-1)
+
+
 @dataclass(frozen=True)
 class Folded:
     """A run as `hdl.folded.FoldedRun` takes it."""

@@ -9,7 +9,9 @@ from ...hdl.neurons import cell_of
 from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..errors import GraphError
+from ..fold import runs
 from ..memories import place_delays
+from .folding import Seen, run_clocks
 from .legalize import effective_weights, not_spatial, shares
 
 
@@ -72,60 +74,96 @@ def timing(graph: ir.Graph, index: int) -> Timing:
 
 
 def layer_cycles(graph: ir.Graph) -> list[int]:
-    """Clocks per timestep of each layer."""
+    """Clocks per timestep of each `spatial` layer."""
     return [timing(graph, index).cycles for index in range(len(graph.layers))]
 
 
-def timesteps(graph: ir.Graph) -> tuple[list[list[int]], list[list[int]]]:
+def timesteps(graph: ir.Graph, seen: Seen | None = None) -> tuple[list[list[int]], ...]:
     """The first and the last clock of each layer's timesteps, [layer][timestep].
 
-    Clock 0 is the encoder's first. Layers form a pipeline over timesteps. Layer l takes c_l clocks
-    a timestep, takes its input r_l clocks after the first one, and offers its spikes in the clock
-    after the last one; it cannot finish a timestep (with shared lanes: begin one) before the layer
-    behind it has taken the spikes of the one before. With S the first clock and E the last one of a
-    timestep:
+    Clock 0 is the encoder's first. Stages, which are `spatial` layers and runs of `folded` ones,
+    form a pipeline over timesteps. A `spatial` layer l takes c_l clocks a timestep, takes its input
+    r_l clocks after the first one, and offers its spikes in the clock after the last one; it cannot
+    finish a timestep (with shared lanes: begin one) before what is behind it has taken the spikes
+    of the one before. With S the first clock, E the last one of a timestep, and X the clock in
+    which its input is taken:
 
-        S_l(t) = max(E_l(t-1) + 1, E_{l-1}(t) + 1, with shared lanes: S_{l+1}(t-1) + r_{l+1})
-        E_l(t) = max(S_l(t) + c_l - 1, without: S_{l+1}(t-1) + r_{l+1})
+        S_l(t) = max(E_l(t-1) + 1, E_{l-1}(t) + 1, with shared lanes: X_{l+1}(t-1))
+        X_l(t) = S_l(t) + r_l
+        E_l(t) = max(S_l(t) + c_l - 1, without: X_{l+1}(t-1))
 
-    `stream` columns are always there; a layer with shared lanes makes its passes over them first.
-    The other encoders take `scan_cycles` clocks for the first timestep, and one more from the clock
-    in which its spikes are taken for each further one.
+    A run with w words of input has room for two timesteps; b and c clocks are those before its last
+    layer, which waits until its spikes of the timestep before are taken, and of that layer. They
+    depend on the spikes; for `seen` None they are the most that can be, as is all that follows.
+
+        X_l(t) = max(E_{l-1}(t) + 1, X_l(t-1) + 1, E_l(t-2) + 1) + w - 1
+        S_l(t) = max(X_l(t) + 1, E_l(t-1) + 1)
+        E_l(t) = max(S_l(t) + b_l(t), X_{l+1}(t-1) + 1) + c_l(t) - 1
+
+    All layers of a run have its S and E. `stream` columns are always there; a layer with shared
+    lanes makes its passes over them first, and a run counts its pixels. The other encoders take
+    `scan_cycles` clocks for the first timestep, and one more from the clock in which its spikes are
+    taken for each further one.
     """
-    layers = [timing(graph, index) for index in range(len(graph.layers))]
-    count, steps = len(layers), graph.num_steps
+    stages = runs(graph)
+    folded = {s: run_clocks(graph, indices, seen) for s, indices in enumerate(stages)
+              if graph.layers[indices[0]][0].lowering == "folded"}
+    layers = {s: timing(graph, indices[0]) for s, indices in enumerate(stages) if s not in folded}
+    count, steps = len(stages), graph.num_steps
     scans = graph.input.encoder != "stream"
     scan = encoders.KINDS[graph.input.encoder].scan_cycles(graph.input.size) if scans else 0
     start = [[0] * steps for _ in range(count)]
+    taken = [[0] * steps for _ in range(count)]
     end = [[-1] * steps for _ in range(count)]
-    offered = scan + layers[0].load
+    offered = scan + (layers[0].load if 0 in layers else 0)
     for t in range(steps):
         if t and scans:
-            offered = start[0][t - 1] + layers[0].release + scan + 1
-        for index, layer in enumerate(layers):
-            taken = start[index + 1][t - 1] + layers[index + 1].release \
-                if t and index + 1 < count else 0
-            ready = offered if index == 0 else end[index - 1][t] + 1
-            start[index][t] = max(ready, end[index][t - 1] + 1 if t else 0,
-                                  taken if layer.waits else 0)
-            end[index][t] = max(start[index][t] + layer.cycles - 1, 0 if layer.waits else taken)
-    return start, end
+            offered = taken[0][t - 1] + scan + 1
+        for s in range(count):
+            ready = offered if s == 0 else end[s - 1][t] + 1
+            free = taken[s + 1][t - 1] if t and s + 1 < count else 0
+            idle = end[s][t - 1] + 1 if t else 0
+            if s in folded:
+                clocks = folded[s]
+                if clocks.words:
+                    fill = max(ready, taken[s][t - 1] + 1 if t else 0,
+                               end[s][t - 2] + 1 if t > 1 else 0)
+                    taken[s][t] = fill + clocks.words - 1
+                    ready = taken[s][t] + 1
+                start[s][t] = max(ready, idle)
+                last = max(start[s][t] + int(clocks.before[t]), free + 1 if free else 0)
+                end[s][t] = last + int(clocks.last[t]) - 1
+                continue
+            layer = layers[s]
+            start[s][t] = max(ready, idle, free if layer.waits else 0)
+            taken[s][t] = start[s][t] + layer.release
+            end[s][t] = max(start[s][t] + layer.cycles - 1, 0 if layer.waits else free)
+    stage = {index: s for s, indices in enumerate(stages) for index in indices}
+    order = [stage[index] for index in range(len(graph.layers))]
+    return [start[s] for s in order], [end[s] for s in order]
 
 
-def inference_cycles(graph: ir.Graph) -> int:
+def inference_cycles(graph: ir.Graph, seen: Seen | None = None) -> int:
     """Clocks of an inference: from the encoder's first one to the one in which `done` is high.
 
-    The read-out takes a clock after the last neuron's of a layer with shared lanes; after another
-    layer's last timestep one clock a class, and one more.
+    With `folded` layers they depend on the spikes that were `seen`, and are the most that can be
+    for None. The read-out takes a clock after the last neuron's of a folded layer or one with
+    shared lanes; after another layer's last timestep one clock a class, and one more.
     """
-    reading = 0 if shares(graph.layers[-1][0]) else graph.readout.size + 1
-    return timesteps(graph)[1][-1][-1] + 1 + reading
+    last = graph.layers[-1][0]
+    reading = 0 if shares(last) or last.lowering == "folded" else graph.readout.size + 1
+    return timesteps(graph, seen)[1][-1][-1] + 1 + reading
 
 
 def busy_cycles(graph: ir.Graph) -> int:
-    """Clocks of an inference in which at least one layer adds up counts of its bitstream."""
+    """Clocks of an inference in which at least one layer adds up counts of its bitstream.
+
+    Of `spatial` layers alone.
+    """
     busy = set()
     for index, start in enumerate(timesteps(graph)[0]):
+        if graph.layers[index][0].lowering == "folded":
+            continue
         layer = timing(graph, index)
         for begin in [0] if layer.load else start:
             for first in layer.adding:
@@ -135,6 +173,6 @@ def busy_cycles(graph: ir.Graph) -> int:
 
 def load_cycles(graph: ir.Graph) -> int:
     """Clocks that preparing one image takes at most; most of them overlap with its arrival."""
-    if graph.input.encoder != "stream":
+    if graph.input.encoder != "stream" or graph.layers[0][0].lowering == "folded":
         return 0
     return transpose_cycles(graph.input.size, graph.layers[0][0].bits)

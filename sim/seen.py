@@ -1,0 +1,25 @@
+"""What the cycle formula of `folded` layers needs to know of each image."""
+
+import numpy as np
+
+from ..flow.ir import Graph
+from ..flow.passes.folding import Seen
+from ..flow.passes.schedule import inference_cycles
+from . import reference
+from .reference import Trace
+
+
+def seen(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[Seen]:
+    """Input and spikes of each image, as the reference model has them; inputs as it takes them."""
+    trace = trace or reference.run(graph, inputs, trace=True)
+    if graph.input.encoder == "rate":
+        inputs = reference.rate_spikes(np.asarray(inputs), graph.num_steps).transpose(1, 0, 2)
+    return [Seen(np.asarray(image), [spikes[:, b] for spikes in trace.spikes])
+            for b, image in enumerate(inputs)]
+
+
+def cycles(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[int]:
+    """Clocks of the inference of each image, exactly."""
+    if not any(synapses.lowering == "folded" for synapses, _ in graph.layers):
+        return [inference_cycles(graph)] * len(inputs)
+    return [inference_cycles(graph, one) for one in seen(graph, inputs, trace)]
