@@ -160,8 +160,8 @@ class StreamSlots:
             if (q, low, high) not in bank:
                 bank[q, low, high] = signal = Signal(
                     name=f"pair{q}_{low}_{high}", reset_less=True)
-                # An AND, so that synthesis finds no reset in it: pairs of different passes would then
-                # share a LUT, and each take a cell for its register alone.
+                # An AND, in which synthesis finds no reset: pairs of different passes would share a
+                # LUT, and each would take a cell for its register alone.
                 m.d.sync += signal.eq(Mux(now[0], stream(high), stream(low)) & at[q])
             return bank[q, low, high]
 
