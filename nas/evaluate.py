@@ -20,10 +20,9 @@ from msgspec import Struct
 from ..boards import Board
 from ..flow import config, ir, targets
 from ..flow.cost.energy import energy_nj
-from ..flow.cost.features import estimate
+from ..flow.cost.features import estimate, unpriced
 from ..flow.cost.work import work
 from ..flow.errors import ConfigError, unknown
-from ..flow.passes.legalize import not_spatial
 from . import datasets, strategies, workers
 from .residual import ResidualSpace
 from .space import Genome, Space, identity, sparsity
@@ -68,7 +67,7 @@ def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, flo
     """
     known = {} if graph.stage == "shape" else {"zeros": zeros(graph)}
     known |= asdict(work(graph))
-    if any(not_spatial(graph, index) for index in range(len(graph.layers))):
+    if unpriced(graph):
         return known
     found = estimate(graph, sparsity)
     return complete({"lc": found.lc, "lut4": found.lut4, "ff": found.ff, "ebr": found.ebr,

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from networks import random_graph
+from networks import random_graph, residual_graph
 
 from spikeloom.flow import build, targets
 from spikeloom.flow.cost.energy import energy_nj
 from spikeloom.flow.cost.features import assume_weights, estimate
-from spikeloom.flow.errors import ConfigError
+from spikeloom.flow.errors import ConfigError, GraphError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
 
@@ -31,6 +31,11 @@ def test_shapes_are_priced_on_assumed_weights_and_say_so():
     assert estimate(bare).assumed
     assert estimate(bare) == estimate(bare)
     assert estimate(bare).lc == estimate(assume_weights(bare)).lc
+
+
+def test_there_is_no_estimate_of_maps():
+    with pytest.raises(GraphError, match="no estimate of cells: conv1 is a conv2d; build it"):
+        estimate(residual_graph(np.random.default_rng(0)))
 
 
 def test_zero_weights_cost_nothing():

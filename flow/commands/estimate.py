@@ -58,7 +58,7 @@ def run(args, out) -> int:
     problem = "" if fits else targets.advice(board.device, used)
     data = {
         "estimate": asdict(found), "source": source, "network": graph.text(),
-        "synapses": sum(dense.in_features * dense.out_features for dense, _ in graph.layers),
+        "synapses": sum(dense.synapses for dense, _ in graph.layers),
         "board": board.name, "device": board.device, "fits": fits, "problem": problem,
         "clock_mhz": board.clock_hz / 1e6,
         "microseconds_per_inference": 1e6 * found.cycles / board.clock_hz,

@@ -6,7 +6,7 @@ from msgspec import to_builtins
 
 from ..build import REPORT
 from ..cost.energy import energy_nj
-from ..cost.features import estimate
+from ..cost.features import estimate, unpriced
 from ..errors import RunError
 from ..passes.compile import compile_graph
 from ..passes.schedule import inference_cycles
@@ -22,8 +22,8 @@ def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     cycles = inference_cycles(graph)
-    guess = estimate(graph)
-    synapses = sum(dense.in_features * dense.out_features for dense, _ in graph.layers)
+    guess = None if unpriced(graph) else estimate(graph)
+    synapses = sum(dense.synapses for dense, _ in graph.layers)
     network = {"design": graph.digest(), "synapses": synapses, "cycles": cycles,
                "text": graph.text()}
     shown = [f"run {opened.path}", graph.text().rstrip(),
@@ -58,7 +58,7 @@ def run(args, out) -> int:
                          "again")
     if not builds:
         shown.append("nothing is built yet: 'spikeloom synth' does it")
-    data = {"run": str(opened.path), "network": network, "estimate": asdict(guess),
+    data = {"run": str(opened.path), "network": network, "estimate": guess and asdict(guess),
             "builds": builds}
     out.result(data, *shown)
     return RunError.exit_code if any("problem" in item for item in builds) else 0

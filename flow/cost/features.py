@@ -18,8 +18,9 @@ from ...hdl.delay import delay_cells
 from ...hdl.packing import pack_neuron
 from ...hdl.popcount import adder_cells
 from .. import ir
+from ..errors import GraphError
 from ..memories import image_blocks, image_bytes, neuron_blocks
-from ..passes.legalize import effective_weights, membrane_ranges, shares
+from ..passes.legalize import effective_weights, membrane_ranges, not_spatial, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
 from .shared import shared_cells
 
@@ -65,11 +66,20 @@ def assume_weights(graph: ir.Graph, sparsity: float = 0.0) -> ir.Graph:
     return graph.replace(**changes)
 
 
+def unpriced(graph: ir.Graph) -> str | None:
+    """Why there is no estimate of a graph's cells, or None: parts are counted of chains alone."""
+    return next((why for index in range(len(graph.layers)) if (why := not_spatial(graph, index))),
+                None)
+
+
 def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
     """Count the parts of a graph's design; for any stage from shapes to scheduled.
 
-    sparsity: share of zero weights to assume where there are none yet.
+    sparsity: share of zero weights to assume where there are none yet. Raises GraphError where
+    there is no estimate.
     """
+    if why := unpriced(graph):
+        raise GraphError(f"no estimate of cells: {why}; build it ('spikeloom synth') to know")
     assumed = graph.stage == "shape"
     if assumed:
         graph = assume_weights(graph, sparsity)
