@@ -12,6 +12,7 @@ from ..flow import config, ir
 from ..flow.builder import Builder
 from ..flow.errors import ConfigError
 from ..flow.passes import generators
+from ..hdl.words import WORD, words
 from .space import Genome, Space
 
 #: Layers: a convolution, two of the block, and the classes.
@@ -21,6 +22,9 @@ DEPTH = 4
 class ResidualSpace(Space):
     """As `Space`: width0 is the channels of the first convolution and the block, width1 those
     inside the block; weight bits and bitstream lengths are chosen per layer.
+
+    Inside the block there are as many words of channels as around it, as `folded` wants beside a
+    skip (`flow.fold.check`).
     """
 
     def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int) -> None:
@@ -37,11 +41,21 @@ class ResidualSpace(Space):
 
     def size(self) -> int:
         """The exact number of different networks (genomes)."""
-        return super().size() // (self.settings.max_width - self.settings.min_width + 1)
+        widths = range(self.settings.min_width, self.settings.max_width + 1)
+        pairs = len({(width, self._inner(width, inner)) for width in widths for inner in widths})
+        return super().size() // len(widths) ** (DEPTH - 1) * pairs
+
+    def _inner(self, width: int, inner: int) -> int:
+        """The channels inside a block, as near to `inner` as `width` around it allows."""
+        most = min(words(width) * WORD, self.settings.max_width)
+        least = max((words(width) - 1) * WORD + 1, self.settings.min_width)
+        return min(max(inner, least), most)
 
     def genome(self, vector: dict[str, int]) -> Genome:
         """The canonical form of a vector; a bitstream too short for its weights is lengthened."""
-        item = json.loads(super().genome({**vector, "width2": vector["width0"]}))
+        width = vector["width0"]
+        inner = self._inner(width, vector["width1"])
+        item = json.loads(super().genome({**vector, "width1": inner, "width2": width}))
         item["network"] = "residual"
         return json.dumps(item, sort_keys=True, separators=(",", ":"))
 

@@ -41,12 +41,20 @@ def test_a_genome_is_a_residual_network():
 
 
 def test_the_size_is_the_number_of_genomes():
-    small = space(max_width=5, weight_bits=[4], num_steps=[2, 3])
+    small = space(min_width=7, max_width=9, weight_bits=[4], num_steps=[2, 3])
     rng = np.random.default_rng(1)
     found = {small.genome(small.sample(rng)) for _ in range(4000)}
-    assert len(found) == small.size() == 2 * 2 * 2 ** 4 * 2
+    assert len(found) == small.size() == (2 * 2 + 1) * 2 ** 4 * 2
     assert all(set(json.loads(genome)["layers"][2]) == {"weight_bits", "bitstream_length", "width"}
                for genome in found)
+
+
+def test_inside_a_block_are_as_many_words_as_around_it():
+    one = space(min_width=4, max_width=20)
+    vector = one.sample(np.random.default_rng(0))
+    for width, inner, wanted in ((5, 8, 8), (5, 9, 8), (9, 8, 9), (17, 4, 17), (16, 20, 16)):
+        item = json.loads(one.genome({**vector, "width0": width, "width1": inner}))
+        assert [layer.get("width") for layer in item["layers"]] == [width, wanted, width, None]
 
 
 def test_only_maps_have_one():
