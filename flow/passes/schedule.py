@@ -9,7 +9,7 @@ from ...hdl.neurons import cell_of
 from ...hdl.spatial import lead, timestep_cycles
 from .. import ir
 from ..errors import GraphError
-from ..fold import runs
+from ..fold import check, runs
 from ..memories import place_delays
 from .folding import Seen, run_clocks
 from .legalize import effective_weights, not_spatial, shares
@@ -20,7 +20,8 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
 
     A layer that `spatial` cannot take becomes `folded` instead.
 
-    GraphError for an unknown lowering, or for shared lanes whose neurons need cells of their own.
+    GraphError for an unknown lowering, for shared lanes whose neurons need cells of their own, or
+    for what cannot be folded (`fold.check`).
     """
     changes = {}
     for index, (d, _) in enumerate(graph.layers):
@@ -36,6 +37,7 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
         if shares(dense) and (why := refusal(population.neuron)):
             raise GraphError(f"{dense.name}: lanes must be {dense.out_features} or None before "
                              f"{population.name}, not {dense.lanes}: {why}")
+    check(graph)
     return graph
 
 
