@@ -55,10 +55,14 @@ MAX_SKIP = 1 << 23
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A network and the number of timesteps of one inference."""
+    """A network and the number of timesteps of one inference.
+
+    max_shift: the gateware is to serve every run-time length L >> h with h up to this.
+    """
 
     num_steps: int
     nodes: tuple
+    max_shift: int = 0
 
     @property
     def input(self) -> Input:
@@ -141,7 +145,8 @@ class Graph:
 
     def text(self) -> str:
         """The canonical form: one line a node, tensors by type, shape and digest."""
-        lines = [f"graph num_steps={self.num_steps}"]
+        shift = f" max_shift={self.max_shift}" if self.max_shift else ""
+        lines = [f"graph num_steps={self.num_steps}{shift}"]
         for node in self.nodes:
             words = [node.op, node.name]
             if node.src:
@@ -218,6 +223,8 @@ def to_bytes(graph: Graph) -> bytes:
             item[key] = value
         nodes.append(item)
     header = {"format": FORMAT, "num_steps": graph.num_steps, "nodes": nodes}
+    if graph.max_shift:
+        header["max_shift"] = graph.max_shift
     return save(_tensors(graph), metadata={"spikeloom": json.dumps(header, sort_keys=True)})
 
 
@@ -275,7 +282,7 @@ def from_bytes(data: bytes, where: str) -> Graph:
         version = header["format"]
         if version == FORMAT:
             tensors = load(data)
-            graph = Graph(num_steps=header["num_steps"],
+            graph = Graph(num_steps=header["num_steps"], max_shift=header.get("max_shift", 0),
                           nodes=tuple(_node(item, tensors) for item in header["nodes"]))
     except GraphError:
         raise

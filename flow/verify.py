@@ -6,6 +6,7 @@ import numpy as np
 
 from ..hdl import neurons, sng
 from ..hdl.delay import delay_blocks
+from ..hdl.protocol import MAX_SHIFT
 from . import ir
 from .errors import GraphError, unknown
 
@@ -18,6 +19,7 @@ def _between(where: str, key: str, value: object, lo: int, hi: int) -> None:
 def verify(graph: ir.Graph) -> None:
     """Raise GraphError with the node, the rule and the value for the first rule that is broken."""
     _between("graph", "num_steps", graph.num_steps, 1, ir.MAX_STEPS)
+    _between("graph", "max_shift", graph.max_shift, 0, MAX_SHIFT)
     _order(graph)
     for node in graph.nodes:
         _CHECKS[node.op](graph, node)

@@ -3,6 +3,10 @@
 A generator of `bits` = B gives a source R(k), k = 0..2**B - 1, in [0, 2**B). The number m in
 0..2**B becomes the stream ``bit(k) = m > R(k)``. Everything here is a plain function of the
 arithmetic contract; gateware, reference model and training all read these tables.
+
+A run-time shift h lets every stream end after 2**(B - h) clocks: of a Sobol sequence they are the
+best of that length, and a ramp goes in steps of 2**h. Either way they take each multiple of 2**h
+once, so that m has ceil(m / 2**h) ones. The other generators have no such beginning.
 """
 
 from functools import lru_cache
@@ -26,6 +30,9 @@ SOBOL_DIRECTIONS = {
 
 #: Every generator by the name that configurations use.
 KINDS = ("lfsr", "debruijn", "ramp", *(f"sobol{d}" for d in range(1, 9)))
+
+#: Those whose streams can end early.
+SHIFTABLE = ("ramp", *(f"sobol{d}" for d in range(1, 9)))
 
 MIN_BITS, MAX_BITS = 3, 9
 
@@ -78,11 +85,21 @@ def _sobol(bits: int, dimension: int) -> list[int]:
 
 
 @lru_cache(maxsize=256)
-def sequence(kind: str, bits: int) -> np.ndarray:
-    """R(k) of one generator: int64, shape [2**bits], values in [0, 2**bits), read-only.
+def sequence(kind: str, bits: int, shift: int = 0) -> np.ndarray:
+    """R(k) of one generator: int64, shape [2**(bits - shift)], in [0, 2**bits), read-only.
 
-    Raises ValueError for an unknown `kind` or a width outside 3..9.
+    Raises ValueError for an unknown `kind`, a width outside 3..9, or a shift outside 0..bits or,
+    other than 0, of a kind that is not in `SHIFTABLE`.
     """
+    if shift:
+        if not 0 < shift <= bits:
+            raise ValueError(f"shift must be in 0..{bits} for a generator of {bits} bits, "
+                             f"not {shift}")
+        if kind in KINDS and kind not in SHIFTABLE:
+            raise ValueError(f"shift must be 0 for the generator {kind!r}, not {shift}; only "
+                             f"{', '.join(SHIFTABLE)} can end early")
+        whole = sequence(kind, bits)
+        return whole[::1 << shift] if kind == "ramp" else whole[:1 << bits - shift]
     if not MIN_BITS <= bits <= MAX_BITS:
         raise ValueError(f"generator width must be in {MIN_BITS}..{MAX_BITS} bits, not {bits}")
     if kind == "lfsr":
@@ -105,30 +122,31 @@ def stream_number(code: int | np.ndarray, bits: int, weight_bits: int) -> int | 
     return code << (bits - weight_bits + 1)
 
 
-def stream_bits(kind: str, bits: int, numbers: np.ndarray) -> np.ndarray:
-    """The streams of `numbers` (any shape): bool, shape [*numbers.shape, 2**bits]."""
-    return np.asarray(numbers)[..., None] > sequence(kind, bits)
+def stream_bits(kind: str, bits: int, numbers: np.ndarray, shift: int = 0) -> np.ndarray:
+    """The streams of `numbers` (any shape): bool, shape [*numbers.shape, 2**(bits - shift)]."""
+    return np.asarray(numbers)[..., None] > sequence(kind, bits, shift)
 
 
 @lru_cache(maxsize=256)
-def weight_table(kind: str, bits: int, weight_bits: int) -> np.ndarray:
+def weight_table(kind: str, bits: int, weight_bits: int, shift: int = 0) -> np.ndarray:
     """w_eff[c] = sum over k of bit(k): what a weight adds per spike; int64, shape [2**(w-1)]."""
-    codes = np.arange(1 << (weight_bits - 1))
-    out = stream_bits(kind, bits, stream_number(codes, bits, weight_bits)).sum(-1).astype(np.int64)
+    numbers = stream_number(np.arange(1 << (weight_bits - 1)), bits, weight_bits)
+    out = stream_bits(kind, bits, numbers, shift).sum(-1).astype(np.int64)
     out.flags.writeable = False
     return out
 
 
 @lru_cache(maxsize=256)
-def count_table(x_kind: str, w_kind: str, bits: int, weight_bits: int) -> np.ndarray:
+def count_table(x_kind: str, w_kind: str, bits: int, weight_bits: int, shift: int = 0
+                ) -> np.ndarray:
     """C[p, c] = sum over k of (p > R_x(k)) and (m > R_w(k)).
 
     int64, shape [2**B + 1, 2**(w-1)]: the exact product of a `stream` input of code p and a weight
     of code c, both restarted with the timestep.
     """
-    x = stream_bits(x_kind, bits, np.arange((1 << bits) + 1)).astype(np.int64)
+    x = stream_bits(x_kind, bits, np.arange((1 << bits) + 1), shift).astype(np.int64)
     codes = np.arange(1 << (weight_bits - 1))
-    w = stream_bits(w_kind, bits, stream_number(codes, bits, weight_bits)).astype(np.int64)
+    w = stream_bits(w_kind, bits, stream_number(codes, bits, weight_bits), shift).astype(np.int64)
     out = x @ w.T
     out.flags.writeable = False
     return out

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..flow.errors import GraphError
 from ..flow.ir import AvgPool2d, Conv2d, Dense, Graph, MaxPool2d, Population
+from ..flow.lengths import check_shift
 from ..hdl import sng
 from . import neurons
 from .operations import convolve, delayed, exact_matmul, pooled
@@ -19,8 +20,9 @@ class Trace:
     """What an inference computed; current, v, spikes: per layer int64 [T, batch, size].
 
     scores int64 [batch, classes]; classes int64 [batch]. crcs: per layer int64 [batch], what a
-    proof build answers instead of v and spikes (`hdl.trace`). shipped: scores and classes of the
-    build without that witness, where both ran.
+    proof build answers instead of v and spikes (`hdl.trace`), and orders: int64 [size], the neurons
+    as they enter them. shipped: scores and classes of the build without that witness, where both
+    ran.
     """
 
     scores: np.ndarray
@@ -29,12 +31,16 @@ class Trace:
     v: list[np.ndarray] = field(default_factory=list)
     spikes: list[np.ndarray] = field(default_factory=list)
     crcs: list[np.ndarray] = field(default_factory=list)
+    orders: list[np.ndarray] = field(default_factory=list)
     shipped: "Trace | None" = None
 
 
-def effective_weights(dense: Dense | Conv2d) -> np.ndarray:
-    """What each synapse adds per spike: sign * w_eff[code], int64 in the shape of the weights."""
-    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
+def effective_weights(dense: Dense | Conv2d, shift: int = 0) -> np.ndarray:
+    """What each synapse adds per spike: sign * w_eff[code], int64 in the shape of the weights.
+
+    With a shift h, w_eff counts the first L >> h clocks, and is shifted left by h.
+    """
+    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits, shift) << shift
     codes = dense.weight.astype(np.int64)
     return np.sign(codes) * table[np.abs(codes)]
 
@@ -67,9 +73,13 @@ def product(x: np.ndarray, weights: np.ndarray, node: Dense | Conv2d) -> np.ndar
     return exact_matmul(x, weights.T)
 
 
-def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str) -> np.ndarray:
-    """Current of a layer fed by `stream` input, the same in every timestep: int64 [batch, out]."""
-    table = sng.count_table(x_kind, dense.sng, dense.bits, dense.weight_bits)
+def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str, shift: int = 0
+                   ) -> np.ndarray:
+    """Current of a layer fed by `stream` input, the same in every timestep: int64 [batch, out].
+
+    The shift as for `effective_weights`.
+    """
+    table = sng.count_table(x_kind, dense.sng, dense.bits, dense.weight_bits, shift) << shift
     codes = dense.weight.astype(np.int64)
     p = stream_codes(p8, dense.bits)
     current = np.zeros((p8.shape[0], dense.out_features), np.int64)
@@ -80,16 +90,19 @@ def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str) -> np.nda
     return current
 
 
-def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
+def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0) -> Trace:
     """Infer a batch on an integer graph.
 
     inputs: pixels 0..255 [batch, n] for `rate` and `stream`; spikes 0/1 [batch, T, n] for `spikes`.
-    With `trace`, every current, membrane and spike is returned too. Raises GraphError for a graph
-    without integer weights or inputs of another shape.
+    With `trace`, every current, membrane and spike is returned too. shift: the h of a run-time
+    length: bitstreams stop after L >> h clocks, and what synapses count is shifted left by h; bias,
+    skips, thresholds and leaks stay. Raises GraphError for a graph without integer weights, inputs
+    of another shape, or a shift that its generators or lengths do not allow.
     """
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"the reference model runs integer graphs, not stage {graph.stage!r}; "
                          "run quantize first")
+    check_shift(graph, shift)
     n, steps = graph.input.size, graph.num_steps
     shape = (steps, n) if graph.input.encoder == "spikes" else (n,)
     inputs = np.asarray(inputs)
@@ -116,9 +129,9 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False) -> Trace:
         synapses, skip = graph.layers[layer][0], graph.skip(layer)
         if synapses.src in values:
             x = delayed(values[synapses.src], synapses.delays)
-            current = product(x, effective_weights(synapses), synapses)
+            current = product(x, effective_weights(synapses, shift), synapses)
         else:
-            constant = stream_current(inputs, synapses, graph.input.sng)
+            constant = stream_current(inputs, synapses, graph.input.sng, shift)
             current = np.broadcast_to(constant, (steps, *constant.shape))
         if skip:
             current = current + skip.c_skip * values[skip.src[1]]
