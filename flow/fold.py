@@ -125,6 +125,11 @@ def order(graph: ir.Graph, index: int) -> np.ndarray:
     return np.arange(channels * rows * columns).reshape(channels, -1).T.reshape(-1)
 
 
+def orders(graph: ir.Graph) -> list[np.ndarray]:
+    """The `order` of every layer; dense ones, so the `spatial` ones, have them as they come."""
+    return [order(graph, index) for index in range(len(graph.layers))]
+
+
 def input_order(graph: ir.Graph) -> np.ndarray:
     """Which axon of the input each bit of its words is, -1 for none."""
     channels, rows, columns = _map_shape(graph, graph.input.name)

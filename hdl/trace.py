@@ -1,6 +1,6 @@
 """The proof build's witness: a CRC-32 per layer over every membrane and spike of an inference.
 
-After each timestep of a layer, for each neuron in order, four bytes enter the checksum: the
+In each timestep of a layer, for each neuron as it is shown, four bytes enter the checksum: the
 membrane, 24 bits, little-endian two's complement, then the spike, 0 or 1. The checksum is that of
 zlib (polynomial 0x04C11DB7 reflected, preset and complemented), so a host computes it with
 `zlib.crc32` over the little-endian words ``(v & 0xFFFFFF) | spike << 24``.
@@ -18,7 +18,7 @@ _POLYNOMIAL = 0xEDB88320
 
 
 def trace_crc(v: np.ndarray, spikes: np.ndarray) -> int:
-    """The checksum of one layer's inference; v, spikes: integers [T, size]."""
+    """The checksum of one layer's inference; v, spikes: integers [T, size], as they enter."""
     words = (np.asarray(v, np.int64) & (1 << V_BITS) - 1) | np.asarray(spikes, np.int64) << V_BITS
     return zlib.crc32(words.astype("<u4").tobytes())
 
@@ -35,8 +35,8 @@ def crc32_step(crc, byte):
 class LayerTrace(wiring.Component):
     """Follows one layer: holds it between timesteps for four clocks a neuron while it reads.
 
-    layer: shows its neurons in ascending order (`observe`), group by group. `crc` is complete when
-    `busy` is low.
+    layer: shows its neurons (`observe`) group by group, fewer in the last one. `crc` is complete
+    when `busy` is low.
     """
 
     busy: Out(1)
@@ -54,7 +54,7 @@ class LayerTrace(wiring.Component):
         last = Signal.like(lane)
         full, rest = len(layer.shown) - 1, sum(j >= 0 for j in layer.members[-1]) - 1
         m.d.comb += last.eq(full)
-        if rest != full:
+        if 0 <= rest < full:
             with m.If(layer.group == len(layer.members) - 1):
                 m.d.comb += last.eq(rest)
         reading = Signal()

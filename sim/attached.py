@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ..boards import Board
-from ..flow import ir
+from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
 from .host import RESET_BAUD, Device, NoAnswerError, divisor_for
@@ -59,5 +59,6 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
         device.close()
     trace = Trace(scores=np.array([r.scores for r in results], np.int64),
                   classes=np.array([r.cls for r in results], np.int64),
-                  crcs=list(np.array([r.crcs for r in results], np.int64).T))
+                  crcs=list(np.array([r.crcs for r in results], np.int64).T),
+                  orders=fold.orders(graph))
     return trace, {"proof": proof, "board": board.name, "port": port, "seconds": seconds}

@@ -15,13 +15,14 @@ def first_difference(expect: dict, got: dict, sees: tuple[str, ...] = ALL) -> di
     """The first place where two results differ in what a rung `sees`, in scores or class, or None.
 
     Both hold `current`, `v`, `spikes` as [layer][timestep][neuron], `scores` and `class`; `got`
-    may have `crcs` (`hdl.trace`) per layer instead of v and spikes. First is the place nearest to
-    the cause: the lowest layer, of that the earliest timestep, of that the order of `ALL`.
+    may have `crcs` (`hdl.trace`) and their `orders` per layer instead of v and spikes. First is the
+    place nearest to the cause: the lowest layer, of that the earliest timestep, of that the order
+    of `ALL`.
     """
     if "crcs" in sees:
-        pairs = zip(expect["v"], expect["spikes"], got["crcs"], strict=True)
-        for layer, (v, spikes, crc) in enumerate(pairs):
-            wanted = trace_crc(np.asarray(v), np.asarray(spikes))
+        seen = zip(expect["v"], expect["spikes"], got["crcs"], got["orders"], strict=True)
+        for layer, (v, spikes, crc, order) in enumerate(seen):
+            wanted = trace_crc(np.asarray(v)[:, order], np.asarray(spikes)[:, order])
             if wanted != crc:
                 return _place("crc", layer, None, None, wanted, int(crc))
     keys = [key for key in ALL if key in sees]
@@ -55,7 +56,8 @@ def image_of(trace: Trace, index: int) -> dict:
     return {
         "current": [a[:, index] for a in trace.current], "v": [a[:, index] for a in trace.v],
         "spikes": [a[:, index] for a in trace.spikes], "crcs": [int(a[index]) for a in trace.crcs],
-        "scores": trace.scores[index], "class": int(trace.classes[index]),
+        "orders": trace.orders, "scores": trace.scores[index],
+        "class": int(trace.classes[index]),
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..flow import ir
+from ..flow import fold, ir
 from ..flow.errors import SpikeloomError, ToolError
 from ..flow.lower import design_hash
 from ..flow.passes.schedule import inference_cycles, load_cycles
@@ -70,7 +70,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
         raise ToolError(f"the simulation wrote no results{_reason(log)}; its log is {log}")
     with np.load(results, allow_pickle=False) as data:
         trace = Trace(scores=data["scores"], classes=data["classes"],
-                      crcs=list(data["crcs"].T.astype(np.int64)))
+                      crcs=list(data["crcs"].T.astype(np.int64)), orders=fold.orders(graph))
         figures = {"seconds": float(data["seconds"]), "clock_edges": int(data["clock_edges"])}
     if logs:
         found = [read_log(folder, index, layer, graph, len(images))
