@@ -11,6 +11,7 @@ from . import ir, tools
 from .errors import ConfigError
 from .lower import core as lower_core
 from .lower import design_hash
+from .passes.folding import event_driven
 from .passes.schedule import inference_cycles, load_cycles
 
 FORMAT = 1
@@ -60,6 +61,7 @@ class Description:
 
     latency: rising edges from the one that takes `start` to the one after which `done` is high, if
     `start` comes at least `load_clocks` after the last byte; up to `load_clocks` more if not.
+    Where it is `event_driven` it depends on the spikes, and this is the most that can be.
     """
 
     module: str
@@ -71,6 +73,7 @@ class Description:
     classes: int
     num_steps: int
     latency: int
+    event_driven: bool
     load_clocks: int
     ports: tuple[Port, ...]
     graph: str
@@ -114,18 +117,19 @@ def export(graph: ir.Graph, module: str, *, note=None) -> tuple[str, Description
         module=module, design=design_hash(graph).hex(), encoder=graph.input.encoder,
         bytes_per_image=core.n_inputs, byte_format=BYTES[graph.input.encoder],
         inputs=graph.input.size, classes=core.n_classes, num_steps=graph.num_steps,
-        latency=latency(graph), load_clocks=load_cycles(graph), ports=tuple(ports),
-        graph=graph.text())
+        latency=latency(graph, inference_cycles(graph)), event_driven=event_driven(graph),
+        load_clocks=load_cycles(graph), ports=tuple(ports), graph=graph.text())
     return _header(description) + _stripped(verilog), description
 
 
-def latency(graph: ir.Graph) -> int:
+def latency(graph: ir.Graph, cycles: int) -> int:
     """Rising edges from the one that takes `start` to the one after which `done` is high.
 
-    For `stream` the encoder's first clock is one later, once it has seen that its columns are
-    complete.
+    cycles: clocks of the inference (`schedule.inference_cycles`). For `stream` the encoder's first
+    one is a clock later, once it has seen that its columns are complete; a folded layer has none.
     """
-    return inference_cycles(graph) + (graph.input.encoder == "stream")
+    columns = graph.input.encoder == "stream" and graph.layers[0][0].lowering != "folded"
+    return cycles + columns
 
 
 def _port(graph: ir.Graph, name: str, is_input: bool, shape: Shape) -> Port:
@@ -153,6 +157,9 @@ def readme(description: Description) -> str:
     last = d.classes - 1
     early = (f"\n   If `start` comes within {d.load_clocks} clocks of the last byte, it may be up "
              f"to {d.load_clocks}\n   edges later." if d.load_clocks else "")
+    done = f"`done` is high from the {d.latency}th rising edge on after the one that takes `start`"
+    done += (", or from an earlier one:\n   the fewer spikes, the fewer clocks." if d.event_driven
+             else ".")
     return f"""# {d.module}
 
 A spiking network as one Verilog module, without board and link: `core.v`, Verilog-2005, made by
@@ -170,7 +177,7 @@ spikeloom {metadata.version("spikeloom")}. Design {d.design}.
    taken at every rising edge at which `pixels_valid` and `pixels_ready` are high; once offered, it
    has to stay until then. Gaps are allowed.
 3. `start` high for one clock, after the last byte was taken.
-4. `done` is high from the {d.latency}th rising edge on after the one that takes `start`.{early}
+4. {done}{early}
 5. `cls` is the class, 0..{last}. Set `select` to 0..{last}, wait one clock, read `score`.
 
 The network runs for {d.num_steps} timesteps. All signals belong to the clock domain of `clk`.

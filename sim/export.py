@@ -8,10 +8,11 @@ import numpy as np
 
 from ..flow import ir, tools
 from ..flow.errors import ToolError
-from ..flow.export import Description, Port
+from ..flow.export import Description, Port, latency
 from ..hdl.readout import SCORE_BITS
 from . import reference
 from .images import payload
+from .seen import cycles
 
 _BENCH = """\
 // Self-checking bench of {module}: prints each difference, then PASS or FAIL.
@@ -147,7 +148,8 @@ endmodule
 def bench(graph: ir.Graph, images: np.ndarray, description: Description) -> dict[str, str]:
     """The bench and its vectors for images [batch, *input_shape], by name of file."""
     d = description
-    wanted = reference.run(graph, images)
+    wanted = reference.run(graph, images, trace=True)
+    clocks = [latency(graph, count) for count in cycles(graph, images, wanted)]
     inputs = [port for port in d.ports if port.direction == "input"]
     text = _BENCH.format(
         module=d.module, images=len(images), bytes=d.bytes_per_image, classes=d.classes,
@@ -162,7 +164,7 @@ def bench(graph: ir.Graph, images: np.ndarray, description: Description) -> dict
         "pixels.hex": _hex((byte for image in images for byte in payload(graph, image)), 2),
         "scores.hex": _hex((int(score) & mask for score in wanted.scores.flat), SCORE_BITS // 4),
         "classes.hex": _hex(map(int, wanted.classes), 2),
-        "clocks.hex": _hex([d.latency] * len(images), 8),
+        "clocks.hex": _hex(clocks, 8),
     }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..flow.ir import Graph
-from ..flow.passes.folding import Seen
+from ..flow.passes.folding import Seen, event_driven
 from ..flow.passes.schedule import inference_cycles
 from . import reference
 from .reference import Trace
@@ -20,6 +20,6 @@ def seen(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[S
 
 def cycles(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[int]:
     """Clocks of the inference of each image, exactly."""
-    if not any(synapses.lowering == "folded" for synapses, _ in graph.layers):
+    if not event_driven(graph):
         return [inference_cycles(graph)] * len(inputs)
     return [inference_cycles(graph, one) for one in seen(graph, inputs, trace)]

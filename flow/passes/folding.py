@@ -9,6 +9,11 @@ from ...hdl.words import WORD
 from .. import fold, ir
 
 
+def event_driven(graph: ir.Graph) -> bool:
+    """Whether the clocks of an inference depend on its spikes."""
+    return any(synapses.lowering == "folded" for synapses, _ in graph.layers)
+
+
 @dataclass(frozen=True)
 class Clocks:
     """Clocks of a run, int64 [T] each: from the start of a timestep to that of its last layer, and
