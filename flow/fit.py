@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from ..boards import Board
 from . import ir
 from .build import build_graph
-from .errors import GraphError
+from .errors import FitError, GraphError
 from .passes.compile import compile_graph
 from .report import Report
+from .run import Run
 
 #: Lowering and lanes of every layer, from the fastest to the smallest.
 CHOICES: tuple[tuple[str, int | None], ...] = (
@@ -66,3 +67,18 @@ def fit(graph: ir.Graph, board: Board, *, note: Callable[[str], None] | None = N
         if note is not None:
             note(f"{board.name}, {name}: {tried[name]}")
     return Fitted("", None, None, tried)
+
+
+def must_fit(graph: ir.Graph, board: Board, **options) -> Fitted:
+    """As `fit`; FitError with every reason if no choice fits."""
+    found = fit(graph, board, **options)
+    if found.report is None:
+        raise FitError(f"{board.name}: " + "; ".join(
+            f"{choice}: {problem}" for choice, problem in found.tried.items()))
+    return found
+
+
+def keep(found: Fitted, opened: Run) -> None:
+    """Make the graph as built the run's, so that every command finds this lowering."""
+    if found.graph.digest() != opened.graph().digest():
+        found.graph.save(opened.graph_file)

@@ -115,6 +115,13 @@ def test_synth_keeps_test_images_for_the_button(run, command, monkeypatch):
     assert code == 2 and "--stored must be in 1..3, the test images of this run, not 4" in err
 
 
+def test_synth_fit_keeps_what_fits(run, command):
+    code, out, err = command("synth", "--run", run, "--fit", "--json")
+    assert code == 0 and "icebreaker: spatial" in err and json.loads(out)["report"]["cached"]
+    assert json.loads(out)["report"]["design"] == compile_graph(network()).digest()
+    assert Run.open(run).graph().digest() == compile_graph(network()).digest()
+
+
 def test_synth_without_a_run(command, tmp_path):
     code, _, err = command("synth", "--run", tmp_path / "none")
     assert code == 2 and "is not a run directory" in err

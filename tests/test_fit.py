@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
 from networks import random_graph
 
 from spikeloom.boards import BOARDS
 from spikeloom.flow import fit
+from spikeloom.flow.errors import FitError
 from spikeloom.flow.lower import top
+from spikeloom.flow.run import Run
 from spikeloom.nas.figures import boards
 
 
@@ -61,7 +64,20 @@ def test_a_board_that_nothing_fits_says_why(sizes, graph):
     found = fit.fit(graph, BOARDS["icestick"])
     assert found.report is None and list(found.tried) == [
         "spatial", "folded, 32 lanes", "folded, 8 lanes", "folded, 1 lane"]
+    with pytest.raises(FitError, match="icestick: spatial: 40 LCs do not fit; folded, 32"):
+        fit.must_fit(graph, BOARDS["icestick"])
     assert "folded, 1 lane: 20 LCs do not fit" in boards.line("icestick", found)
+
+
+def test_the_choice_is_kept_in_the_run(sizes, graph, tmp_path):
+    opened = Run.create(tmp_path / "run")
+    graph.save(opened.graph_file)
+    sizes(1280, spatial=1281, folded7=1280)
+    found = fit.must_fit(opened.graph(), BOARDS["icestick"])
+    fit.keep(found, opened)
+    assert opened.graph().digest() == found.graph.digest() != graph.digest()
+    sizes(1280, spatial=1280)  # a larger board later
+    assert fit.must_fit(opened.graph(), BOARDS["icebreaker"]).choice == "spatial"
 
 
 @pytest.mark.parametrize("choice", fit.CHOICES)
@@ -70,4 +86,4 @@ def test_every_choice_can_be_lowered(graph, choice):
     assert {layer.lowering for layer, _ in lowered.layers} == {choice[0]}
     assert fit.lowered(lowered, "spatial", None).digest() == fit.lowered(
         graph, "spatial", None).digest()
-    assert top(lowered).core.n_inputs == 12
+    Fragment.get(top(lowered), None)

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 from networks import random_graph
 
+from spikeloom.flow import blocks
 from spikeloom.flow.lower import core as lower_core
 from spikeloom.flow.lower import design_hash
 from spikeloom.flow.passes.compile import compile_graph
@@ -147,6 +148,16 @@ def test_a_request_takes_precedence_over_an_image_on_its_way():
         await taker.press(ctx, clocks=20 * PERIOD)
 
     assert taker.run(drive) == ["restart", "restart", 7, 8, 9, "start", *image(1)]
+
+
+def test_eight_digits_cost_one_block_memory_and_little_logic():
+    rng = np.random.default_rng(0)
+    dut = StoredImages([rng.bytes(64) for _ in range(8)])
+    ports = [dut.restart, dut.start, dut.busy, dut.button, dut.o_restart, dut.o_start,
+             *(part for port in (dut.pixels, dut.o)
+               for part in (port.payload, port.valid, port.ready))]
+    found = blocks.count(dut, ports)[""]
+    assert found.ebr == 1 and found.lut4 <= 75 and found.ff <= 40
 
 
 @pytest.mark.parametrize("encoder", ["stream", "rate", "spikes"])

@@ -6,8 +6,8 @@ from importlib import import_module
 from msgspec import to_builtins
 from rich.table import Table
 
-from .. import bare, build, lower
-from ..cost.features import estimate
+from .. import bare, build, fit, lower
+from ..cost.features import estimate, unpriced
 from ..errors import ConfigError
 from ..ir import Graph
 from ..passes.compile import compile_graph
@@ -27,6 +27,9 @@ def configure(parser) -> None:
     parser.add_argument("--proof", action="store_true",
                         help="build the proof build, which also answers a checksum per layer over "
                              "every membrane and spike, for 'sim --level board'")
+    parser.add_argument("--fit", action="store_true",
+                        help="take the first lowering that fits the board, from the fastest to the "
+                             "smallest, and keep it in the run's network")
     parser.add_argument("--stored", type=int, default=0, metavar="N",
                         help="keep the first N test images in block memory, through which the "
                              "board's button steps without a PC")
@@ -42,6 +45,10 @@ def run(args, out) -> None:
     if args.stored and not board.buttons:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     opened = Run.open(args.run)
+    if args.fit:
+        found = fit.must_fit(opened.graph(), board, note=out.note)
+        fit.keep(found, opened)
+        out.note(f"{board.name}: {found.choice}")
     graph = compile_graph(opened.graph())
     stored = _stored(args.stored, opened, graph)
     advise(graph, out.note)
@@ -60,7 +67,7 @@ def run(args, out) -> None:
         out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
                  "more --pnr-seeds")
     bitstream = folder / best.bitstream
-    guess = estimate(graph)
+    guess = None if unpriced(graph) else estimate(graph)
     tables = [compare(best, guess)]
     if args.proof:
         out.note("the proof build has a witness, which the estimate leaves out; areas are quoted "
@@ -73,7 +80,7 @@ def run(args, out) -> None:
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
         tables.append(seeds)
-    data = {"report": to_builtins(best), "estimate": asdict(guess), "path": str(bitstream),
+    data = {"report": to_builtins(best), "estimate": guess and asdict(guess), "path": str(bitstream),
             "proof": args.proof, "stored": len(stored),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))

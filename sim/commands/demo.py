@@ -13,7 +13,7 @@ from rich.progress import track
 from ...flow import bare, fit, lower, ports, tools
 from ...flow.commands import flash
 from ...flow.cost.features import estimate
-from ...flow.errors import ConfigError, FitError, RunError, SpikeloomError, ToolError
+from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
 from ...flow.files import write_atomic
 from ...flow.ir import Graph, load_graph
 from ...flow.report import compare
@@ -45,13 +45,9 @@ def run(args, out) -> int:
     right = float((answers == labels).mean())
     out.note(f"reference model: {right:.4f} of {len(p8)} test digits right")
     folder = opened.build_dir(board.name)
-    found = fit.fit(graph, board, out_dir=folder, note=out.note)
-    if found.report is None:
-        raise FitError(f"{board.name}: " + "; ".join(
-            f"{choice}: {problem}" for choice, problem in found.tried.items()))
+    found = fit.must_fit(graph, board, out_dir=folder, note=out.note)
     graph, report = found.graph, found.report
-    if graph.digest() != opened.graph().digest():  # what sim, flash and infer are to find
-        graph.save(opened.graph_file)
+    fit.keep(found, opened)
     out.note(f"{board.name}: {found.choice}")
     equal = check(graph, p8[:args.count], out)
     if equal != args.count:
