@@ -80,8 +80,8 @@ def run(args, out) -> None:
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
         tables.append(seeds)
-    data = {"report": to_builtins(best), "estimate": guess and asdict(guess), "path": str(bitstream),
-            "proof": args.proof, "stored": len(stored),
+    data = {"report": to_builtins(best), "estimate": guess and asdict(guess),
+            "path": str(bitstream), "proof": args.proof, "stored": len(stored),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))
 
