@@ -8,10 +8,9 @@ from amaranth.sim import Simulator
 from ..flow import ir
 from ..flow.errors import SpikeloomError
 from ..flow.lower import core as lower_core
+from ..flow.passes.schedule import inference_cycles, load_cycles
 from .images import payload
 from .reference import Trace
-
-CLOCK_LIMIT = 1_000_000
 
 
 class Recorder:
@@ -80,6 +79,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
     not finish.
     """
     core = lower_core(graph)
+    patience = 2 * (inference_cycles(graph) + load_cycles(graph)) + 1000
     batch = len(images)
     recorder = Recorder(core, graph.num_steps, batch, currents)
     scores = np.zeros((batch, graph.readout.size), np.int64)
@@ -91,7 +91,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
             recorder.start()
             await send(ctx, core, payload(graph, pixels))
             began = None
-            for clock in range(CLOCK_LIMIT):
+            for clock in range(patience):
                 if began is None and ctx.get(core.encoder.busy):
                     began = clock
                 if ctx.get(core.done):
@@ -99,7 +99,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
                 await ctx.tick()
                 recorder.sample(ctx, image)
             else:
-                raise SpikeloomError(f"the simulated design did not finish in {CLOCK_LIMIT} clocks")
+                raise SpikeloomError(f"the simulated design did not finish in {patience} clocks")
             clocks.append(clock - began)
             classes[image] = ctx.get(core.cls)
             for c in range(graph.readout.size):

@@ -53,7 +53,7 @@ def _amaranth(graph, images, setting):
         setting.folder.mkdir(parents=True, exist_ok=True)
     trace, cycles = gateware.simulate(graph, images, vcd=str(vcd) if vcd else None,
                                       currents=setting.currents)
-    figures = {"cycles": sorted(set(cycles)), **({"waves": str(vcd)} if vcd else {})}
+    figures = {"cycles": cycles, **({"waves": str(vcd)} if vcd else {})}
     return trace, figures, ALL if setting.currents else STATE
 
 

@@ -36,7 +36,29 @@ def test_every_level_is_equal(run, level, capsys):
     kinds = 2 if level == "amaranth" else 3  # currents too, where they cost nothing
     assert data["compared"] == kinds * 3 * 3 * (6 + 3) + 3 * 3 + 3
     if level == "amaranth":
-        assert data["cycles"] == [data["expected_cycles"]]
+        assert data["cycles"] == data["expected_cycles"] == data["cycles"][:1] * 3
+
+
+def test_clocks_of_a_folded_layer_are_those_of_its_spikes(run, capsys, monkeypatch):
+    graph = run.graph()
+    graph.replace(fc2={"lowering": "folded", "lanes": 2}).save(run.graph_file)
+    argv = ["sim", "--run", str(run.path), "--level", "amaranth", "--json"]
+    assert cli.main(argv) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["cycles"] == data["expected_cycles"] and len(set(data["cycles"])) > 1
+    assert cli.main(argv[:-1]) == 0
+    least, most = min(data["cycles"]), max(data["cycles"])
+    assert f"{least}..{most} clocks an inference, as the formula says" in capsys.readouterr().out
+    real = gateware.simulate
+
+    def slower(*args, **options):
+        trace, clocks = real(*args, **options)
+        return trace, [clocks[0], clocks[1] + 1, *clocks[2:]]
+
+    monkeypatch.setattr(gateware, "simulate", slower)
+    assert cli.main(argv[:-1]) == 1
+    assert f"NOT what the formula says, first of image 1: {data['cycles'][1]}" in (
+        " ".join(capsys.readouterr().out.split()))
 
 
 def test_waves(run, capsys):

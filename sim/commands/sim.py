@@ -14,12 +14,12 @@ from ...flow.errors import ConfigError, FitError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.generators import advise
-from ...flow.passes.schedule import inference_cycles
 from ...flow.run import Run
 from .. import contract, reference
 from ..compare import ALL, CRCS, compare, compared, first_difference, image_of
 from ..images import shaped
 from ..levels import LEVELS, Setting, level
+from ..seen import cycles
 
 
 def configure(parser) -> None:
@@ -68,7 +68,7 @@ def run(args, out) -> int:
         got, figures, sees = rung.run(graph, images, setting)
     differences = compare(wanted, got, sees)
     data = {
-        "expected_cycles": inference_cycles(graph), **figures,
+        "expected_cycles": cycles(graph, images, wanted), **figures,
         "seconds": time.monotonic() - start, "level": rung.name,
         "design": design_hash(graph).hex(), "images": count,
         "images_equal": count - len(differences), "mismatches": len(differences),
@@ -78,7 +78,8 @@ def run(args, out) -> int:
     if board:
         data["board"] = board.name
     out.result(data, *_lines(data))
-    return 1 if differences else 0
+    slow = data.get("cycles", data["expected_cycles"]) != data["expected_cycles"]
+    return 1 if differences or slow else 0
 
 
 def _contract(args, rung, board, out) -> int:
@@ -125,6 +126,16 @@ def _difference(first: dict) -> str:
             f"got {first['got']}")
 
 
+def _clocks(counted: list[int], expected: list[int]) -> str:
+    """The clocks of each image's inference, and whether they are those of the formula."""
+    least, most = min(counted), max(counted)
+    text = f"{least:,}{f'..{most:,}' if most > least else ''} clocks an inference"
+    for image, (got, wanted) in enumerate(zip(counted, expected, strict=True)):
+        if got != wanted:
+            return f"{text}; NOT what the formula says, first of image {image}: {wanted:,}"
+    return f"{text}, as the formula says"
+
+
 def _lines(data: dict) -> list[str]:
     labels = f"{data['correct']} of {data['images']} labels right, {data['seconds']:.1f} s"
     if data["level"] == "reference":
@@ -143,6 +154,8 @@ def _lines(data: dict) -> list[str]:
     first = data["first"]
     if first:
         lines.append(f"first difference: image {first['image']}, {_difference(first)}")
+    if "cycles" in data:
+        lines.append(_clocks(data["cycles"], data["expected_cycles"]))
     if "shipped" in data:
         lines.append(f"both builds ran on the {data['board']}'s device: the proof build "
                      f"({data['lc']:,} LCs) and the one that ships ({data['shipped']['lc']:,})")
