@@ -24,7 +24,7 @@ need = [ -z "$$missing" ] || { $(APT) && $(INSTALL) $$missing; } || \
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup search synth sim test flash demo bench infer doctor report clean
+.PHONY: help setup search synth sim test flash demo bench infer export doctor report clean
 .PHONY: system system-sim system-flash
 
 help:
@@ -33,13 +33,14 @@ help:
 	@echo
 	@echo "make sim       replay test images on a rung of the ladder, compare with the reference model"
 	@echo "make flash     program the board            make infer    classify on it, or simulated"
+	@echo "make export    the core as Verilog, for a design of your own, with a bench that is run"
 	@echo "make report    what a run has measured      make doctor   boards, tools, what is missing"
 	@echo "make bench     this installation's figures  make test     everything but boards"
 	@echo "make setup     .venv and system packages    make clean    remove .venv, keep runs/"
 	@echo
 	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
 	@echo "  SIM=reference, amaranth, rtl, netlist, bitstream or, with PORT, board"
-	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
+	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer, export)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
 	@echo "  FILE=images (infer)  ONLY=word (test, bench)  PYTHON=python3.11 (to make .venv)"
 
 setup: .venv/full.stamp system
@@ -71,6 +72,9 @@ bench: .venv/full.stamp system-sim
 infer: .venv/base.stamp
 	$(SPIKELOOM) infer --run $(RUN) $(if $(PORT),--port $(PORT),--sim) \
 	  $(if $(COUNT),--count $(COUNT)) $(FILE)
+
+export: .venv/base.stamp system-sim
+	$(SPIKELOOM) export --verilog --check --run $(RUN) $(if $(COUNT),--images $(COUNT))
 
 doctor: .venv/base.stamp
 	$(SPIKELOOM) doctor

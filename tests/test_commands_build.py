@@ -260,6 +260,16 @@ def test_report_prints_the_network_and_every_build(run, command):
     assert code == 2 and "is damaged" in out and "12 synapses" in out and "HX8K" in out
 
 
+def test_clocks_of_a_folded_network_are_the_most_that_can_be(run, command):
+    network().replace(fc1={"lowering": "folded", "lanes": 2}).save(Run.open(run).graph_file)
+    code, out, _ = command("report", "--run", run, "--json")
+    found = json.loads(out)["network"]
+    assert code == 0 and found["event_driven"]
+    code, out, _ = command("report", "--run", run)
+    assert f"at most {found['cycles']} clocks an inference" in out
+    assert f"at most {found['cycles'] / 12:.1f} us an inference at 12 MHz" in " ".join(out.split())
+
+
 def test_doctor_finds_what_is_required(command):
     code, out, _ = command("doctor", "--json")
     data = json.loads(out)

@@ -15,6 +15,7 @@ from ..cost.energy import energy_nj
 from ..cost.features import ASSUMED_SPREAD, Estimate, estimate
 from ..errors import ConfigError, FitError, unknown
 from ..passes.compile import compile_graph
+from ..passes.folding import event_driven
 from ..run import Run
 
 #: More synapses than any iCE40 can hold by far: they are not worth counting.
@@ -57,7 +58,8 @@ def run(args, out) -> int:
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)
     data = {
-        "estimate": asdict(found), "source": source, "network": graph.text(),
+        "estimate": asdict(found), "event_driven": event_driven(graph), "source": source,
+        "network": graph.text(),
         "synapses": sum(dense.synapses for dense, _ in graph.layers),
         "board": board.name, "device": board.device, "fits": fits, "problem": problem,
         "clock_mhz": board.clock_hz / 1e6,
@@ -108,8 +110,9 @@ def _lines(data: dict, found: Estimate, energy) -> list[str]:
     lines = [
         f"{data['source']}: {data['synapses']:,} synapses, LCs by layer "
         f"{' + '.join(f'{lc:,}' for lc in found.layers)}, the rest is encoder, read-out and link",
-        f"{found.cycles:,} clocks an inference (exact), {data['microseconds_per_inference']:,.1f} "
-        f"us at {data['clock_mhz']:g} MHz, image transfer excluded",
+        f"{found.cycles:,} clocks an inference ({'at most' if data['event_driven'] else 'exact'}), "
+        f"{data['microseconds_per_inference']:,.1f} us at {data['clock_mhz']:g} MHz, image "
+        "transfer excluded",
         f"{energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ an inference (estimate{borrowed})",
     ]
     if found.assumed:

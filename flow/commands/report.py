@@ -9,6 +9,7 @@ from ..cost.energy import energy_nj
 from ..cost.features import estimate, unpriced
 from ..errors import RunError
 from ..passes.compile import compile_graph
+from ..passes.folding import event_driven
 from ..passes.schedule import inference_cycles
 from ..report import compare, read_report
 from ..run import Run
@@ -21,13 +22,13 @@ def configure(parser) -> None:
 def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
-    cycles = inference_cycles(graph)
+    cycles, most = inference_cycles(graph), "at most " if event_driven(graph) else ""
     guess = None if unpriced(graph) else estimate(graph)
     synapses = sum(dense.synapses for dense, _ in graph.layers)
     network = {"design": graph.digest(), "synapses": synapses, "cycles": cycles,
-               "text": graph.text()}
+               "event_driven": event_driven(graph), "text": graph.text()}
     shown = [f"run {opened.path}", graph.text().rstrip(),
-             f"{synapses:,} synapses, {cycles:,} clocks an inference"]
+             f"{synapses:,} synapses, {most}{cycles:,} clocks an inference"]
     builds = []
     for path in sorted(opened.path.glob(f"build/*/{REPORT}")):
         name = path.parent.name
@@ -50,9 +51,9 @@ def run(args, out) -> int:
                        "report": to_builtins(report)})
         borrowed = ", with the UP5K's dynamic figures" if energy.borrowed else ""
         shown += [compare(report, guess),
-                  f"{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without the "
-                  f"image's transfer; {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate"
-                  f"{borrowed})"]
+                  f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without "
+                  f"the image's transfer, for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ "
+                  f"(estimate{borrowed})"]
         if not current:
             shown.append(f"this build is of another network; run 'spikeloom synth --board {name}' "
                          "again")
