@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ..flow import ir
 from ..flow.errors import FitError
+from ..flow.passes.simplify import simplify
 from ..sim import reference
 from . import pareto, workers
 from .evaluate import COLUMNS, Candidate, Evaluator, Task, complete, price
@@ -85,7 +86,7 @@ class Routing:
         The largest are begun first, which keeps all workers busy for longest.
         """
         finals = self.evaluator.evaluate([row.genome for row in chosen], 0)
-        graphs = [self.store.graph(final.trainings[0]) for final in finals]
+        graphs = [simplify(self.store.graph(final.trainings[0])) for final in finals]
         target = self.task.experiment.target
         running: dict[Future, int] = {}
         sizes = [final.columns.get("lc", final.columns["weight_memory"]) for final in finals]

@@ -4,6 +4,7 @@ import argparse
 import math
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,6 +14,7 @@ from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
 from ...flow.passes.generators import advise
+from ...flow.passes.simplify import simplify
 from ...flow.run import Run
 from ...hdl.neurons import KINDS
 from ...hdl.neurons.izhikevich import PRESETS
@@ -198,6 +200,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     for item in done:
         if item.stopped:
             out.note(f"seed {item.seed}: {item.stopped}")
+    done = [replace(item, graph=simplify(item.graph)) for item in done]
     found = [accuracy(item.graph, unseen) for item in done]
     done[0].graph.save(directory.graph_file)
     directory.save_samples(data.test.inputs, data.test.labels)
