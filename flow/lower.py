@@ -16,6 +16,7 @@ from ..hdl.trace import Traces
 from ..hdl.words import VectorToWords
 from . import fold, ir
 from .errors import GraphError
+from .memories import banked
 from .passes.legalize import effective_weights, shares
 
 #: Clocks in which a neuron of a folded layer is served in a proof build: its witness takes four
@@ -84,6 +85,7 @@ def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedL
                "columns": index == 0 and graph.input.encoder == "stream"}
     if shares(dense):
         return SharedLayer(effective_weights(dense), lanes=dense.lanes, proof=trace,
+                           banked=banked(graph) if options["columns"] else 0,
                            v_bits=population.v_bits.max(), **options)
     return SpatialLayer(effective_weights(dense), v_bits=population.v_bits, **options)
 

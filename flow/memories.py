@@ -2,11 +2,15 @@
 
 from ..hdl import encoders
 from ..hdl.delay import delay_blocks, delay_cells
+from ..hdl.shared import by_lane, passes, slots_of
 from . import ir
-from .passes.legalize import shares
+from .passes.legalize import effective_weights, shares
 from .targets import DEVICES
 
 EBR_BITS, EBR_WIDTH = 4096, 16
+#: Logic cells that a design with shared lanes takes at least: of its link, encoder and read-out,
+#: and for each popcount input one in front of it and 1.4 behind (`hdl.popcount`).
+FIXED_CELLS, SLOT_CELLS = 500, 2.4
 
 
 def blocks(depth: int, width: int) -> int:
@@ -57,6 +61,39 @@ def neuron_blocks(graph: ir.Graph) -> int:
             count += blocks(population.size, widest + resting)
             count += (1 + scored + kept) * blocks(population.size + kept, EBR_WIDTH)
     return count
+
+
+def banked(graph: ir.Graph) -> int:
+    """How many signals of the first layer's bank are in EBRs, if it shares lanes (`hdl.slots`).
+
+    As many as what is left can hold on the smallest device that the design can fit, by the least
+    that popcount inputs take; none where other layers are folded, who have their weights there.
+    """
+    dense = graph.layers[0][0]
+    if (not shares(dense) or graph.input.encoder != "stream" or dense.weight is None
+            or any(other.lowering == "folded" for other, _ in graph.layers)):
+        return 0
+    bank = slots_of(effective_weights(dense), dense.lanes, dense.bitstream_length, True)
+    inputs = sum(int(by_lane(effective_weights(other), other.lanes).any(0).sum())
+                 for other, _ in graph.layers if shares(other))
+    width = EBR_BITS // max(EBR_BITS // EBR_WIDTH, bank.words)
+    if width < 2:
+        return 0
+    taken = image_blocks(graph) + neuron_blocks(graph)
+    taken += sum(other.delay_blocks or 0 for other, _ in graph.layers)
+    left = min((device.ebr - taken for device in DEVICES.values()
+                if device.ebr >= taken and device.lc >= FIXED_CELLS + SLOT_CELLS * inputs),
+               default=0)
+    return min(left * width, len(bank.signals()))
+
+
+def bank_blocks(graph: ir.Graph, signals: int) -> int:
+    """EBRs of so many signals of the first layer's bank."""
+    dense = graph.layers[0][0]
+    if not signals:
+        return 0
+    count = passes(dense.out_features, dense.lanes)
+    return blocks(dense.bitstream_length << (count - 1).bit_length(), signals)
 
 
 def delay_budget(graph: ir.Graph) -> int:

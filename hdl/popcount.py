@@ -85,7 +85,8 @@ def popcount(m: Module, bits: list[Value], name: str = "count", *, cut: bool = T
         for node in levels[level]:
             width = max(len(node.left.value), len(node.right.value))
             a += [node.carry, _wide(node.left.value, width)]
-            b += [node.carry, _wide(node.right.value, width)]
+            # The first carry is alone: a net on both inputs of a carry is hard to route.
+            b += [node.carry if b else Const(1), _wide(node.right.value, width)]
         total = Signal(len(Cat(*a)) + 1, name=f"{name}_level{level}")
         m.d.comb += total.eq(Cat(*a) + Cat(*b))
         at = 1

@@ -51,10 +51,10 @@ def by_lane(weights: np.ndarray, lanes: int) -> np.ndarray:
     return padded.reshape(-1, lanes, inputs)
 
 
-def slots_of(weights: np.ndarray, lanes: int, length: int, columns: bool):
-    """The slots of a layer with signed counts [out, in]."""
-    kind = StreamSlots if columns else PlaneSlots
-    return kind(by_lane(np.asarray(weights, np.int64), lanes), length)
+def slots_of(weights: np.ndarray, lanes: int, length: int, columns: bool, banked: int = 0):
+    """The slots of a layer with signed counts [out, in]; banked: see `StreamSlots`."""
+    weights = by_lane(np.asarray(weights, np.int64), lanes)
+    return StreamSlots(weights, length, banked) if columns else PlaneSlots(weights, length)
 
 
 def release_clock(slots) -> int:
@@ -83,6 +83,7 @@ def load_cycles(slots, size: int) -> int:
 class SharedLayer(wiring.Component):
     """A dense layer with shared lanes and its neurons; arguments as for `spatial.SpatialLayer`.
 
+    banked: how many signals of a layer fed by columns are read from a memory (`slots`).
     columns: fed by `rounds_layout` instead of `spikes_layout`, `passes` rounds of columns and then
     the timesteps. v_bits: the widest membrane. proof: what is shown stays, and neurons are served
     at the pace of whoever reads it, who holds the layer. `first` and `last` mark the timestep of
@@ -90,10 +91,10 @@ class SharedLayer(wiring.Component):
     """
 
     def __init__(self, weights: np.ndarray, *, lanes: int, length: int, neuron, bias, v_bits: int,
-                 fires: bool, columns: bool, proof: bool = False) -> None:
+                 fires: bool, columns: bool, banked: int = 0, proof: bool = False) -> None:
         self.size, inputs = weights.shape
         self.lanes, self.columns, self.fires, self.proof = lanes, columns, fires, proof
-        self.slots = slots_of(weights, lanes, length, columns)
+        self.slots = slots_of(weights, lanes, length, columns, banked)
         self.passes = passes(self.size, lanes)
         less = self.slots.less.reshape(-1)[:self.size]
         self.engine = NeuronEngine(

@@ -15,6 +15,9 @@ from math import gcd
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib.memory import Memory
+
+from .encoders.memory import BLOCK_RAM
 
 
 def _bits(top: int) -> int:
@@ -79,7 +82,8 @@ class StreamSlots:
     has one signal for two passes and a pair of counts: the stream of the first in one, of the
     second in the other. An input and two of them, which is four passes, leave room in a LUT for a
     sign: a signal that is high in the passes whose weight is negative, and complements the slot.
-    A weight of zero takes either sign, so that slots can share signs.
+    A weight of zero takes either sign, so that slots can share signs. `banked` of these signals,
+    which depend on pass and clock alone, are read from a memory instead.
     """
 
     depth, lag = 3, 2
@@ -88,8 +92,8 @@ class StreamSlots:
     #: Passes of one sign signal, where one for all passes would be of use to few.
     SIGNS = 4
 
-    def __init__(self, weights: np.ndarray, length: int) -> None:
-        self.weights, self.clocks = weights, length
+    def __init__(self, weights: np.ndarray, length: int, banked: int = 0) -> None:
+        self.weights, self.clocks, self.banked = weights, length, banked
         passes, lanes, inputs = weights.shape
         self.used = [[i for i in range(inputs) if weights[:, p, i].any()] for p in range(lanes)]
         self.signs, self.counts = self._choose_signs()
@@ -140,15 +144,54 @@ class StreamSlots:
         return [(q, counts[2 * q], counts[2 * q + 1]) for q in range(len(counts) // 2)
                 if counts[2 * q] or counts[2 * q + 1]]
 
+    @property
+    def everywhere(self) -> int:
+        """The mask of all passes, which takes no signal."""
+        return (1 << len(self.weights)) - 1
+
+    @property
+    def words(self) -> int:
+        """Words of a memory of bank signals: one for each clock of each pass, and some not used."""
+        return self.clocks << _bits(len(self.weights))
+
+    def signals(self) -> list[tuple]:
+        """The bank's pairs (q, low, high) and signs (mask,), those that cost the most first."""
+        keys = {key for p, inputs in enumerate(self.used) for i in inputs
+                for key in self.pairs(p, i)}
+        keys |= {(mask,) for masks in self.signs.values() for mask in masks}
+        keys.discard((self.everywhere,))
+        return sorted(keys, key=lambda key: (len(key) == 1, 0 in key[1:], key))
+
+    def _read(self, m: Module, k, now) -> dict:
+        """The signals that are read from the memory."""
+        keys = self.signals()[:self.banked]
+        if not keys:
+            return {}
+        later = Signal.like(k, name="later", reset_less=True)
+        m.d.sync += later.eq(k)
+
+        def bit(key: tuple, h: int, t: int) -> int:
+            if len(key) == 1:
+                return key[0] >> h & 1
+            return h >> 1 == key[0] and t < key[1 + (h & 1)]
+
+        init = [sum(bit(key, *divmod(word, self.clocks)) << n for n, key in enumerate(keys))
+                for word in range(self.words)]
+        m.submodules.bank = memory = Memory(shape=len(keys), depth=self.words, init=init,
+                                            attrs=BLOCK_RAM)
+        port = memory.read_port()
+        m.d.comb += [port.addr.eq(Cat(later[:_bits(self.clocks)], now)), port.en.eq(1)]
+        return {key: port.data[n] for n, key in enumerate(keys)}
+
     def slots(self, m: Module, k, g, x) -> list[list]:
         """The slots of each lane."""
         length, passes = self.clocks, len(self.weights)
-        everywhere = (1 << passes) - 1
         now = Signal.like(g, name="streamed", reset_less=True)
         m.d.sync += now.eq(g)
         at = Signal(-(-passes // 2), name="at", reset_less=True)
         m.d.sync += at.eq(1 << g[1:])
-        streams, bank, signs = {0: Const(0, 1), length: Const(1, 1)}, {}, {}
+        streams = {0: Const(0, 1), length: Const(1, 1)}
+        bank = self._read(m, k, now) | {(self.everywhere,): Const(1, 1)}
 
         def stream(count: int):
             if count not in streams:
@@ -166,12 +209,10 @@ class StreamSlots:
             return bank[q, low, high]
 
         def sign(mask: int):
-            if mask == everywhere:
-                return Const(1, 1)
-            if mask not in signs:
-                signs[mask] = Signal(name=f"sign{mask:x}", reset_less=True)
-                m.d.sync += signs[mask].eq(Const(mask, 1 << len(now)).bit_select(now, 1))
-            return signs[mask]
+            if (mask,) not in bank:
+                bank[mask,] = signal = Signal(name=f"sign{mask:x}", reset_less=True)
+                m.d.sync += signal.eq(Const(mask, 1 << len(now)).bit_select(now, 1))
+            return bank[mask,]
 
         found = [[] for _ in self.used]
         for p, inputs in enumerate(self.used):

@@ -19,7 +19,7 @@ from ...hdl.packing import pack_neuron
 from ...hdl.popcount import adder_cells
 from .. import ir
 from ..errors import GraphError
-from ..memories import image_blocks, image_bytes, neuron_blocks
+from ..memories import bank_blocks, banked, image_blocks, image_bytes, neuron_blocks
 from ..passes.legalize import effective_weights, membrane_ranges, not_spatial, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
 from .shared import shared_cells
@@ -85,14 +85,15 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
         graph = assume_weights(graph, sparsity)
     graph = schedule(graph)
     widths = membrane_ranges(graph)
-    ebr = image_blocks(graph) + neuron_blocks(graph)
+    bank = banked(graph)
+    ebr = image_blocks(graph) + neuron_blocks(graph) + bank_blocks(graph, bank)
     ebr += sum(dense.delay_blocks or 0 for dense, _ in graph.layers)
     layers = []
     lut = ff = carry = 0
     for index, (dense, population) in enumerate(graph.layers):
         columns = index == 0 and graph.input.encoder == "stream"
         part = _layer(dense, widths[population.name], graph.fires(index), population.neuron,
-                      columns)
+                      columns, bank)
         layers.append(part["lc"])
         lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
     encoder, encoder_ff = _encoder(graph)
@@ -112,14 +113,14 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
         assumed=assumed)
 
 
-def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bool
-           ) -> dict[str, int]:
+def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bool,
+           bank: int) -> dict[str, int]:
     """Cells of one `spatial` layer, its neurons, and the delay in front of it."""
     weights = effective_weights(dense)
     waiting = delay_cells(dense.delays, dense.delay_blocks or 0)
     if shares(dense):
         part = shared_cells(weights, dense.lanes, dense.bitstream_length, columns,
-                            int(v_bits.max()), fires)
+                            int(v_bits.max()), fires, bank if columns else 0)
         return part | {key: part[key] + waiting for key in ("lc", "lut", "ff")}
     shared, ups, downs = set(), set(), set()
     lc = lut = ff = carry = 0

@@ -32,18 +32,16 @@ def gate_cells(inputs: int) -> int:
 
 def stream_cells(slots: StreamSlots) -> tuple[int, int]:
     """LUTs of the slots, and of what they share, all with a register."""
-    own, bank, signs = 0, set(), set()
-    everywhere = (1 << len(slots.weights)) - 1
+    own = 0
     for p, inputs in enumerate(slots.used):
         for i in inputs:
-            pairs = slots.pairs(p, i)
-            masks = [mask for mask in slots.signs[p, i] if mask != everywhere]
-            bank.update(pairs)
-            signs.update(masks)
-            own += gate_cells(1 + len(pairs) + len(masks))
-    counts = {count for _, *pair in bank for count in pair if 0 < count < slots.clocks}
+            masks = [mask for mask in slots.signs[p, i] if mask != slots.everywhere]
+            own += gate_cells(1 + len(slots.pairs(p, i)) + len(masks))
+    signals = slots.signals()[slots.banked:]
+    bank = [key[1:] for key in signals if len(key) > 1]
+    counts = {count for pair in bank for count in pair if 0 < count < slots.clocks}
     passes = (len(slots.weights) - 1).bit_length()
-    common = len(counts) + len(signs) * rom_cells(passes)
+    common = len(counts) + (len(signals) - len(bank)) * rom_cells(passes)
     return own, common + round(BANK_CELLS * len(bank))
 
 
@@ -56,10 +54,10 @@ def plane_cells(slots: PlaneSlots) -> tuple[int, int]:
 
 
 def shared_cells(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
-                 fires: bool) -> dict[str, int]:
+                 fires: bool, banked: int) -> dict[str, int]:
     """Logic cells, LUTs, flip-flops and carries of a layer with signed counts [out, in]."""
     size = len(weights)
-    slots = slots_of(weights, lanes, length, columns)
+    slots = slots_of(weights, lanes, length, columns, banked)
     used = slots.weights.any(0).sum(1)
     own, common = (stream_cells if columns else plane_cells)(slots)
     adders = sum(adder_cells(int(n)) + CHAIN_CELLS * max(0, int(n).bit_length() - 2) for n in used)
