@@ -154,6 +154,7 @@ class Folded:
 
     steps: list[FoldedLayer | FoldedPool]
     lanes: int
+    memory: str
     inputs: int
     streams: Streams | None
 
@@ -188,7 +189,12 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
         streams = Streams.of(sng.sequence(graph.input.sng, first.bits),
                              sng.sequence(first.sng, first.bits), first.weight_bits)
     lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
-    return Folded(steps, lanes, int(inputs), streams)
+    memories = {graph.layers[k][0].memory or "ebr" for k in indices}
+    if len(memories) > 1:
+        names = ", ".join(graph.layers[k][0].name for k in indices)
+        raise GraphError(f"{names}: memory must be the same for folded layers that follow each "
+                         "other, as they share their lanes")
+    return Folded(steps, lanes, memories.pop(), int(inputs), streams)
 
 
 def _pool(pool: ir.MaxPool2d, source: _Map) -> FoldedPool:

@@ -24,6 +24,7 @@ from ..hdl import neurons, sng
 from .errors import GraphError, RunError, unknown
 from .files import write_atomic
 from .nodes import (
+    MEMORIES,
     NODES,
     TENSORS,
     TUPLES,
@@ -38,9 +39,9 @@ from .nodes import (
 )
 from .passes import generators
 
-__all__ = ["AvgPool2d", "Conv2d", "Dense", "Graph", "Input", "MaxPool2d", "Population", "Readout",
-           "Sum", "chain", "check_sng", "from_bytes", "load_graph", "neuron_from", "sources",
-           "to_bytes"]
+__all__ = ["MEMORIES", "AvgPool2d", "Conv2d", "Dense", "Graph", "Input", "MaxPool2d", "Population",
+           "Readout", "Sum", "chain", "check_sng", "from_bytes", "load_graph", "neuron_from",
+           "sources", "to_bytes"]
 
 FORMAT = 1
 ENCODERS = ("rate", "stream", "spikes")

@@ -50,7 +50,7 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
             order = fold.input_order(graph) if indices[0] == 0 else None
             row[f"words{number}"] = VectorToWords(dense.in_features, order)
         last = row[f"run{number}"] = FoldedRun(
-            run.steps, run.lanes, inputs=run.inputs, streams=run.streams,
+            run.steps, run.lanes, inputs=run.inputs, streams=run.streams, memory=run.memory,
             pace=PROOF_PACE if trace else 1)
         for k, index in enumerate(indices):
             layers[index] = FoldedLayerView(last, k, fold.order(graph, index), kept=trace)

@@ -27,6 +27,10 @@ class Input:
         return int(np.prod(self.shape))
 
 
+#: Where weights may be kept: block memory, or LUTs.
+MEMORIES = ("ebr", "lut")
+
+
 class Synapses:
     """What Dense and Conv2d have in common; in_features and out_features count their neurons."""
 
@@ -83,6 +87,7 @@ class Dense(Synapses):
     tuple, and one whose entries are all equal becomes their value. Once scheduled, delay_blocks is
     how many of its `hdl.delay.delay_blocks` are block memories; the rest waits in flip-flops.
     lanes, 1..out_features: how many outputs the lowering computes at once, None for its own choice.
+    memory: where `folded` keeps the weights, one of `MEMORIES`, None for block memory.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Dense(Synapses):
     delay: int | tuple[int, ...] = 0
     lowering: str | None = None
     lanes: int | None = None
+    memory: str | None = None
     delay_blocks: int | None = None
     weight: np.ndarray | None = field(default=None, repr=False, compare=False)
     bias: np.ndarray | None = field(default=None, repr=False, compare=False)
@@ -135,6 +141,7 @@ class Conv2d(Synapses):
     delay: int = 0
     lowering: str | None = None
     lanes: int | None = None
+    memory: str | None = None
     weight: np.ndarray | None = field(default=None, repr=False, compare=False)
     bias: np.ndarray | None = field(default=None, repr=False, compare=False)
 

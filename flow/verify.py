@@ -100,6 +100,11 @@ def _synapses(graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> None:
         raise GraphError(f"{node.name}: " + unknown("lowering", node.lowering, ir.LOWERINGS))
     if node.lanes is not None:
         _between(node.name, "lanes", node.lanes, 1, node.out_features)
+    if node.memory is not None and node.memory not in ir.MEMORIES:
+        raise GraphError(f"{node.name}: " + unknown("memory", node.memory, ir.MEMORIES))
+    if node.memory is not None and node.lowering == "spatial":
+        raise GraphError(f"{node.name}: memory must be None under 'spatial', which has its weights "
+                         f"in its logic, not {node.memory!r}; use lowering 'folded'")
     if node.weight is not None:
         _weights(node)
 

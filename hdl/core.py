@@ -46,6 +46,7 @@ class Core(wiring.Component):
             source = stage.o
             if hasattr(stage, "address"):
                 m.d.comb += [self.encoder.address.eq(stage.address),
+                             self.encoder.fetch.eq(stage.fetch),
                              stage.value.eq(self.encoder.value)]
         for index, layer in enumerate(self.layers, 1):
             if not any(layer is stage for stage in self.row.values()):

@@ -105,9 +105,7 @@ class NeuronEngine(wiring.Component):
             constant.eq(bias.data),
             write.addr.eq(self.o_index), write.en.eq(self.o_valid),
         ]
-        last = self.o_index == self.total - 1
-        with m.If(self.o_valid):
-            m.d.sync += self.o_index.eq(Mux(last, 0, self.o_index + 1))
+        self._counted(m, self.o_index, self.o_valid)
 
         v = Signal(signed(self.v_bits))
         leaked, driven, compared = (Signal.like(v, name=name)
@@ -153,7 +151,9 @@ class NeuronEngine(wiring.Component):
     def _counted(self, m: Module, count, step) -> Signal:
         """Counts the neurons round and round."""
         with m.If(step):
-            m.d.sync += count.eq(Mux(count == self.total - 1, 0, count + 1))
+            m.d.sync += count.eq(count + 1)
+            with m.If(count == self.total - 1):
+                m.d.sync += count.eq(0)
         return count
 
     def _resting(self, m: Module, fresh, wait, v) -> tuple:

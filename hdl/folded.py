@@ -57,22 +57,22 @@ class FoldedRun(wiring.Component):
     """Steps on P `lanes`: layers, and pools between them; each reads maps of those before.
 
     `i` brings the `inputs` words of a timestep. With `streams`, which a first layer with codes
-    needs, it brings one item a timestep, and `address` and `value` read the codes of `inputs`
-    pixels, a clock later. `o` offers the last layer's spikes. `pace`: clocks in which a neuron is
-    served; more than one leaves a witness time (`trace`).
+    needs, it brings one item a timestep; `fetch` then reads the code of pixel `address` of
+    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes. memory:
+    see `Lanes`. `pace`: clocks in which a neuron is served; more than one leaves a witness time.
 
     For observers: the engine shows a neuron of step `step`; `last` marks the last timestep.
     """
 
     def __init__(self, steps: Sequence[FoldedLayer | FoldedPool], lanes: int, *, inputs: int,
-                 streams: Streams | None = None, pace: int = 1) -> None:
+                 streams: Streams | None = None, memory: str = "ebr", pace: int = 1) -> None:
         self.steps, self.streams, self.pace = list(steps), streams, pace
         self.layers = [step for step in steps if isinstance(step, FoldedLayer)]
         assert self.layers[-1] is steps[-1] and (self.layers[0] is steps[0] or not streams)
         assert [x.codes for x in self.layers] == [streams is not None] + [False] * (
             len(self.layers) - 1)
         self.sizes = [layer.served.size for layer in self.layers]
-        self.lanes = Lanes(self.layers, lanes)
+        self.lanes = Lanes(self.layers, lanes, memory)
         self.engine = NeuronEngine([x.served for x in self.layers], len(self.lanes.current))
         self.inputs = None if streams else InputWords(inputs)
         counts = [step.stored for step in steps[:-1]]
@@ -85,7 +85,7 @@ class FoldedRun(wiring.Component):
             "step": Out(range(len(self.steps))), "last": Out(1),
         }
         if streams:
-            ports |= {"address": Out(range(max(2, inputs))),
+            ports |= {"address": Out(range(max(2, inputs))), "fetch": Out(1),
                       "value": In(range(len(streams.thresholds) + 1))}
         super().__init__(ports)
 
@@ -116,20 +116,22 @@ class FoldedRun(wiring.Component):
         self._in = {name: Signal(name=f"in_{name}") for name in names}
         take, spent, ended = Signal(), Signal(), Signal()
         tap = Signal.like(walker.tap)
+        self._fetch = Signal()
         group = Signal(range(max(len(layer.groups) for layer in self.layers) + 1))
         m.d.comb += [
-            walker.layer.eq(self.step), walker.tap.eq(Mux(self._in["start"], 0, tap + take)),
+            walker.layer.eq(self.step), walker.tap.eq(tap),
+            self._fetch.eq(self._in["start"] | take),
             take.eq(self._in["scan"] & spent & ~ended | self._in["pool"]),
             engine.first.eq(self._first), engine.layer.eq(self._layer()),
             lanes.layer.eq(engine.layer),
             lanes.clear.eq(self._in["start"]), lanes.coded.eq(self._preparing),
         ]
-        m.d.sync += tap.eq(walker.tap)
-        last_tap = tap == chosen(self.step, [len(step.walk.taps) - 1 for step in self.steps])
-        with m.If(take):
-            m.d.sync += ended.eq(last_tap)
-        with m.If(self._in["start"]):
-            m.d.sync += ended.eq(0)
+        # `tap` is the next to be fetched; the one before it waits at the outputs of the memories
+        last_tap = tap == chosen(self.step, [len(step.walk.taps) for step in self.steps])
+        with m.If(self._fetch):
+            m.d.sync += [tap.eq(tap + 1), ended.eq(last_tap)]
+        with m.If(spent & ended & self._in["scan"] | last_tap & self._in["pool"]):
+            m.d.sync += tap.eq(0)
         arrived, consume, done, word = self._input(m)
         m.d.comb += spent.eq(self._scan(m, take, group, word))
         self._pool(m, word)
@@ -152,13 +154,13 @@ class FoldedRun(wiring.Component):
         if inputs is None:
             begins, ends = self.i.payload.first, self.i.payload.last
             m.d.comb += [arrived.eq(self.i.valid), self.i.ready.eq(consume),
-                         self.address.eq(walker.address)]
+                         self.address.eq(walker.address), self.fetch.eq(self._fetch)]
         else:
             m.submodules.inputs = inputs
             wiring.connect(m, wiring.flipped(self.i), inputs.i)
             begins, ends, word = inputs.first, inputs.last, inputs.word
             m.d.comb += [arrived.eq(inputs.arrived), inputs.done.eq(done),
-                         inputs.address.eq(walker.address)]
+                         inputs.address.eq(walker.address), inputs.fetch.eq(self._fetch)]
         with m.If(consume):
             m.d.sync += [self._first.eq(begins), self.last.eq(ends)]
         if inner is not None:
@@ -168,9 +170,11 @@ class FoldedRun(wiring.Component):
                 inner.valid.eq(engine.o_valid & ~final), inner.spike.eq(engine.o_spike),
                 inner.limit.eq(self._of(lambda layer: layer.channels - 1)),
                 inner.rewind.eq(consume), inner.address.eq(walker.address),
+                inner.fetch.eq(self._fetch),
             ]
             outer = Signal()
-            m.d.sync += outer.eq(walker.outer)
+            with m.If(self._fetch):
+                m.d.sync += outer.eq(walker.outer)
             word = inner.word if word is None else Mux(outer, word, inner.word)
         return arrived, consume, done, word
 
@@ -180,7 +184,8 @@ class FoldedRun(wiring.Component):
         inside = Const(1)
         if any(step.walk.checked for step in self.steps):
             inside = Signal(name="inside")
-            m.d.sync += inside.eq(self.walker.inside)
+            with m.If(self._fetch):
+                m.d.sync += inside.eq(self.walker.inside)
         row = Signal.like(lanes.row)
         increment = Mux(preparing, 1, WORD) if self.streams else Const(WORD)
         bases = iter(lanes.bases)
@@ -271,9 +276,10 @@ class FoldedRun(wiring.Component):
                 m.d.comb += engine.valid.eq(~preparing)
                 m.d.sync += lane.eq(lane + 1)
                 with m.If(last_lane):
-                    m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+                    m.d.sync += group.eq(group + 1)
                     m.next = "start"
                     with m.If(last_group):
+                        m.d.sync += group.eq(0)
                         m.d.comb += walker.advance.eq(1)
                         with m.If(walker.final):
                             m.next = "drain"
@@ -320,7 +326,9 @@ class FoldedRun(wiring.Component):
         to, at = Signal(range(self.sizes[0])), Signal(range(self.sizes[0]))
         m.d.sync += [entering.eq(unloading), write.en.eq(entering), at.eq(serving)]
         with m.If(write.en):
-            m.d.sync += to.eq(Mux(to == self.sizes[0] - 1, 0, to + 1))
+            m.d.sync += to.eq(to + 1)
+            with m.If(to == self.sizes[0] - 1):
+                m.d.sync += to.eq(0)
         m.d.comb += [write.addr.eq(to), write.data.eq(self.lanes.current),
                      read.addr.eq(at), read.en.eq(1)]
         with m.If(self.step == 0):

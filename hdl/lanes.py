@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .encoders.memory import BLOCK_RAM, LOGIC
 from .engine import Served
 from .walk import Walk, chosen
 from .words import WORD, words
@@ -54,11 +54,11 @@ class Lanes(wiring.Component):
 
     In a layer with codes (`coded`) a lane adds 1 or -1 where its code exceeds `threshold`, given
     in the clock after `add`. `current` is the I of lane `lane`, as of the clock after it was named,
-    two clocks after.
+    two clocks after. memory: what keeps the weights, `ebr` or `lut`.
     """
 
-    def __init__(self, layers: Sequence[FoldedLayer], lanes: int) -> None:
-        self.layers, self.lanes = list(layers), lanes
+    def __init__(self, layers: Sequence[FoldedLayer], lanes: int, memory: str = "ebr") -> None:
+        self.layers, self.lanes, self.memory = list(layers), lanes, memory
         self.acc_bits = max(layer.acc_bits for layer in layers)
         signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
         self.operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length()
@@ -93,7 +93,8 @@ class Lanes(wiring.Component):
         m = Module()
         width = self.operand_bits + self.code_bits
         m.submodules.weights = weights = Memory(
-            shape=width * self.lanes, depth=len(self.rows), init=self.rows, attrs=BLOCK_RAM)
+            shape=width * self.lanes, depth=len(self.rows), init=self.rows,
+            attrs={"ebr": BLOCK_RAM, "lut": LOGIC}[self.memory])
         port = weights.read_port()
         adding = Signal()
         m.d.comb += [port.addr.eq(self.row), port.en.eq(1)]

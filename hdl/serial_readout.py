@@ -46,20 +46,26 @@ class SerialReadout(wiring.Component):
         m.submodules.scores = memory = Memory(shape=signed(self.score_bits), depth=self.n, init=[],
                                               attrs=BLOCK_RAM)
         read, write = memory.read_port(), memory.write_port()
-        index, upcoming = Signal(range(self.n)), Signal(range(self.n))
-        score, best = (Signal(signed(self.score_bits), name=name) for name in ("new", "best"))
         now = self.results
+        index, upcoming = Signal(range(self.n)), self.select
+        if self.counts:  # the count of the next class must be there when it comes
+            upcoming = Signal(range(self.n))
+            m.d.comb += upcoming.eq(Mux(
+                self.done, self.select,
+                Mux(now.valid, Mux(index == self.n - 1, 0, index + 1), index)))
+        score, best = (Signal(signed(self.score_bits), name=name) for name in ("new", "best"))
         so_far = Mux(now.first, 0, read.data)
         m.d.comb += [
             self.i.ready.eq(1),
-            upcoming.eq(Mux(now.valid, Mux(index == self.n - 1, 0, index + 1), index)),
-            read.addr.eq(Mux(self.done, self.select, upcoming)), read.en.eq(1),
+            read.addr.eq(upcoming), read.en.eq(1),
             score.eq(so_far + now.spike if self.counts else now.v),
             write.addr.eq(index), write.data.eq(score), write.en.eq(now.valid),
             self.score.eq(read.data),
         ]
-        m.d.sync += index.eq(upcoming)
         with m.If(now.valid):
+            m.d.sync += index.eq(index + 1)
+            with m.If(index == self.n - 1):
+                m.d.sync += index.eq(0)
             with m.If((index == 0) | (score > best)):
                 m.d.sync += [best.eq(score), self.cls.eq(index)]
             m.d.sync += self.done.eq(now.last & (index == self.n - 1))

@@ -98,15 +98,16 @@ class WordScanner(wiring.Component):
 class InputWords(wiring.Component):
     """Two timesteps of words: `i` fills the one while the other is read.
 
-    `arrived` says that one is there to be read, with its `first` and `last`, until `done`. `word`
-    is that of `address`, a clock later.
+    `arrived` says that one is there to be read, with its `first` and `last`, until `done`. `fetch`
+    reads the word of `address`, and `word` is it from the clock after on.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
         super().__init__({
             "i": In(stream.Signature(words_layout())), "arrived": Out(1), "first": Out(1),
-            "last": Out(1), "done": In(1), "address": In(range(max(2, count))), "word": Out(WORD),
+            "last": Out(1), "done": In(1), "address": In(range(max(2, count))), "fetch": In(1),
+            "word": Out(WORD),
         })
 
     def elaborate(self, platform) -> Module:
@@ -122,7 +123,7 @@ class InputWords(wiring.Component):
             self.i.ready.eq(~full.bit_select(filling, 1)),
             taken.eq(self.i.valid & self.i.ready),
             write.addr.eq(Cat(index, filling)), write.data.eq(item.word), write.en.eq(taken),
-            read.addr.eq(Cat(self.address[:low], reading)), read.en.eq(1),
+            read.addr.eq(Cat(self.address[:low], reading)), read.en.eq(self.fetch),
             self.word.eq(read.data), self.arrived.eq(full.bit_select(reading, 1)),
             self.first.eq(first.bit_select(reading, 1)), self.last.eq(last.bit_select(reading, 1)),
         ]
@@ -143,8 +144,8 @@ class SpikeWords(wiring.Component):
 
     `spike` brings one neuron's, where `valid`; `limit` is the number of a position's last neuron,
     which ends its word. Its spikes are then the uppermost bits, as `place` says. `append` brings a
-    whole word instead. `rewind` starts again with the first map. `word` is that of `address`, a
-    clock later.
+    whole word instead. `rewind` starts again with the first map. `fetch` reads the word of
+    `address`, and `word` is it from the clock after on.
     """
 
     def __init__(self, counts: Sequence[int], most: int) -> None:
@@ -153,7 +154,7 @@ class SpikeWords(wiring.Component):
         super().__init__({
             "valid": In(1), "spike": In(1), "limit": In(range(max(2, most))), "rewind": In(1),
             "append": In(1), "appended": In(WORD), "address": In(range(max(2, self.depth))),
-            "word": Out(WORD),
+            "fetch": In(1), "word": Out(WORD),
         })
 
     @staticmethod
@@ -172,7 +173,7 @@ class SpikeWords(wiring.Component):
         final = channel == self.limit
         full = final | (channel[:3] == WORD - 1) if len(channel) >= 3 else final
         m.d.comb += [
-            read.addr.eq(self.address), read.en.eq(1), self.word.eq(read.data),
+            read.addr.eq(self.address), read.en.eq(self.fetch), self.word.eq(read.data),
             write.addr.eq(to), write.data.eq(Mux(self.append, self.appended, word)),
             write.en.eq((self.valid & full) | self.append),
         ]

@@ -11,7 +11,7 @@ from .memory import PixelMemory
 class CodeEncoder(wiring.Component):
     """Keeps the stream codes of an image, and offers an empty item for each of `steps` timesteps.
 
-    `value` is the code of the pixel at `address`, a clock later.
+    `fetch` reads the code of the pixel at `address`, and `value` is it from the clock after on.
     """
 
     def __init__(self, n: int, bits: int, num_steps: int) -> None:
@@ -21,7 +21,7 @@ class CodeEncoder(wiring.Component):
             "pixels": In(stream.Signature(8)), "start": In(1), "busy": Out(1),
             "steps": In(range(num_steps + 1), init=num_steps),
             "o": Out(stream.Signature(steps_layout())),
-            "address": In(range(n)), "value": Out(bits + 1),
+            "address": In(range(n)), "fetch": In(1), "value": Out(bits + 1),
         })
 
     @staticmethod
@@ -35,7 +35,7 @@ class CodeEncoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
         step = Signal(range(self.num_steps))
         m.d.comb += [
-            image.accept.eq(~self.busy), image.address.eq(self.address),
+            image.accept.eq(~self.busy), image.address.eq(self.address), image.fetch.eq(self.fetch),
             self.value.eq(image.value), self.o.valid.eq(self.busy),
             self.o.payload.first.eq(step == 0),
             self.o.payload.last.eq(step == self.steps - 1),

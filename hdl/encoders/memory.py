@@ -10,6 +10,8 @@ WORD = 16
 #: Keep memories in EBR. What a port reads in the clock in which that word is written is never used,
 #: so a build may take such a read as undefined, and need no bypass for it.
 BLOCK_RAM = {"ram_style": "block"}
+#: Keep memories out of EBR, in LUTs.
+LOGIC = {"ram_style": "logic"}
 
 
 def stream_code(m: Module, pixel, bits: int):
@@ -30,7 +32,8 @@ def stream_code(m: Module, pixel, bits: int):
 class PixelMemory(wiring.Component):
     """The image: pixels in index order from the reset on, as they are or as `stream` codes.
 
-    bits: B of the stream codes to store, or None for the pixels themselves. A read takes one clock.
+    bits: B of the stream codes to store, or None for the pixels themselves. `fetch` reads, and
+    `value` is what it read from the clock after on.
     """
 
     def __init__(self, n: int, bits: int | None = None) -> None:
@@ -39,7 +42,8 @@ class PixelMemory(wiring.Component):
         width = 8 if bits is None else bits + 1
         super().__init__({
             "pixels": In(stream.Signature(8)), "accept": In(1),
-            "written": Out(range(n + 1)), "address": In(range(self.depth)), "value": Out(width),
+            "written": Out(range(n + 1)), "address": In(range(self.depth)),
+            "fetch": In(1, init=1), "value": Out(width),
         })
 
     def elaborate(self, platform):
@@ -55,7 +59,7 @@ class PixelMemory(wiring.Component):
             accepted.eq(self.pixels.valid & self.pixels.ready),
             write.addr.eq(self.written), write.en.eq(accepted),
             write.data.eq(pixel if self.bits is None else stream_code(m, pixel, self.bits)),
-            read.addr.eq(self.address), read.en.eq(1), self.value.eq(read.data),
+            read.addr.eq(self.address), read.en.eq(self.fetch), self.value.eq(read.data),
         ]
         with m.If(accepted):
             m.d.sync += self.written.eq(self.written + 1)
