@@ -138,6 +138,25 @@ def test_a_search_leaves_a_whole_run_behind(world, capsys):
     assert config.load_experiment(folder / "experiment.toml").search.population == 4
 
 
+def test_networks_without_an_estimate_are_searched_and_measured_all_the_same(world, capsys):
+    """Maps: what they store and add up is known before they are built, and cells are not."""
+    options = {"space.network": "residual", "space.min_width": "4", "space.max_width": "6",
+               "search.objectives": '["accuracy", "weight_memory"]', "search.generations": "2",
+               "search.repeats": "1"}
+    words = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
+    assert world.search(*words) == 0
+    text = capsys.readouterr().out
+    saved = json.loads((world.path / "run" / "search.json").read_text())
+    assert saved["counts"]["routed"] == 2 and saved["prediction_error"] is None
+    for item in saved["finalists"]:
+        assert "lc" not in item["estimate"] and item["measured"]["lc"] > 0
+        assert item["measured"]["weight_memory"] == item["estimate"]["weight_memory"]
+        assert item["network"].split()[1] == "residual"
+        assert f"{item['measured']['lc']:,}" in text
+    chosen = ir.load_graph(world.path / "run" / "graph.safetensors")
+    assert chosen.node("sum3").src == ("conv3", "pool1") and chosen.stage == "integer"
+
+
 def test_the_table_marks_front_and_estimates(world, capsys):
     assert world.search() == 0
     text = capsys.readouterr().out
