@@ -18,7 +18,7 @@ from ..hdl.walk import Tap, Walk
 from ..hdl.words import WORD, SpikeWords, words
 from . import ir
 from .errors import GraphError
-from .passes.legalize import effective_weights
+from .passes.legalize import effective_weights, not_spatial
 
 #: Lanes of a folded layer that names none.
 LANES = 8
@@ -32,10 +32,9 @@ def lanes_of(synapses) -> int:
 def runs(graph: ir.Graph) -> list[list[int]]:
     """The layers in stages: each `spatial` layer alone, neighbouring `folded` ones in one run.
 
-    A layer with delays begins a run, in front of which they are. What is no chain is one run.
+    A layer with delays begins a run, in front of which they are. The layers up to the last one that
+    is no link of a chain are in one run.
     """
-    if not graph.is_chain:
-        return [list(range(len(graph.layers)))]
     stages: list[list[int]] = []
     for index, (dense, _) in enumerate(graph.layers):
         joins = index and dense.lowering == "folded" and not dense.max_delay
@@ -54,11 +53,19 @@ def check(graph: ir.Graph) -> None:
         if why := refusal(population.neuron):
             raise GraphError(f"{synapses.name}: lowering must be 'spatial' before "
                              f"{population.name}, not 'folded': {why}")
+        if synapses.max_delay and (why := not_spatial(graph, index)):
+            raise GraphError(f"{synapses.name}: delay must be 0 under 'folded' where {why}, not "
+                             f"{synapses.delay}; delay a dense layer behind it")
         if len(synapses.out_shape) == 3 and index == len(graph.layers) - 1:
             raise GraphError(f"{synapses.name}: the last layer must be dense, not a conv2d, under "
                              "'folded'; add a dense layer that reads its map")
         skip, source = graph.skip(index), graph.source(synapses)
-        if skip is None or isinstance(synapses, ir.Dense):
+        if skip is None:
+            continue
+        if isinstance(synapses, ir.Dense):
+            if _grid(graph, skip.src[1])[1:] != (1, 1):
+                raise GraphError(f"{skip.name}: 'folded' takes a skip beside a dense layer from "
+                                 f"one, not from {skip.src[1]}, which is a map")
             continue
         if (isinstance(source, ir.AvgPool2d) or synapses.stride != 1
                 or _grid(graph, skip.src[1]) != _grid(graph, source.name)):
@@ -69,13 +76,15 @@ def check(graph: ir.Graph) -> None:
 
 @dataclass(frozen=True)
 class _Map:
-    """Spikes as words: where they are, and whether outside the run."""
+    """Spikes as words: where they are, whether outside the run, and how their last word is filled.
+    """
 
     channels: int
     height: int
     width: int
     base: int
     outer: bool
+    uppermost: bool
 
     @property
     def pitch(self) -> int:
@@ -88,7 +97,7 @@ class _Map:
 
     def place(self, channel: int) -> tuple[int, int]:
         """The word, and the bit in it, of a channel."""
-        at = channel if self.outer else SpikeWords.place(channel, self.channels)
+        at = SpikeWords.place(channel, self.channels) if self.uppermost else channel
         return divmod(at, WORD)
 
     def spread(self, columns: np.ndarray) -> np.ndarray:
@@ -166,14 +175,18 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
     source = graph.source(first)
     coded = indices[0] == 0 and graph.input.encoder == "stream"
     maps, steps, base = {}, [], 0
+    inputs = graph.input.size
     if not coded:
-        shape = _map_shape(graph, source.name) if source is graph.input or graph.is_chain else None
-        maps[source.name] = _Map(*shape, 0, True)
-    inputs = graph.input.size if coded else maps[source.name].pitch * np.prod(shape[1:])
+        name, shape = graph.input.name, _map_shape(graph, graph.input.name)
+        if indices[0]:
+            name, shape = source.name, (source.size, 1, 1)
+        maps[name] = outside = _Map(*shape, 0, True, False)
+        inputs = outside.pitch * outside.height * outside.width
     inside = {name for k in indices for name in (graph.layers[k][0].name, graph.layers[k][1].name)}
     for node in graph.nodes:
-        if isinstance(node, ir.MaxPool2d):
-            step = _pool(node, maps[node.src])
+        uppermost = True
+        if isinstance(node, ir.MaxPool2d) and indices[0] == 0:
+            step, uppermost = _pool(node, maps[node.src]), maps[node.src].uppermost
             name = node.name
         elif isinstance(node, ir.Population) and node.name in inside:
             index = next(k for k in indices if graph.layers[k][1] is node)
@@ -182,19 +195,22 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
         else:
             continue
         steps.append(step)
-        maps[name] = _Map(*_map_shape(graph, name), base, False)
+        maps[name] = _Map(*_map_shape(graph, name), base, False, uppermost)
         base += step.stored
     streams = None
     if coded:
         streams = Streams.of(sng.sequence(graph.input.sng, first.bits),
                              sng.sequence(first.sng, first.bits), first.weight_bits)
+        # lanes compare as many bits as their codes have
+        largest = int(np.abs(first.weight).max())
+        streams = replace(streams, thresholds=np.minimum(streams.thresholds, largest))
     lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
     memories = {graph.layers[k][0].memory or "ebr" for k in indices}
     if len(memories) > 1:
         names = ", ".join(graph.layers[k][0].name for k in indices)
         raise GraphError(f"{names}: memory must be the same for folded layers that follow each "
                          "other, as they share their lanes")
-    return Folded(steps, lanes, memories.pop(), int(inputs), streams)
+    return Folded(steps, lanes, memories.pop(), inputs, streams)
 
 
 def _pool(pool: ir.MaxPool2d, source: _Map) -> FoldedPool:
@@ -271,7 +287,8 @@ def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
         parts = [read.spread(kernels[:, :, y, x].T) for y, x in places]
         largest = [kernels]
     else:
-        kernels = weights.reshape(len(weights), *_pooled_shape(graph, synapses))
+        kernels = weights.reshape(len(weights), read.channels, read.height // window,
+                                  read.width // window)
         kernels = np.kron(kernels, np.ones((1, 1, window, window), np.int64))
         places = [(y, x) for y in range(kernels.shape[2]) for x in range(kernels.shape[3])]
         taps = [tap for y, x in places for tap in read.taps(y, x)]
@@ -292,8 +309,3 @@ def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
     operands, groups = _grouped(columns, lanes_of(synapses))
     return FoldedLayer(_served(graph, index), walk, operands, groups, _largest(*largest) >> scale,
                        scale)
-
-
-def _pooled_shape(graph: ir.Graph, dense: ir.Dense) -> tuple[int, int, int]:
-    """Shape of the map that a dense layer reads, as pooled."""
-    return _map_shape(graph, graph.source(dense).name)

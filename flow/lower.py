@@ -47,11 +47,13 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
             continue
         run = fold.fold_run(graph, indices)
         if run.streams is None:
-            order = fold.input_order(graph) if indices[0] == 0 else None
-            row[f"words{number}"] = VectorToWords(dense.in_features, order)
+            size, order = dense.in_features, None
+            if indices[0] == 0:
+                size, order = graph.input.size, fold.input_order(graph)
+            row[f"words{number}"] = VectorToWords(size, order)
         last = row[f"run{number}"] = FoldedRun(
             run.steps, run.lanes, inputs=run.inputs, streams=run.streams, memory=run.memory,
-            pace=PROOF_PACE if trace else 1)
+            order=fold.order(graph, indices[-1]), pace=PROOF_PACE if trace else 1)
         for k, index in enumerate(indices):
             layers[index] = FoldedLayerView(last, k, fold.order(graph, index), kept=trace)
     counts = graph.readout.kind == "spike_count"

@@ -58,21 +58,25 @@ class FoldedRun(wiring.Component):
 
     `i` brings the `inputs` words of a timestep. With `streams`, which a first layer with codes
     needs, it brings one item a timestep; `fetch` then reads the code of pixel `address` of
-    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes. memory:
-    see `Lanes`. `pace`: clocks in which a neuron is served; more than one leaves a witness time.
+    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes; `order`:
+    which neuron of it each one served is, by default as they come. memory: see `Lanes`. `pace`:
+    clocks in which a neuron is served; more than one leaves a witness time (`trace`).
 
     For observers: the engine shows a neuron of step `step`; `last` marks the last timestep.
     """
 
     def __init__(self, steps: Sequence[FoldedLayer | FoldedPool], lanes: int, *, inputs: int,
-                 streams: Streams | None = None, memory: str = "ebr", pace: int = 1) -> None:
+                 streams: Streams | None = None, memory: str = "ebr",
+                 order: Sequence[int] | None = None, pace: int = 1) -> None:
         self.steps, self.streams, self.pace = list(steps), streams, pace
         self.layers = [step for step in steps if isinstance(step, FoldedLayer)]
         assert self.layers[-1] is steps[-1] and (self.layers[0] is steps[0] or not streams)
         assert [x.codes for x in self.layers] == [streams is not None] + [False] * (
             len(self.layers) - 1)
         self.sizes = [layer.served.size for layer in self.layers]
+        self.order = [int(j) for j in (range(self.sizes[-1]) if order is None else order)]
         self.lanes = Lanes(self.layers, lanes, memory)
+        assert not streams or int(streams.thresholds.max()) >> self.lanes.code_bits == 0
         self.engine = NeuronEngine([x.served for x in self.layers], len(self.lanes.current))
         self.inputs = None if streams else InputWords(inputs)
         counts = [step.stored for step in steps[:-1]]
@@ -336,7 +340,8 @@ class FoldedRun(wiring.Component):
 
     def _offer(self, m: Module) -> None:
         """The last layer's spikes, shifted in as they come."""
-        engine, spikes = self.engine, self.o.payload.spikes
+        engine, spikes = self.engine, Signal(self.sizes[-1], name="spikes")
+        m.d.comb += [self.o.payload.spikes[j].eq(spikes[k]) for k, j in enumerate(self.order)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(self.results.valid):

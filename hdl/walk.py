@@ -1,14 +1,11 @@
 """Which words a layer of the `folded` lowering reads, for each of its positions in turn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-
-#: Width of a tap's rows and columns: kernels of up to 8 x 8 pooled windows of up to 8 x 8.
-TAP_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,8 @@ class Walker(wiring.Component):
             m.d.sync += [origin.eq(origin + Mux(at_end, turn, step)),
                          column.eq(Mux(at_end, 0, column + 1)), row.eq(row + at_end)]
         first = Signal.like(origin)
-        y, x = Signal(signed(TAP_BITS)), Signal(signed(TAP_BITS))
+        y, x = (Signal(signed(_bits(getattr(tap, name) for walk in self.walks
+                                    for tap in walk.taps)), name=name) for name in "yx")
         with m.Switch(self.layer):
             for index, walk in enumerate(self.walks):
                 with m.Case(index), m.Switch(self.tap):
@@ -125,8 +123,9 @@ class Walker(wiring.Component):
         m.d.comb += [self.address.eq(origin + first), self.inside.eq(1)]
         if any(walk.checked for walk in self.walks):
             stride = self._of(walk.stride for walk in self.walks)
-            down = Signal(signed(len(row) + TAP_BITS))
-            right = Signal(signed(len(column) + TAP_BITS))
+            down = Signal(signed(len(y) + 1 + _bits((w.rows - 1) * w.stride for w in self.walks)))
+            right = Signal(
+                signed(len(x) + 1 + _bits((w.columns - 1) * w.stride for w in self.walks)))
             m.d.comb += [
                 down.eq(row * stride + y), right.eq(column * stride + x),
                 self.inside.eq((down >= 0) & (right >= 0)
@@ -134,6 +133,11 @@ class Walker(wiring.Component):
                                & (right < self._of(walk.width for walk in self.walks))),
             ]
         return m
+
+
+def _bits(values: Iterable[int]) -> int:
+    """Width of two's complement that holds all values."""
+    return 1 + max(int(value if value >= 0 else ~value).bit_length() for value in values)
 
 
 def _flat(walk: Walk) -> bool:

@@ -100,8 +100,8 @@ def _memories(graph: ir.Graph, run: fold.Folded, indices: list[int], seen: Seen 
         source = None
         if seen is not None:
             source = seen.inputs if first == 0 else seen.spikes[first - 1]
-            source = _delayed(source, graph.layers[first][0].delays) \
-                if graph.is_chain else source
+            if first or graph.is_chain:  # what is no chain has no delays in front
+                source = _delayed(source, graph.layers[first][0].delays)
         outer = _words(order, source, steps).sum(2)
     maps = []  # bits [T, words, WORD]
     layers = iter(indices)

@@ -123,7 +123,16 @@ def shares(dense: ir.Dense) -> bool:
 
 
 def not_spatial(graph: ir.Graph, index: int) -> str | None:
-    """Why the `spatial` lowering cannot take layer `index`, or None: it knows chains alone."""
+    """Why the `spatial` lowering cannot take layer `index`, or None.
+
+    It knows chains alone, so it cannot take what is in front of a layer that is no link of one.
+    """
+    reasons = (_no_link(graph, k) for k in range(index, len(graph.layers)))
+    return next((why for why in reasons if why), None)
+
+
+def _no_link(graph: ir.Graph, index: int) -> str | None:
+    """Why layer `index` is more than a dense one that reads the layer before it, or None."""
     synapses, _ = graph.layers[index]
     source, skip = graph.source(synapses), graph.skip(index)
     before = graph.layers[index - 1][1] if index else graph.input
