@@ -2,15 +2,15 @@
 
 from ..hdl import encoders
 from ..hdl.delay import delay_blocks, delay_cells
-from ..hdl.shared import by_lane, passes, slots_of
+from ..hdl.shared import passes, slots_of
 from . import ir
+from .cost.shared import shared_cells
 from .passes.legalize import effective_weights, shares
 from .targets import DEVICES
 
 EBR_BITS, EBR_WIDTH = 4096, 16
-#: Logic cells that a design with shared lanes takes at least: of its link, encoder and read-out,
-#: and for each popcount input one in front of it and 1.4 behind (`hdl.popcount`).
-FIXED_CELLS, SLOT_CELLS = 500, 2.4
+#: Logic cells of link, encoder and read-out behind shared lanes, at least (532 of a 64-32-10).
+FIXED_CELLS = 500
 
 
 def blocks(depth: int, width: int) -> int:
@@ -66,25 +66,30 @@ def neuron_blocks(graph: ir.Graph) -> int:
 def banked(graph: ir.Graph) -> int:
     """How many signals of the first layer's bank are in EBRs, if it shares lanes (`hdl.slots`).
 
-    As many as what is left can hold on the smallest device that the design can fit, by the least
-    that popcount inputs take; none where other layers are folded, who have their weights there.
+    As many as what is left can hold on the smallest device that may hold the layers with shared
+    lanes by their estimate; none where other layers are folded, who have their weights there.
     """
     dense = graph.layers[0][0]
     if (not shares(dense) or graph.input.encoder != "stream" or dense.weight is None
             or any(other.lowering == "folded" for other, _ in graph.layers)):
         return 0
     bank = slots_of(effective_weights(dense), dense.lanes, dense.bitstream_length, True)
-    inputs = sum(int(by_lane(effective_weights(other), other.lanes).any(0).sum())
-                 for other, _ in graph.layers if shares(other))
+    signals = len(bank.signals())
+    cells = FIXED_CELLS
+    for index, (other, population) in enumerate(graph.layers):
+        if shares(other):
+            bits = 1 if population.v_bits is None else int(population.v_bits.max())
+            cells += shared_cells(effective_weights(other), other.lanes, other.bitstream_length,
+                                  index == 0, bits, graph.fires(index),
+                                  signals if index == 0 else 0)["lc"]
     width = EBR_BITS // max(EBR_BITS // EBR_WIDTH, bank.words)
     if width < 2:
         return 0
     taken = image_blocks(graph) + neuron_blocks(graph)
     taken += sum(other.delay_blocks or 0 for other, _ in graph.layers)
     left = min((device.ebr - taken for device in DEVICES.values()
-                if device.ebr >= taken and device.lc >= FIXED_CELLS + SLOT_CELLS * inputs),
-               default=0)
-    return min(left * width, len(bank.signals()))
+                if device.ebr >= taken and device.lc >= cells), default=0)
+    return min(left * width, signals)
 
 
 def bank_blocks(graph: ir.Graph, signals: int) -> int:

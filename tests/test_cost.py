@@ -12,11 +12,12 @@ from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
 
 
-@pytest.mark.parametrize("encoder,readout", [("stream", "membrane"), ("rate", "spike_count")])
-def test_the_count_is_near_the_measurement(encoder, readout):
+@pytest.mark.parametrize("encoder,readout,lanes", [
+    ("stream", "membrane", None), ("rate", "spike_count", None), ("stream", "membrane", [3, 2])])
+def test_the_count_is_near_the_measurement(encoder, readout, lanes):
     """EBRs are exact; cells within 15 % on a small network with its link."""
     graph = compile_graph(random_graph(np.random.default_rng(3), sizes=(32, 10, 5),
-                                       encoder=encoder, readout=readout))
+                                       encoder=encoder, readout=readout, lanes=lanes))
     counted = estimate(graph)
     report = build.build_graph(graph, targets.board("icebreaker"))
     assert counted.ebr == report.ebr

@@ -6,10 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_graph, random_images
 
+from spikeloom.flow import lower
+from spikeloom.flow.cost.features import estimate
 from spikeloom.flow.errors import GraphError
+from spikeloom.flow.memories import banked
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.legalize import effective_weights
 from spikeloom.flow.passes.schedule import inference_cycles
+from spikeloom.flow.targets import DEVICES
 from spikeloom.hdl.shared import by_lane, slots_of
 from spikeloom.hdl.slots import PlaneSlots, StreamSlots
 from spikeloom.sim import gateware, reference
@@ -62,6 +66,22 @@ def test_neurons_that_cannot_be_served_one_by_one_are_refused(neuron):
     graph = random_graph(np.random.default_rng(0), lanes=[2, None], **neuron)
     with pytest.raises(GraphError, match="fc1: lanes must be 7 or None before pop1, not 2: neuro"):
         compile_graph(graph)
+
+
+@pytest.mark.parametrize("signals", [0, 1, 7, 1000])
+def test_any_part_of_the_bank_can_be_in_memory(signals, monkeypatch):
+    monkeypatch.setattr(lower, "banked", lambda graph: signals)
+    rng = np.random.default_rng(6)
+    check(compile_graph(random_graph(rng, sizes=(7, 11, 3), lanes=[2, 2], num_steps=2)), rng, 1)
+
+
+def test_the_bank_takes_what_is_left_of_the_memories():
+    rng = np.random.default_rng(6)
+    large, small = (compile_graph(random_graph(rng, sizes=sizes, lanes=lanes, num_steps=2))
+                    for sizes, lanes in (((64, 32, 10), [4, 3]), ((12, 7, 4), [2, 1])))
+    assert banked(large) > 200 and 25 < estimate(large).ebr <= DEVICES["UP5K"].ebr
+    assert 0 < banked(small) and estimate(small).ebr <= DEVICES["HX1K"].ebr
+    assert banked(small.replace(fc2={"lowering": "folded"})) == 0
 
 
 def weights(lo=-7, hi=7):
