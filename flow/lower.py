@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..hdl import encoders, sng
 from ..hdl.core import Core
+from ..hdl.counters import Counters
 from ..hdl.delay import SpikeDelay
 from ..hdl.encoders.codes import CodeEncoder
 from ..hdl.folded import FoldedLayerView, FoldedRun
@@ -34,6 +35,9 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
     if graph.stage != "scheduled":
         raise GraphError(f"lowering needs a scheduled graph, not stage {graph.stage!r}; "
                          "run compile_graph first")
+    if features.pixel_bits < 8 and graph.input.encoder == "spikes":
+        raise GraphError("pixel_bits must be 8 with `spikes` input, whose events are packed "
+                         f"already, not {features.pixel_bits}")
     row, layers, last = {}, [None] * len(graph.layers), None
     encoder = _encoder(graph)
     for indices in fold.runs(graph):
@@ -64,7 +68,8 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
         membranes = None if counts else [cell.v for cell in last.cells]
         readout = Readout(size, graph.num_steps, membranes)
     return Core(encoder, row, layers, readout, num_steps=graph.num_steps,
-                traces=Traces(layers) if trace else None)
+                traces=Traces(layers) if trace else None, pixel_bits=features.pixel_bits,
+                counters=Counters(layers, graph.num_steps) if features.counters else None)
 
 
 def _encoder(graph: ir.Graph):

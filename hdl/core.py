@@ -4,6 +4,8 @@ from amaranth.hdl import Module, ResetInserter, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .counters import Counters
+from .pixels import Unpacker
 from .readout import SCORE_BITS
 
 
@@ -17,21 +19,24 @@ class Core(wiring.Component):
     `select` has changed. An inference has `steps` timesteps, 1..num_steps. `shift` is the h of
     bitstreams L >> h. `row` has what spikes pass from the encoder to the read-out, by name, each
     with a stream `i` and `o`; what reads the image itself has `address` and `value`. `layers` shows
-    the neurons of each layer (`observe`). `traces` (see `trace`) makes it a proof build: `word` is
-    then byte `select` of the `4 * n_traces` of its checksums.
+    the neurons of each layer (`observe`). Pixels of fewer than 8 bits are packed (`pixels`).
+    `counters` are those of `layers`; `counter` is byte `select` of them. `traces` (see `trace`)
+    makes it a proof build: `word` is then byte `select` of the `4 * n_traces` of its checksums.
     """
 
     def __init__(self, encoder, row: dict, layers: list, readout, *, num_steps: int,
-                 traces=None) -> None:
+                 traces=None, pixel_bits: int = 8, counters: Counters | None = None) -> None:
         self.encoder, self.row, self.layers, self.readout = encoder, row, layers, readout
         self.traces = traces
         self.n_traces = len(layers) if traces is not None else 0
-        self.n_inputs, self.n_classes = encoder.payload_bytes, readout.n
-        self.num_steps, self.n_counters = num_steps, 0
+        self.unpacker = Unpacker(encoder.payload_bytes, pixel_bits) if pixel_bits < 8 else None
+        self.n_inputs = self.unpacker.image_bytes if self.unpacker else encoder.payload_bytes
+        self.n_classes, self.num_steps, self.counters = readout.n, num_steps, counters
+        self.n_counters = counters.count if counters is not None else 0
         super().__init__({
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
             "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
-            "word": Out(8),
+            "word": Out(8), "counter": Out(8),
             "steps": In(range(num_steps + 1), init=num_steps), "shift": In(4), "failed": In(1),
         })
 
@@ -53,13 +58,32 @@ class Core(wiring.Component):
                 m.submodules[f"layer{index}"] = fresh(layer)
         m.submodules.readout = fresh(self.readout)
         wiring.connect(m, source, self.readout.i)
-        wiring.connect(m, wiring.flipped(self.pixels), self.encoder.pixels)
+        start = self.start
+        if self.unpacker is None:
+            wiring.connect(m, wiring.flipped(self.pixels), self.encoder.pixels)
+        else:
+            m.submodules.unpacker = fresh(self.unpacker)
+            wiring.connect(m, wiring.flipped(self.pixels), self.unpacker.i)
+            m.d.comb += [
+                self.encoder.pixels.payload.eq(self.unpacker.o.payload),
+                self.encoder.pixels.valid.eq(self.unpacker.o.valid),
+                self.unpacker.o.ready.eq(1),  # what is beyond the image, an encoder does not take
+                self.unpacker.start.eq(self.start),
+            ]
+            start = self.unpacker.o_start
         m.d.comb += [
-            self.encoder.start.eq(self.start), self.encoder.steps.eq(self.steps),
+            self.encoder.start.eq(start), self.encoder.steps.eq(self.steps),
             self.readout.select.eq(self.select),
             self.done.eq(self.readout.done), self.cls.eq(self.readout.cls),
             self.score.eq(self.readout.score),
         ]
+        if self.counters is not None:
+            m.submodules.counters = counters = self.counters
+            m.d.comb += [
+                counters.restart.eq(self.restart), counters.busy.eq(self.encoder.busy),
+                counters.done.eq(self.done), counters.failed.eq(self.failed),
+                counters.select.eq(self.select), self.counter.eq(counters.byte),
+            ]
         if self.traces is not None:
             m.submodules.traces = fresh(self.traces)
             m.d.comb += [

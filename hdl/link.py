@@ -42,7 +42,7 @@ class Link(wiring.Component):
             "pixels": Out(stream.Signature(8)), "restart": Out(1), "start": Out(1),
             "steps": Out(range(num_steps + 1), init=num_steps), "shift": Out(4),
             "done": In(1), "cls": In(8), "select": Out(8), "score": In(signed(8 * SCORE_BYTES)),
-            "word": In(8),
+            "word": In(8), "counter": In(8),
         })
 
     def elaborate(self, platform) -> Module:
@@ -62,6 +62,7 @@ class Link(wiring.Component):
             self.shift.eq(replies.shift), self.start.eq(replies.start),
             replies.done.eq(self.done), replies.cls.eq(self.cls), self.select.eq(replies.select),
             replies.score.eq(self.score), replies.word.eq(self.word),
+            replies.counter.eq(self.counter),
             self.busy.eq(~requests.idle | ~replies.idle),
         ]
         return m

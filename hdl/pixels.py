@@ -17,22 +17,27 @@ def pack_pixels(values: np.ndarray, bits: int) -> bytes:
 
 
 class Unpacker(wiring.Component):
-    """Bytes of packed pixels in `i`, n pixels of 8 bits out `o`; the rest of the last byte is lost.
+    """Bytes of packed pixels in `i`, pixels of 8 bits out `o`, those beyond an image's n too.
 
-    The reset makes it wait for the first byte of another image.
+    `o_start` strobes when all that came before `start` is out. The reset makes it wait for the
+    first byte of another image.
     """
 
     def __init__(self, n: int, bits: int) -> None:
         self.n, self.bits = n, bits
         self.image_bytes = -(-n * bits // 8)
-        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8)),
+                          "start": In(1), "o_start": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
         held = Signal(8)
         left = Signal(range(8 // self.bits + 1))  # pixels in `held`
+        asked = Signal()
+        m.d.sync += asked.eq((asked | self.start) & ~self.o_start)
         m.d.comb += [
             self.o.valid.eq(left != 0), self.i.ready.eq(left == 0),
+            self.o_start.eq(asked & (left == 0)),
             # 255 // (2**b - 1) has a one every b bits, so the product repeats the pixel.
             self.o.payload.eq(Cat([held[:self.bits]] * (8 // self.bits))),
         ]

@@ -35,8 +35,8 @@ class Replies(wiring.Component):
     """Takes requests in `i`, has the core compute, sends bytes out `o`.
 
     `bit` and `strobe` are the data bits of what `o` gave, as they go to the line. n_traces and
-    n_counters: words that a core answers for an inference and for STATS, byte `select` of which is
-    `word`. `select` stands for a clock before what it selects goes out, so `score` and `word` may
+    n_counters: words that a core answers for an inference and for STATS, byte `select` of which are
+    `word` and `counter`. `select` stands for a clock before what it selects goes out, so `score` and `word` may
     be read from a memory. divisor: after the reset; `divisor`, `steps` and `shift` change when the
     reply to the request that sets them is out.
     """
@@ -51,7 +51,7 @@ class Replies(wiring.Component):
             "divisor": Out(info.divisor_bits, init=divisor),
             "steps": Out(range(info.num_steps + 1), init=info.num_steps), "shift": Out(4),
             "start": Out(1), "done": In(1), "cls": In(8),
-            "select": Out(8), "score": In(signed(8 * SCORE_BYTES)), "word": In(8),
+            "select": Out(8), "score": In(signed(8 * SCORE_BYTES)), "word": In(8), "counter": In(8),
             "idle": Out(1),
         })
 
@@ -113,12 +113,13 @@ class Replies(wiring.Component):
         m.submodules.checksum = checksum = Checksum()
         header = Array([SYNC_REPLY, request.status, *self._length(m, request, good)])[part]
         result = Cat(self.score, self.cls).word_select(part, 8)
+        word = Mux(request.command == Command.INFER, self.word, self.counter)
         m.d.comb += [
             sent.eq(self.o.valid & self.o.ready), self.select.eq(index),
             checksum.clear.eq((phase == Phase.HEADER) & ~part[1]),
             checksum.bit.eq(self.bit), checksum.strobe.eq(self.strobe),
             self.o.payload.eq(Array([header, Array(constants)[index[:4]], result,
-                                     checksum.value[:8], self.word][:4 + bool(self.words)])[phase]),
+                                     checksum.value[:8], word][:4 + bool(self.words)])[phase]),
         ]
         m.d.sync += self.o.valid.eq(sending & ~sent)  # a clock after `index`
         infer = request.command == Command.INFER

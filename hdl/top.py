@@ -15,7 +15,7 @@ class Top(wiring.Component):
     """A core behind a serial line, for any platform; one clock, domain `sync`.
 
     core: a component with the ports of `hdl.core.Core` and its `n_inputs`, `n_classes`,
-    `num_steps`, `n_traces`, `n_counters`, `pixel_bits`. design: 8 bytes that identify the network.
+    `num_steps`, `n_traces`, `n_counters`. design: 8 bytes that identify the network.
     divisor: clocks per bit at reset. `busy` and `cls` are for lights: a request is being served;
     the class, while it is valid, in as many bits as the classes need. A duplex build has an image
     buffer between link and core. With images `stored`, `button` steps through them.
@@ -66,6 +66,7 @@ class Top(wiring.Component):
             core.failed.eq(link.failed | uart.error),
             link.done.eq(core.done), link.cls.eq(core.cls),
             link.score.eq(core.score), link.word.eq(core.word),
+            link.counter.eq(core.counter),
             self.busy.eq(link.busy), self.cls.eq(core.cls),
         ]
         return m

@@ -46,6 +46,7 @@ class CountingCore(wiring.Component):
     select: In(8)
     score: Out(signed(24))
     word: Out(8)
+    counter: Out(8)
     steps: In(16)
     shift: In(4)
     failed: In(1)

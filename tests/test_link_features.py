@@ -8,10 +8,12 @@ import pytest
 from networks import random_graph, random_images
 from test_link import LONG, PIXELS, answer, info, request, result
 
-from spikeloom.flow.errors import ConfigError
-from spikeloom.flow.lower import top
+from spikeloom.flow.errors import ConfigError, GraphError
+from spikeloom.flow.lower import core, design_hash, top
 from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.flow.passes.schedule import inference_cycles
 from spikeloom.hdl.checksum import crc16
+from spikeloom.hdl.pixels import pack_pixels
 from spikeloom.hdl.protocol import (
     SYNC_REPLY,
     Command,
@@ -23,6 +25,7 @@ from spikeloom.hdl.protocol import (
     pack_info,
     unpack_info,
 )
+from spikeloom.hdl.top import Top
 from spikeloom.sim import reference
 from spikeloom.sim.host import Device
 from spikeloom.sim.images import payload
@@ -198,3 +201,61 @@ def test_replies_are_not_taken_for_requests(wire):
     line = wire()
     line.write(frame(SYNC_REPLY, Command.INFO))
     assert line.read(1, 300 / line.baud) == b""
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_pixels_are_packed_from_the_lowest_bits_on(bits):
+    values = np.random.default_rng(bits).integers(0, 1 << bits, 11)
+    number = sum(int(value) << bits * k for k, value in enumerate(values))
+    assert pack_pixels(values, bits) == number.to_bytes(-(-11 * bits // 8), "little")
+
+
+@pytest.mark.parametrize("duplex", [False, True])
+@pytest.mark.parametrize("bits,encoder", [(1, "rate"), (2, "stream"), (4, "rate"), (4, "stream")])
+def test_packed_pixels_reach_the_network_exactly(bits, encoder, duplex):
+    rng = np.random.default_rng(bits)
+    graph = compile_graph(random_graph(rng, sizes=(19, 5, 3), encoder=encoder, num_steps=3))
+    images = rng.integers(0, 1 << bits, (3, 19)) * 255 // ((1 << bits) - 1)
+    wanted = reference.run(graph, images)
+    device = Device(SimTransport(top(graph, divisor=4, features=Features(pixel_bits=bits,
+                                                                         duplex=duplex))))
+    assert device.info().image_bytes == -(-19 * bits // 8)
+    found = list(device.infer_all(images))
+    assert [r.scores for r in found] == [tuple(row) for row in wanted.scores.tolist()]
+    with pytest.raises(ConfigError, match=rf"multiples of {255 // (2**bits - 1)} for .* not 1;"):
+        device.infer(np.ones(19, int))
+
+
+def test_events_are_packed_already():
+    graph = compile_graph(random_graph(np.random.default_rng(0), encoder="spikes"))
+    with pytest.raises(GraphError, match="pixel_bits must be 8 with `spikes` input"):
+        top(graph, features=Features(pixel_bits=4))
+
+
+@pytest.mark.parametrize("duplex,lanes,lowering", [
+    (False, None, "spatial"), (True, None, "spatial"), (False, [3, 2], "spatial"),
+    (False, [3, 1], "folded")])
+def test_counters_say_what_the_reference_model_does(duplex, lanes, lowering):
+    """Clocks as published, spikes of each layer, and the errors so far."""
+    rng = np.random.default_rng(8)
+    graph = random_graph(rng, sizes=(10, 7, 3), encoder="rate", num_steps=6,
+                         readout="spike_count", lanes=lanes)
+    graph = compile_graph(graph.replace(**{dense.name: {"lowering": lowering}
+                                           for dense, _ in graph.layers}))
+    images = random_images(rng, graph, 2)
+    wanted = reference.run(graph, images, trace=True)
+    features = Features(counters=True, duplex=duplex)
+    line = SimTransport(Top(core(graph, features=features), design_hash(graph), 4, 6, features))
+    device = Device(line)
+    spikes = []
+    for index, image in enumerate(images):
+        assert device.infer(image).scores == tuple(wanted.scores[index].tolist())
+        stats = device.stats()
+        assert stats.failed == 2 * index
+        if lowering == "spatial":
+            assert stats.cycles == inference_cycles(graph)
+        spikes.append(stats.spikes)
+        assert answer(line, b"\xa5\x77")[0] == Status.UNKNOWN
+        assert answer(line, b"\xa5\x77")[0] == Status.UNKNOWN
+    assert spikes == [tuple(int(layer[:, k].sum()) for layer in wanted.spikes) for k in range(2)]
+    assert sum(spikes[0]) > 3
