@@ -124,7 +124,7 @@ class FoldedRun(wiring.Component):
         group = Signal(range(max(len(layer.groups) for layer in self.layers) + 1))
         m.d.comb += [
             walker.layer.eq(self.step), walker.tap.eq(tap),
-            self._fetch.eq(self._in["start"] | take),
+            self._fetch.eq(self._in["start"] & ~self._blocked() | take),
             take.eq(self._in["scan"] & spent & ~ended | self._in["pool"]),
             engine.first.eq(self._first), engine.layer.eq(self._layer()),
             lanes.layer.eq(engine.layer),
@@ -149,6 +149,10 @@ class FoldedRun(wiring.Component):
                    for k in range(len(self.steps))]
         return self.step if numbers == list(range(len(numbers))) else chosen(
             self.step, [min(n, len(self.layers) - 1) for n in numbers])
+
+    def _blocked(self):
+        """Whether the last layer has to wait until its spikes of the timestep before are taken."""
+        return self.o.valid & (self.step == len(self.steps) - 1) & ~self._preparing
 
     def _input(self, m: Module) -> tuple:
         """Whether a timestep is there, the strobes that begin and end it, and the word read."""
@@ -234,7 +238,7 @@ class FoldedRun(wiring.Component):
     def _sequence(self, m: Module, arrived, consume, done, scanned, last_tap, group) -> None:
         engine, preparing, walker = self.engine, self._preparing, self.walker
         final = self.step == len(self.steps) - 1
-        blocked = self.o.valid & final & ~preparing
+        blocked = self._blocked()
         pooling = chosen(self.step, [int(isinstance(x, FoldedPool)) for x in self.steps])
         lane = Signal(range(max(max(layer.groups) for layer in self.layers)))
         serving = Signal(range(self.sizes[0]))
