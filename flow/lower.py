@@ -1,6 +1,7 @@
 """Lower: a scheduled graph becomes gateware."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..hdl import encoders, sng
 from ..hdl.core import Core
@@ -82,7 +83,8 @@ def _encoder(graph: ir.Graph):
     order = sng.rank_order(first.sng, first.bits)
     thresholds = sng.sequence(graph.input.sng, first.bits)[order]
     rounds = passes(first.out_features, first.lanes) if shares(first) else 0
-    return encoders.StreamEncoder(size, first.bits, thresholds, graph.num_steps, rounds)
+    return encoders.StreamEncoder(size, first.bits, thresholds, graph.num_steps, rounds,
+                                  graph.max_shift, (graph.input.sng == "ramp", first.sng == "ramp"))
 
 
 def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedLayer:
@@ -94,7 +96,8 @@ def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedL
         return SharedLayer(effective_weights(dense), lanes=dense.lanes, proof=trace,
                            banked=banked(graph) if options["columns"] else 0,
                            v_bits=population.v_bits.max(), **options)
-    return SpatialLayer(effective_weights(dense), v_bits=population.v_bits, **options)
+    return SpatialLayer(effective_weights(dense), v_bits=population.v_bits,
+                        max_shift=graph.max_shift, **options)
 
 
 def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,
@@ -102,10 +105,12 @@ def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,
     """The whole design with its UART link; `divisor` is the clocks per bit at reset.
 
     With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`). With
-    images `stored`, as the link would bring them, a button steps through them.
+    images `stored`, as the link would bring them, a button steps through them. The graph says which
+    max_shift the link has among its features.
     """
     from ..hdl.stored import StoredImages
     from ..hdl.top import Top
 
+    features = replace(features, max_shift=graph.max_shift)
     return Top(core(graph, trace=trace, features=features), design_hash(graph), divisor=divisor,
                features=features, stored=StoredImages(list(stored)) if stored else None)

@@ -77,6 +77,9 @@ class Core(wiring.Component):
             self.done.eq(self.readout.done), self.cls.eq(self.readout.cls),
             self.score.eq(self.readout.score),
         ]
+        for part in (self.encoder, *self.row.values()):
+            if hasattr(part, "shift"):
+                m.d.comb += part.shift.eq(self.shift)
         if self.counters is not None:
             m.submodules.counters = counters = self.counters
             m.d.comb += [

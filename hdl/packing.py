@@ -5,6 +5,9 @@ L - e zeros. Read backwards it is L - e zeros followed by e ones. Two synapses o
 sign with e_a + e_b <= L are therefore never active together when one of them walks the clocks
 forwards and the other one backwards, and their OR loses nothing: two AND gates and the OR are one
 LUT4, and the parallel counter shrinks by half.
+
+Where streams may end early (`sng`), by shifts h up to max_shift, the counts are e / 2**h, rounded
+up, of L >> h clocks. Two synapses must fit beside each other for each of them.
 """
 
 from dataclasses import dataclass
@@ -20,7 +23,12 @@ class Slot:
     down: tuple[int, int] | None = None
 
 
-def pack(weights: np.ndarray, length: int) -> list[Slot]:
+def fits(one: int, other: int, length: int, max_shift: int) -> bool:
+    """Whether two counts fit beside each other, whatever the shift."""
+    return all(-(-one >> h) + -(-other >> h) <= length >> h for h in range(max_shift + 1))
+
+
+def pack(weights: np.ndarray, length: int, max_shift: int = 0) -> list[Slot]:
     """Pack the non-zero `weights` (int [in], counts in 0..length) of one neuron and one sign.
 
     The largest takes the smallest that still fits beside it, which gives the fewest slots that two
@@ -31,7 +39,7 @@ def pack(weights: np.ndarray, length: int) -> list[Slot]:
     while low <= high:
         big, small = order[high], order[low]
         high -= 1
-        if low <= high and int(weights[big]) + int(weights[small]) <= length:
+        if low <= high and fits(int(weights[big]), int(weights[small]), length, max_shift):
             slots.append(Slot((big, int(weights[big])), (small, int(weights[small]))))
             low += 1
         else:
@@ -39,7 +47,9 @@ def pack(weights: np.ndarray, length: int) -> list[Slot]:
     return slots
 
 
-def pack_neuron(weights: np.ndarray, length: int) -> tuple[list[Slot], list[Slot]]:
+def pack_neuron(weights: np.ndarray, length: int, max_shift: int = 0
+                ) -> tuple[list[Slot], list[Slot]]:
     """Slots of one neuron's positive and negative synapses; weights int [in] in -length..length."""
     weights = np.asarray(weights, np.int64)
-    return pack(np.maximum(weights, 0), length), pack(np.maximum(-weights, 0), length)
+    return (pack(np.maximum(weights, 0), length, max_shift),
+            pack(np.maximum(-weights, 0), length, max_shift))

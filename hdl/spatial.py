@@ -16,10 +16,13 @@ Where the neurons of a kind share an engine (`neurons.ENGINES`), the last phase 
 served them all. `timestep_cycles` is that length. A layer fed by spikes holds its input until
 clock L and needs no copy of it; one fed by columns (`stream` input) takes one column a clock, from
 step 1 to L.
+
+At a run-time shift h, L is L >> h in all this: the clocks walk every 2**h-th rank (`ranks`), their
+counts are shifted left by h before they are added, and `step` skips as many numbers as clocks.
 """
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,6 +30,7 @@ from .neurons import ENGINES, cell_of
 from .observe import OBSERVED, Drive, Shown
 from .packing import pack_neuron
 from .popcount import popcount
+from .ranks import Ranks
 
 PIPELINE = 3
 
@@ -59,7 +63,8 @@ class SpatialLayer(wiring.Component):
     weights: int [out, in], the signed effective counts sign * w_eff in -length..length; bias and
     v_bits: int [out]; neuron: the parameters of a kind in `neurons.KINDS`; fires: false for the
     last layer under `membrane` read-out; columns: fed by `columns_layout` instead of
-    `spikes_layout`.
+    `spikes_layout`. max_shift: the largest that `shift`, which is there only if it is not 0, may
+    have in an inference; `v_bits` must hold what the rounded counts drive the neurons to.
 
     It is observed as `observe` says, all neurons at once: what `commit` shows stays until the next
     timestep begins, which `hold` puts off. `accumulating` is high in the clocks whose counts the
@@ -67,21 +72,23 @@ class SpatialLayer(wiring.Component):
     """
 
     def __init__(self, weights: np.ndarray, *, length: int, neuron, bias, v_bits, fires: bool,
-                 columns: bool) -> None:
+                 columns: bool, max_shift: int = 0) -> None:
         self.weights = np.asarray(weights, np.int64)
         n_out, n_in = self.weights.shape
         self.length, self.fires, self.columns = length, fires, columns
-        self.slots = [pack_neuron(row, length) for row in self.weights]
+        self.max_shift = max_shift
+        self.slots = [pack_neuron(row, length, max_shift) for row in self.weights]
         cell = cell_of(neuron)
         self.cells = [
-            cell(neuron, count_bits=max(1, (len(pos) + len(neg)).bit_length()),
+            cell(neuron, count_bits=max(1, (len(pos) + len(neg)).bit_length()) + max_shift,
                  v_bits=int(v_bits[j]), bias=int(bias[j]), excess=length * len(neg), fires=fires)
             for j, (pos, neg) in enumerate(self.slots)
         ]
         self.engine = None
         if neuron.kind in ENGINES:
-            lo = np.minimum(self.weights, 0).sum(1) + bias
-            hi = np.maximum(self.weights, 0).sum(1) + bias
+            # rounded to the largest step, counts are largest
+            lo = ((np.minimum(self.weights, 0) >> max_shift) << max_shift).sum(1) + bias
+            hi = (-(np.minimum(-self.weights, 0) >> max_shift) << max_shift).sum(1) + bias
             drive = int(max(-lo.min(), hi.max()))
             self.engine = ENGINES[neuron.kind](neuron, self.cells, drive)
         begin = lead(cell)
@@ -92,7 +99,9 @@ class SpatialLayer(wiring.Component):
             "i": In(stream.Signature(columns_layout(n_in) if columns else spikes_layout(n_in))),
             "o": Out(stream.Signature(spikes_layout(n_out))),
             "commit": Out(1), "accumulating": Out(1), "hold": In(1),
+            **({"shift": In(range(max_shift + 1))} if max_shift else {}),
         })
+        self.ranks = Ranks(length, max_shift) if max_shift else None
         self.members, self.group = [list(range(n_out))], None
         self.shown = [Shown(Signal.like(cell.v, name=f"v{j}", attrs=OBSERVED),
                             Signal(name=f"spike{j}", attrs=OBSERVED) if fires else Const(0))
@@ -104,8 +113,11 @@ class SpatialLayer(wiring.Component):
         for signal in (self.commit, self.accumulating):
             signal.attrs.update(OBSERVED)
 
-    def _streams(self, m: Module, step) -> tuple[dict, dict]:
-        """Shared streams of each count, registered: valid one clock after `step` = t."""
+    def _streams(self, m: Module, rank, mirrored) -> tuple[dict, dict]:
+        """Shared streams of each count, registered: valid one clock after the rank.
+
+        mirrored: L - 1 less the rank that the columns walked backwards show.
+        """
         ups, downs = {}, {}
         for pos, neg in self.slots:
             for slot in pos + neg:
@@ -116,10 +128,10 @@ class SpatialLayer(wiring.Component):
             ups[count] = Const(1)
             if count < self.length:
                 ups[count] = Signal(name=f"up{count}")
-                m.d.sync += ups[count].eq(step < count)
+                m.d.sync += ups[count].eq(rank < count)
         for count in sorted(downs):
             downs[count] = Signal(name=f"down{count}")
-            m.d.sync += downs[count].eq(step >= self.length - count)
+            m.d.sync += downs[count].eq(mirrored >= self.length - count)
         return ups, downs
 
     def elaborate(self, platform):
@@ -142,12 +154,16 @@ class SpatialLayer(wiring.Component):
                 self.engine.run.eq(final & ~(self.engine.done & blocked)),
                 stalled.eq(blocked | (final & ~self.engine.done)),
             ]
-        if self.columns:
-            m.d.comb += self.i.ready.eq((step >= 1) & (step <= length))
-        else:
-            m.d.comb += self.i.ready.eq(step == length)
+        feeding, fed, following = (step >= 1) & (step <= length), step == length, step + 1
+        if self.ranks is not None:
+            m.submodules.ranks = ranks = self.ranks
+            m.d.comb += [ranks.shift.eq(self.shift), ranks.begin.eq(running & (step == 0))]
+            feeding, fed = ranks.feeding, ranks.last
+            skipped = Array(length - (length >> h) for h in range(self.max_shift + 1))[self.shift]
+            following = Mux(step == self.counted.start - 1, self.counted.start + skipped, step + 1)
+        m.d.comb += self.i.ready.eq(feeding if self.columns else fed)
         with m.If(running & ~stalled):
-            m.d.sync += step.eq(Mux(final, 0, step + 1))
+            m.d.sync += step.eq(Mux(final, 0, following))
         with m.If(step == 0):
             m.d.sync += [first.eq(self.i.payload.first), last.eq(self.i.payload.last)]
 
@@ -161,7 +177,7 @@ class SpatialLayer(wiring.Component):
         enable = Signal()
         clear = Signal()
         upcoming = Signal(range(steps + 1))
-        m.d.comb += upcoming.eq(Mux(running & ~stalled, step + 1, step))
+        m.d.comb += upcoming.eq(Mux(running & ~stalled, following, step))
         with m.Switch(upcoming):
             for at, value in phases.items():
                 with m.Case(at):
@@ -176,7 +192,10 @@ class SpatialLayer(wiring.Component):
         m.d.sync += enable.eq(busy_with)
         m.d.comb += clear.eq((step == 0) & self.i.valid & ~self.hold & self.i.payload.first)
 
-        ups, downs = self._streams(m, step)
+        if self.ranks is None:
+            ups, downs = self._streams(m, step, step)
+        else:
+            ups, downs = self._streams(m, ranks.rank, ranks.mirrored)
         for j, ((pos, neg), neuron) in enumerate(zip(self.slots, self.cells)):
             m.submodules[f"neuron{j}"] = neuron
             assert neuron.v.init == 0, "see OBSERVED"
@@ -190,10 +209,11 @@ class SpatialLayer(wiring.Component):
                 if slot.down:
                     active = active | (y[slot.down[0]] & downs[slot.down[1]])
                 bits.append(~active if negative else active)
-            count = Signal(len(neuron.count), name=f"count{j}")
+            count = Signal(len(neuron.count) - self.max_shift, name=f"count{j}")
             m.d.sync += count.eq(popcount(m, bits, f"count{j}"))
             m.d.comb += [
-                neuron.count.eq(count), neuron.phase.eq(phase), neuron.clear.eq(clear),
+                neuron.count.eq(count << self.shift if self.max_shift else count),
+                neuron.phase.eq(phase), neuron.clear.eq(clear),
                 neuron.enable.eq(enable & ~stalled),
             ]
 

@@ -1,6 +1,7 @@
 """The core in Amaranth's simulator: every membrane and spike of every image."""
 
 import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 from amaranth.sim import Simulator
@@ -71,9 +72,10 @@ async def send(ctx, core, data: bytes) -> None:
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
-             currents: bool = False) -> tuple[Trace, list]:
+             currents: bool = False, shift: int | Sequence[int] = 0) -> tuple[Trace, list]:
     """Run images [batch, *input_shape] through the gateware of a scheduled graph.
 
+    shift: of the bitstream lengths, at most the graph's max_shift; one, or one for each image.
     Returns the trace in the reference model's form, and per image the clocks from the one in which
     the encoder starts to the one in which `done` is high. Raises SpikeloomError if an image does
     not finish.
@@ -85,9 +87,11 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
     scores = np.zeros((batch, graph.readout.size), np.int64)
     classes = np.zeros(batch, np.int64)
     clocks: list[int] = []
+    shifts = np.broadcast_to(shift, batch)
 
     async def drive(ctx):
         for image, pixels in enumerate(images):
+            ctx.set(core.shift, int(shifts[image]))
             recorder.start()
             await send(ctx, core, payload(graph, pixels))
             began = None

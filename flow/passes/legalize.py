@@ -5,6 +5,7 @@ import numpy as np
 from ...hdl import encoders, sng
 from .. import ir
 from ..errors import GraphError
+from ..lengths import check_shift
 
 #: Widest membrane that a lowering builds, and widest read-out value on the link.
 MAX_V_BITS = 24
@@ -12,12 +13,14 @@ MAX_V_BITS = 24
 MAX_IMAGE_BYTES = 65535
 
 
-def effective_weights(dense: ir.Dense | ir.Conv2d) -> np.ndarray:
+def effective_weights(dense: ir.Dense | ir.Conv2d, shift: int = 0) -> np.ndarray:
     """Signed counts sign * w_eff[code] that a spike adds: int64 in the shape of the weights.
+
+    With a shift, counts of bitstreams of L >> shift clocks, shifted left again.
 
     The reference model has its own, from the contract, so that the two can disagree.
     """
-    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits)
+    table = sng.weight_table(dense.sng, dense.bits, dense.weight_bits, shift) << shift
     codes = dense.weight.astype(np.int64)
     return np.sign(codes) * table[np.abs(codes)]
 
@@ -31,9 +34,10 @@ def drive_ranges(graph: ir.Graph, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest I + bias of each neuron of layer `index`, int64 [out].
 
     Each is what some input of the layer reaches; with a skip, some input and some skipped spikes.
+    With run-time lengths that is at the shortest, whose counts are rounded up by most.
     """
     node, skip = graph.layers[index][0], graph.skip(index)
-    weights, source = effective_weights(node), graph.source(node)
+    weights, source = effective_weights(node, graph.max_shift), graph.source(node)
     # a `stream` pixel of full scale counts as much as a spike
     highest = source.highest if not isinstance(source, ir.Input) else 1
     sums = _sums_of_kernels if isinstance(node, ir.Conv2d) else _sums_of_rows
@@ -153,6 +157,19 @@ def check_lowerings(graph: ir.Graph) -> None:
                              f"takes dense layers in a chain; {why}")
 
 
+def check_lengths(graph: ir.Graph) -> None:
+    """Refuse run-time lengths of a network, or of a lowering, that has none."""
+    check_shift(graph, graph.max_shift, "max_shift")
+    for index, (synapses, _) in enumerate(graph.layers if graph.max_shift else ()):
+        if synapses.lowering == "folded" or not_spatial(graph, index):
+            raise GraphError(f"{synapses.name}: max_shift must be 0 with the lowering 'folded', "
+                             f"not {graph.max_shift}; run-time lengths need 'spatial' layers")
+        if synapses.lanes is not None and synapses.lanes < synapses.out_features:
+            raise GraphError(f"{synapses.name}: max_shift must be 0 where {synapses.lanes} lanes "
+                             f"serve {synapses.out_features} neurons, not {graph.max_shift}; "
+                             "run-time lengths need a lane for each neuron (no lanes given)")
+
+
 def legalize(graph: ir.Graph) -> ir.Graph:
     """Refuse what no lowering can take, and set every membrane's width.
 
@@ -168,6 +185,7 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
     check_lowerings(graph)
+    check_lengths(graph)
     check_readout(graph)
     check_drive(graph)
     ranges = membrane_ranges(graph)

@@ -58,10 +58,10 @@ class Timing:
     waits: bool = False
 
 
-def timing(graph: ir.Graph, index: int) -> Timing:
-    """How long layer `index` takes for what."""
+def timing(graph: ir.Graph, index: int, shift: int = 0) -> Timing:
+    """How long layer `index` takes for what, at a run-time shift."""
     dense, population = graph.layers[index]
-    length = dense.bitstream_length
+    length = dense.bitstream_length >> shift
     if not shares(dense):
         return Timing(
             timestep_cycles(length, population.neuron, graph.fires(index), population.size),
@@ -80,7 +80,8 @@ def layer_cycles(graph: ir.Graph) -> list[int]:
     return [timing(graph, index).cycles for index in range(len(graph.layers))]
 
 
-def timesteps(graph: ir.Graph, seen: Seen | None = None) -> tuple[list[list[int]], ...]:
+def timesteps(graph: ir.Graph, seen: Seen | None = None, shift: int = 0
+              ) -> tuple[list[list[int]], ...]:
     """The first and the last clock of each layer's timesteps, [layer][timestep].
 
     Clock 0 is the encoder's first. Stages, which are `spatial` layers and runs of `folded` ones,
@@ -110,7 +111,8 @@ def timesteps(graph: ir.Graph, seen: Seen | None = None) -> tuple[list[list[int]
     stages = runs(graph)
     folded = {s: run_clocks(graph, indices, seen) for s, indices in enumerate(stages)
               if graph.layers[indices[0]][0].lowering == "folded"}
-    layers = {s: timing(graph, indices[0]) for s, indices in enumerate(stages) if s not in folded}
+    layers = {s: timing(graph, indices[0], shift) for s, indices in enumerate(stages)
+              if s not in folded}
     count, steps = len(stages), graph.num_steps
     scans = graph.input.encoder != "stream"
     scan = encoders.KINDS[graph.input.encoder].scan_cycles(graph.input.size) if scans else 0
@@ -145,16 +147,17 @@ def timesteps(graph: ir.Graph, seen: Seen | None = None) -> tuple[list[list[int]
     return [start[s] for s in order], [end[s] for s in order]
 
 
-def inference_cycles(graph: ir.Graph, seen: Seen | None = None) -> int:
+def inference_cycles(graph: ir.Graph, seen: Seen | None = None, *, shift: int = 0) -> int:
     """Clocks of an inference: from the encoder's first one to the one in which `done` is high.
 
     With `folded` layers they depend on the spikes that were `seen`, and are the most that can be
-    for None. The read-out takes a clock after the last neuron's of a folded layer or one with
+    for None. At a run-time shift, which `spatial` layers with a lane for each neuron know, L is
+    L >> shift. The read-out takes a clock after the last neuron's of a folded layer or one with
     shared lanes; after another layer's last timestep one clock a class, and one more.
     """
     last = graph.layers[-1][0]
     reading = 0 if shares(last) or last.lowering == "folded" else graph.readout.size + 1
-    return timesteps(graph, seen)[1][-1][-1] + 1 + reading
+    return timesteps(graph, seen, shift)[1][-1][-1] + 1 + reading
 
 
 def busy_cycles(graph: ir.Graph) -> int:

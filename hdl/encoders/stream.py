@@ -6,6 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..ranks import between
 from ..shared import rounds_layout
 from ..spatial import columns_layout
 from .memory import BLOCK_RAM, WORD, PixelMemory
@@ -23,12 +24,18 @@ class StreamEncoder(wiring.Component):
     are there, their stream bits go to a column memory, word by word, one bit a clock; `start` waits
     for the last word. An inference then reads the columns once per timestep, `steps` times. With
     `rounds` it reads them, forwards only, so many times at its start (`shared.rounds_layout`).
+
+    max_shift: the largest `shift`, which is there only if it is not 0; the columns are then those
+    of every 2**shift-th rank. It must stay from the first pixel to the end of the inference. ramps:
+    whether the pixels' and the weights' generators are ramps, whose steps it makes longer.
     """
 
     def __init__(self, n: int, bits: int, thresholds: np.ndarray, num_steps: int,
-                 rounds: int = 0) -> None:
+                 rounds: int = 0, max_shift: int = 0, ramps: tuple[bool, bool] = (False, False)
+                 ) -> None:
+        assert not (rounds and max_shift)
         self.n, self.bits, self.num_steps = n, bits, num_steps
-        self.rounds = rounds
+        self.rounds, self.max_shift, self.ramps = rounds, max_shift, ramps
         self.thresholds = [int(r) for r in thresholds]
         self.groups = -(-n // WORD)
         self.payload_bytes = self.image_bytes(n, num_steps)
@@ -36,7 +43,7 @@ class StreamEncoder(wiring.Component):
             "pixels": In(stream.Signature(8)), "start": In(1),
             "steps": In(range(num_steps + 1), init=num_steps),
             "o": Out(stream.Signature(rounds_layout(n) if rounds else columns_layout(n))),
-            "busy": Out(1),
+            "busy": Out(1), **({"shift": In(range(max_shift + 1))} if max_shift else {}),
         })
 
     @staticmethod
@@ -56,7 +63,7 @@ class StreamEncoder(wiring.Component):
         t = Signal(self.bits)
         fetch = Signal()
         upcoming = Signal(self.bits)
-        m.d.comb += upcoming.eq(t + fetch)
+        m.d.comb += upcoming.eq(t + (fetch << self.shift if self.max_shift else fetch))
         for index in range(self.groups):
             m.submodules[f"columns{index}"] = memory = Memory(
                 shape=WORD, depth=1 << self.bits, init=[],
@@ -72,10 +79,14 @@ class StreamEncoder(wiring.Component):
             ]
             if not self.rounds:
                 y = memory.read_port()
-                m.d.comb += [y.addr.eq(~upcoming), y.en.eq(1),
+                m.d.comb += [y.addr.eq(~self._last_of(upcoming)), y.en.eq(1),
                              self.o.payload.y[low:high].eq(y.data[:high - low])]
-        self._play(m, image, columns_ready, t, fetch)
+        self._play(m, image, columns_ready, t, fetch, upcoming)
         return m
+
+    def _last_of(self, t):
+        """The last of the ranks from t up to the next one that is walked."""
+        return t | between(self.shift) if self.max_shift else t
 
     def _transpose(self, m: Module, image: PixelMemory, group) -> dict:
         """Walk t over the clocks and q over 16 pixels of a group; write a word after each q."""
@@ -96,6 +107,11 @@ class StreamEncoder(wiring.Component):
                 "group": Signal(len(group), name="last_group")}
         word = Signal(WORD)
         compare = Signal(self.bits)
+        threshold = rom[compare]
+        if self.max_shift:
+            pixels, weights = self.ramps
+            threshold = rom[compare >> self.shift] if weights else threshold
+            threshold = threshold << self.shift if pixels else threshold
         taking = Signal()
         full = Signal()
         with m.If(walking):
@@ -113,10 +129,10 @@ class StreamEncoder(wiring.Component):
         with m.If(walking):
             m.d.sync += last["group"].eq(group)
         with m.If(taking):
-            m.d.sync += word.eq(Cat(word[1:], image.value > rom[compare]))
+            m.d.sync += word.eq(Cat(word[1:], image.value > threshold))
         return last | {"word": word}
 
-    def _play(self, m: Module, image: PixelMemory, columns_ready, t, fetch) -> None:
+    def _play(self, m: Module, image: PixelMemory, columns_ready, t, fetch, upcoming) -> None:
         """Offer the columns of every timestep, the next one in each clock that takes one."""
         requested = Signal()
         remaining = Signal(range(self.num_steps))
@@ -131,7 +147,7 @@ class StreamEncoder(wiring.Component):
                     m.next = "load" if self.rounds else "run"
                 if self.rounds:
                     m.d.sync += marks.load.eq(1)
-            final = t == (1 << self.bits) - 1
+            final = self._last_of(t) == (1 << self.bits) - 1
             if self.rounds:
                 played = Signal(range(self.rounds))
                 with m.State("load"):
@@ -146,7 +162,7 @@ class StreamEncoder(wiring.Component):
             with m.State("run"):
                 m.d.comb += fetch.eq(self.o.ready)
                 with m.If(self.o.ready):
-                    m.d.sync += t.eq(t + 1)
+                    m.d.sync += t.eq(upcoming if self.max_shift else t + 1)
                     with m.If(1 if self.rounds else final):
                         m.d.sync += [marks.first.eq(0), marks.last.eq(remaining == 1),
                                      remaining.eq(remaining - 1)]
