@@ -122,7 +122,7 @@ def test_spatial_refuses_a_skip_of_dense_layers():
     builder.dense(4, skip=first, **common)
     builder.dense(2, **common)
     graph = random_weights(np.random.default_rng(0), builder.graph(num_steps=2, readout="membrane"))
-    assert [legalize.not_spatial(graph, k) for k in range(3)] == [None, "sum2 is a sum", None]
+    assert [legalize.not_spatial(graph, k) for k in range(3)] == ["sum2 is a sum"] * 2 + [None]
     past = graph.replace(fc3={"src": "pop1"})
     assert legalize.not_spatial(past, 2) == "fc3 reads pop1 and not pop2, the layer before it"
 
