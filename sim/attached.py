@@ -48,6 +48,7 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
                           "doctor' lists what is connected")
     device = open_device(graph, port, board.clock_hz, baud)
     try:
+        device.restore()
         start = time.monotonic()
         results = list(device.infer_all(np.frombuffer(payload(graph, image), np.uint8)
                                         for image in images))

@@ -172,6 +172,14 @@ class Device:
         """Let bitstreams be L >> shift long from now on."""
         self._set(Command.SHIFT, "the shift of bitstream lengths", shift)
 
+    def restore(self) -> None:
+        """Undo `set_steps` and `set_shift`, which a host before may have left."""
+        info = self._known()
+        if info.features.steps:
+            self.set_steps(info.num_steps)
+        if info.features.max_shift:
+            self.set_shift(0)
+
     def stats(self) -> Stats:
         """What the device has counted."""
         self._check_built(Command.STATS)

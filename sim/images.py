@@ -28,6 +28,14 @@ def shaped(graph: ir.Graph, flat: np.ndarray, where: str) -> np.ndarray:
     return flat.reshape(-1, *shape)
 
 
+def coarse(graph: ir.Graph, images: np.ndarray, bits: int) -> np.ndarray:
+    """Pixels 0..255 rounded to those that `bits` bits on the link stand for (`hdl.pixels`)."""
+    if graph.input.encoder == "spikes":
+        return images
+    top = (1 << bits) - 1
+    return (np.asarray(images, np.int64) * top + 127) // 255 * (255 // top)
+
+
 def payload(graph: ir.Graph, image: np.ndarray) -> bytes:
     """The bytes of one image on the link."""
     if graph.input.encoder == "spikes":

@@ -2,6 +2,7 @@ import json
 import os
 import select
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -239,3 +240,31 @@ def test_slow_images_and_events_go_over_the_simulated_link_too(tmp_path, capsys,
     assert main(["infer", "--sim", "--run", str(run.path), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["count"], data["equal"]) == (2, 2)
+
+
+@pytest.mark.parametrize("link,more", [
+    ("duplex,pixels4", []), ("steps,counters", ["--steps", "2"])])
+def test_links_with_more_on_the_simulation(run_dir, graph, samples, capsys, link, more):
+    """Pixels are rounded to what the link carries, for the reference model too."""
+    assert main(["infer", "--sim", "--run", str(run_dir), "--json", "--count", "3", "--link", link,
+                 *more]) == 0
+    data = json.loads(capsys.readouterr().out)
+    p8 = samples[0][:3].astype(int)
+    if "pixels4" in link:
+        p8 = (p8 * 15 + 127) // 255 * 17
+    steps = 2 if more else graph.num_steps
+    wanted = reference.run(replace(graph, num_steps=steps), p8)
+    assert [image["scores"] for image in data["images"]] == wanted.scores.tolist()
+
+
+@pytest.mark.parametrize("argv,code,text", [
+    (["--sim", "--link", "duplx"], 2, "unknown feature 'duplx'; did you mean 'duplex'?"),
+    (["--port", "/dev/ttyNONE", "--link", "steps"], 2, "--link must be used with --sim"),
+    (["--sim", "--steps", "2"], 2, "built without run-time timesteps"),
+    (["--sim", "--link", "steps", "--steps", "5"], 2, "timesteps must be in 1..4"),
+    (["--sim", "--shift", "1"], 2, "built without run-time bitstream lengths"),
+])
+def test_what_a_link_lacks_is_one_line(run_dir, capsys, argv, code, text):
+    assert main(["infer", "--run", str(run_dir), *argv]) == code
+    error = capsys.readouterr().err
+    assert text in error and error.count("\n") == 1

@@ -6,7 +6,7 @@ from importlib import import_module
 from msgspec import to_builtins
 from rich.table import Table
 
-from .. import bare, build, fit, lower
+from .. import bare, build, fit, link_options, lower
 from ..cost.features import estimate, unpriced
 from ..errors import ConfigError
 from ..ir import Graph
@@ -33,6 +33,7 @@ def configure(parser) -> None:
     parser.add_argument("--stored", type=int, default=0, metavar="N",
                         help="keep the first N test images in block memory, through which the "
                              "board's button steps without a PC")
+    link_options.add_argument(parser)
     parser.add_argument("--no-cache", action="store_true", help="build anew, whatever is cached")
 
 
@@ -44,6 +45,7 @@ def run(args, out) -> None:
         raise ConfigError(f"--pnr-seeds must be in 1..100, not {args.pnr_seeds}")
     if args.stored and not board.buttons:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
+    features = link_options.link_features(args.link)
     opened = Run.open(args.run)
     if args.fit:
         found = fit.must_fit(opened.graph(), board, note=out.note)
@@ -59,8 +61,8 @@ def run(args, out) -> None:
             out.note(text)
 
         reports = build.build_seeds(
-            lower.top(graph, board.divisor, trace=args.proof, stored=stored), board,
-            design=graph.digest(), out_dir=folder, note=note, use_cache=not args.no_cache,
+            lower.top(graph, board.divisor, trace=args.proof, features=features, stored=stored),
+            board, design=graph.digest(), out_dir=folder, note=note, use_cache=not args.no_cache,
             seeds=range(args.seed, args.seed + args.pnr_seeds))
     best = max(reports, key=lambda report: report.fmax_mhz)
     if not best.meets_clock:

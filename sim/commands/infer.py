@@ -4,19 +4,25 @@ Every answer is compared with the reference model; one that differs ends the com
 code 1.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from rich.progress import track
 
+from ...flow import link_options
 from ...flow.errors import ConfigError
+from ...flow.ir import Graph
+from ...flow.link_options import link_features
 from ...flow.lower import design_hash, top
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles, load_cycles
 from ...flow.run import Run
+from ...hdl.protocol import Features
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
 from ..host import CLOCK_HZ, RESET_BAUD, Device, check_rate, divisor_for
-from ..images import payload, read_images, shaped
+from ..images import coarse, payload, read_images, shaped
 from ..simulated import SimTransport
 
 
@@ -31,6 +37,11 @@ def configure(parser) -> None:
                         help="classify the first N images (default: all of FILE, or 10)")
     parser.add_argument("--baud", type=float, metavar="RATE",
                         help="rate to change to; a board starts at 115200")
+    parser.add_argument("--steps", type=int, metavar="N",
+                        help="infer with N timesteps, if the bitstream's link has 'steps'")
+    parser.add_argument("--shift", type=int, default=0, metavar="H",
+                        help="infer with bitstreams of L >> H, if the network was compiled for it")
+    link_options.add_argument(parser)
     parser.add_argument("--clock", type=float, metavar="HZ", default=CLOCK_HZ,
                         help="the board's clock, for --baud (default: 12000000)")
 
@@ -49,12 +60,23 @@ def run(args, out) -> int:
         p8, labels = read_images(args.file, graph)
         count = args.count or len(p8)
     p8 = shaped(graph, p8[:count], args.file or str(opened.samples_file))
-    wanted = reference.run(graph, p8)
-    device = connect(args, graph, divisor)
+    features = link_features(args.link)
+    if args.link and args.port:
+        raise ConfigError("--link must be used with --sim; a board's link is what 'synth --link' "
+                          "made of it")
+    device = connect(args, graph, divisor, features)
     try:
+        device.restore()
+        if args.steps is not None:
+            device.set_steps(args.steps)
+        if args.shift:
+            device.set_shift(args.shift)
+        p8 = coarse(graph, p8, device.info().features.pixel_bits)
+        wanted = reference.run(*_fewer(graph, p8, args.steps), shift=args.shift)
         images = []
-        for index in track(range(len(p8)), "inferring", console=out.progress, transient=True):
-            result = device.infer(np.frombuffer(payload(graph, p8[index]), np.uint8))
+        results = device.infer_all(np.frombuffer(payload(graph, image), np.uint8) for image in p8)
+        for index, result in enumerate(track(results, "inferring", len(p8), console=out.progress,
+                                             transient=True)):
             scores = [int(score) for score in wanted.scores[index]]
             images.append({
                 "index": index, "class": result.cls, "scores": list(result.scores),
@@ -62,6 +84,7 @@ def run(args, out) -> int:
                 "reference": {"class": int(wanted.classes[index]), "scores": scores},
                 "equal": (result.cls == wanted.classes[index] and list(result.scores) == scores),
             })
+        device.restore()
         if divisor is not None and args.port:
             device.set_divisor(round(args.clock / RESET_BAUD))  # as the next host expects it
     finally:
@@ -71,12 +94,21 @@ def run(args, out) -> int:
     return 0 if data["equal"] == data["count"] else 1
 
 
-def connect(args, graph, divisor: int | None) -> Device:
+def _fewer(graph: Graph, images: np.ndarray, steps: int | None) -> tuple[Graph, np.ndarray]:
+    """A network with its first `steps` timesteps alone, and what it gets of its inputs."""
+    if steps is None:
+        return graph, images
+    return replace(graph, num_steps=steps), (
+        images[:, :steps] if graph.input.encoder == "spikes" else images)
+
+
+def connect(args, graph: Graph, divisor: int | None, features: Features) -> Device:
     """The device of this run's design, at the rate asked for."""
     if args.sim:
-        patience = (2 * (inference_cycles(graph) + load_cycles(graph)) + 1000) / args.clock
-        transport = SimTransport(top(graph, divisor=MIN_DIVISOR), clock_hz=args.clock,
-                                 timeout=patience)
+        design = top(graph, divisor=MIN_DIVISOR, features=features)
+        clocks = inference_cycles(graph) + load_cycles(graph) + 8 * design.core.n_inputs
+        transport = SimTransport(design, clock_hz=args.clock,
+                                 timeout=(2 * clocks + 1000) / args.clock)
         device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
         device.info()
         if divisor is not None:
