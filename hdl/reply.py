@@ -36,9 +36,9 @@ class Replies(wiring.Component):
 
     `bit` and `strobe` are the data bits of what `o` gave, as they go to the line. n_traces and
     n_counters: words that a core answers for an inference and for STATS, byte `select` of which are
-    `word` and `counter`. `select` stands for a clock before what it selects goes out, so `score` and `word` may
-    be read from a memory. divisor: after the reset; `divisor`, `steps` and `shift` change when the
-    reply to the request that sets them is out.
+    `word` and `counter`. `select` stands for a clock before what it selects goes out, so `score`,
+    `word` and `counter` may be read from a memory. divisor: after the reset; `divisor`, `steps` and
+    `shift` change when the reply to the request that sets them is out.
     """
 
     def __init__(self, info: Info, divisor: int, value_bits: int, n_traces: int,
