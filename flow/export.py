@@ -34,7 +34,7 @@ MEANINGS = {
     "shift": "run-time length: every bitstream stops after L >> shift clocks; hold it until done",
 }
 #: What only a board's link and proof builds use: inputs keep their initial values.
-LEFT_OUT = ("trace", "word", "failed")
+LEFT_OUT = ("trace", "word", "failed", "counter")
 BYTES = {
     "rate": "one byte per pixel, 0..255, in index order",
     "stream": "one byte per pixel, 0..255, in index order",
