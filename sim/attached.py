@@ -38,7 +38,7 @@ def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None)
 
 
 def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
-          baud: float | None) -> tuple[Trace, dict]:
+          baud: float | None, shift: int = 0) -> tuple[Trace, dict]:
     """Images through a board; figures: `proof`, whether it answers checksums, `design`, `seconds`.
 
     Raises LinkError if it runs another design, or does not answer.
@@ -49,11 +49,14 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
     device = open_device(graph, port, board.clock_hz, baud)
     try:
         device.restore()
+        if shift:
+            device.set_shift(shift)
         start = time.monotonic()
         results = list(device.infer_all(np.frombuffer(payload(graph, image), np.uint8)
                                         for image in images))
         seconds = time.monotonic() - start
         proof = device.info().proof
+        device.restore()
         if baud is not None:
             device.set_divisor(round(board.clock_hz / RESET_BAUD))  # as the next host expects it
     finally:

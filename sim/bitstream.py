@@ -42,7 +42,8 @@ def routed(design, board: Board, graph: ir.Graph, folder: Path, note) -> Report:
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
-             proof: bool = True, waves: bool = False, note=None) -> tuple[Trace, dict]:
+             proof: bool = True, waves: bool = False, shift: int = 0, note=None
+             ) -> tuple[Trace, dict]:
     """Replay images on the bitstream of a scheduled graph (`icarus.simulate`).
 
     proof: take the proof build, whose trace has `crcs`. Builds what is not in the cache. Raises
@@ -68,5 +69,5 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     trace, figures = icarus.simulate(
         graph, images, folder, [tools.ice40_cells(), source, bench], layers,
         divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR, settle=SETTLE, logs=False,
-        waves=waves, defines=DEFINES)
+        waves=waves, defines=DEFINES, shift=shift)
     return trace, {**figures, "lc": report.lc, "bitstream": str(folder / report.bitstream)}

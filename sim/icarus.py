@@ -29,12 +29,13 @@ def check() -> None:
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequence[Path],
              layers: list, *, divisor: int, fast_divisor: int | None = None, settle: int = 0,
-             logs: bool = True, waves: bool = False, defines: Sequence[str] = ()
-             ) -> tuple[Trace, dict]:
+             logs: bool = True, waves: bool = False, defines: Sequence[str] = (),
+             shift: int = 0) -> tuple[Trace, dict]:
     """Replay images [batch, *input_shape] on the Verilog `sources`, whose top is `probe.BENCH`.
 
     layers: the design's, whose `logs` are read where the wrapper writes them. divisor: clocks per
     bit after reset; the driver changes to fast_divisor. settle: clocks before the first byte.
+    shift: what the driver sets, of the bitstream lengths.
     Returns the trace in the reference model's form (v and spikes empty without logs; `crcs` of a
     proof build), and figures: `seconds`, `clock_edges`, `fst` (path of the waveforms, with
     `waves`). `folder` keeps the logs and results. Raises ToolError if Icarus or cocotb is missing
@@ -50,7 +51,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
     results.unlink(missing_ok=True)
     clocks = inference_cycles(graph) + load_cycles(graph) + witness_clocks(graph)
     job = {"divisor": divisor, "fast_divisor": fast_divisor, "clock_ns": CLOCK_NS,
-           "settle": settle, "design": design_hash(graph).hex(),
+           "settle": settle, "shift": shift, "design": design_hash(graph).hex(),
            "timeout": 2e-9 * CLOCK_NS * (clocks + 10_000)}
     (folder / "job.json").write_text(json.dumps(job))
     runner = get_runner("icarus")

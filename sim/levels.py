@@ -21,7 +21,10 @@ from .reference import Trace
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where and how a rung runs; board for those that are placed on one, port for a real one."""
+    """Where and how a rung runs; board for those that are placed on one, port for a real one.
+
+    shift: of the bitstream lengths, at most the network's max_shift.
+    """
 
     folder: Path
     board: Board | None = None
@@ -29,6 +32,7 @@ class Setting:
     baud: float | None = None
     waves: bool = False
     currents: bool = False
+    shift: int = 0
     note: Callable[[str], None] | None = None
 
 
@@ -44,7 +48,7 @@ class Level:
 
 
 def _reference(graph, images, setting):
-    return reference.run(graph, images, trace=True), {}, ALL
+    return reference.run(graph, images, trace=True, shift=setting.shift), {}, ALL
 
 
 def _amaranth(graph, images, setting):
@@ -52,24 +56,24 @@ def _amaranth(graph, images, setting):
     if vcd:
         setting.folder.mkdir(parents=True, exist_ok=True)
     trace, cycles = gateware.simulate(graph, images, vcd=str(vcd) if vcd else None,
-                                      currents=setting.currents)
+                                      currents=setting.currents, shift=setting.shift)
     figures = {"cycles": cycles, **({"waves": str(vcd)} if vcd else {})}
     return trace, figures, ALL if setting.currents else STATE
 
 
 def _rtl(graph, images, setting):
     return *rtl.simulate(graph, images, setting.folder, waves=setting.waves,
-                         note=setting.note), ALL
+                         shift=setting.shift, note=setting.note), ALL
 
 
 def _netlist(graph, images, setting):
     return *netlist.simulate(graph, images, setting.folder, setting.board, waves=setting.waves,
-                             note=setting.note), ALL
+                             shift=setting.shift, note=setting.note), ALL
 
 
 def _bitstream(graph, images, setting):
     """The proof build; scores and class of the build that ships are compared with it."""
-    options = {"waves": setting.waves, "note": setting.note}
+    options = {"waves": setting.waves, "note": setting.note, "shift": setting.shift}
     shipped, plain = bitstream.simulate(graph, images, setting.folder / "shipped", setting.board,
                                         proof=False, **options)
     trace, figures = bitstream.simulate(graph, images, setting.folder / "proof", setting.board,
@@ -79,7 +83,8 @@ def _bitstream(graph, images, setting):
 
 
 def _board(graph, images, setting):
-    trace, figures = attached.infer(graph, images, setting.board, setting.port, setting.baud)
+    trace, figures = attached.infer(graph, images, setting.board, setting.port, setting.baud,
+                                    setting.shift)
     return trace, figures, CRCS if figures["proof"] else ()
 
 

@@ -24,7 +24,7 @@ SETTLE = 400
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
-             waves: bool = False, note=None) -> tuple[Trace, dict]:
+             waves: bool = False, shift: int = 0, note=None) -> tuple[Trace, dict]:
     """Replay images on the synthesised netlist of a scheduled graph (`icarus.simulate`)."""
     icarus.check()
     folder = Path(folder)
@@ -37,4 +37,4 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     bench.write_text(wrapper(Ports(**board.ports), layers, flat))
     return icarus.simulate(graph, images, folder, [tools.ice40_cells(), source, bench], layers,
                            divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR,
-                           settle=SETTLE, waves=waves, defines=DEFINES)
+                           settle=SETTLE, waves=waves, defines=DEFINES, shift=shift)

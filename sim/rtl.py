@@ -13,7 +13,7 @@ from .reference import Trace
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool = False,
-             note=None) -> tuple[Trace, dict]:
+             shift: int = 0, note=None) -> tuple[Trace, dict]:
     """Replay images [batch, *input_shape] on the Verilog of a scheduled graph (`icarus.simulate`).
 
     The UART's divisor is 4 from reset on. `folder` keeps the Verilog.
@@ -29,4 +29,4 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
     bench = folder / "bench.v"
     bench.write_text(wrapper(Ports(clk="clk", rst="rst", rx="rx", tx="tx"), layers, hierarchical))
     return icarus.simulate(graph, images, folder, [source, bench], layers, divisor=MIN_DIVISOR,
-                           waves=waves)
+                           waves=waves, shift=shift)

@@ -18,8 +18,9 @@ def seen(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[S
             for b, image in enumerate(inputs)]
 
 
-def cycles(graph: Graph, inputs: np.ndarray, trace: Trace | None = None) -> list[int]:
-    """Clocks of the inference of each image, exactly."""
+def cycles(graph: Graph, inputs: np.ndarray, trace: Trace | None = None, shift: int = 0
+           ) -> list[int]:
+    """Clocks of the inference of each image, exactly, at a shift of the bitstream lengths."""
     if not event_driven(graph):
-        return [inference_cycles(graph)] * len(inputs)
+        return [inference_cycles(graph, shift=shift)] * len(inputs)
     return [inference_cycles(graph, one) for one in seen(graph, inputs, trace)]

@@ -1,6 +1,6 @@
 """``spikeloom synth``: place and route a run's network for a board."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 
 from msgspec import to_builtins
@@ -30,6 +30,9 @@ def configure(parser) -> None:
     parser.add_argument("--fit", action="store_true",
                         help="take the first lowering that fits the board, from the fastest to the "
                              "smallest, and keep it in the run's network")
+    parser.add_argument("--max-shift", type=int, metavar="N",
+                        help="let the device take bitstreams of L >> h clocks at run time, h in "
+                             "0..N, and keep that in the run's network")
     parser.add_argument("--stored", type=int, default=0, metavar="N",
                         help="keep the first N test images in block memory, through which the "
                              "board's button steps without a PC")
@@ -47,6 +50,10 @@ def run(args, out) -> None:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     features = link_options.link_features(args.link)
     opened = Run.open(args.run)
+    if args.max_shift is not None:
+        network = replace(opened.graph(), max_shift=args.max_shift)
+        compile_graph(network)  # refused before it is kept
+        network.save(opened.graph_file)
     if args.fit:
         found = fit.must_fit(opened.graph(), board, note=out.note)
         fit.keep(found, opened)

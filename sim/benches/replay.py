@@ -78,10 +78,12 @@ class Pins:
             self.arrived.set()
 
 
-def infer_all(device: Device, images: np.ndarray, divisor: int | None) -> list:
-    """The driver's part: bring the line to its highest rate, send every image."""
+def infer_all(device: Device, images: np.ndarray, divisor: int | None, shift: int) -> list:
+    """The driver's part: bring the line to its highest rate, set the length, send every image."""
     if divisor is not None:
         device.set_divisor(divisor)  # which asks what the device is, too
+    if shift:
+        device.set_shift(shift)
     return list(device.infer_all(images))
 
 
@@ -103,7 +105,7 @@ async def replay(dut) -> None:
     cocotb.start_soon(pins.listen())
     device = Device(pins, expect=bytes.fromhex(job["design"]), clock_hz=pins.clock_hz)
     began, start = time.monotonic(), cocotb.utils.get_sim_time("ns")
-    results = await bridge(infer_all)(device, images, job["fast_divisor"])
+    results = await bridge(infer_all)(device, images, job["fast_divisor"], job["shift"])
     seconds = time.monotonic() - began
     now = cocotb.utils.get_sim_time("ns")
     np.savez(folder / "results.npz", scores=np.array([r.scores for r in results], np.int64),

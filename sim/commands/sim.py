@@ -31,6 +31,9 @@ def configure(parser) -> None:
     parser.add_argument("--contract", metavar="FILE",
                         help="run the worked examples of a contract file instead of a run's images")
     bare.add_arguments(parser)
+    parser.add_argument("--shift", type=int, default=0, metavar="H",
+                        help="run-time length of the bitstreams: L >> H clocks; below the "
+                             "reference model H is at most that of 'synth --max-shift'")
     parser.add_argument("--port", metavar="DEV", help="serial port, for --level board")
     parser.add_argument("--baud", type=float, metavar="RATE",
                         help="rate to change to, for --level board; a board starts at 115200")
@@ -45,7 +48,8 @@ def run(args, out) -> int:
                           "use --level rtl")
     board = bare.chosen(args) if rung.on_board else None
     if args.contract is not None:
-        for option, value in (("--count", args.count), ("--waves", args.waves)):
+        for option, value in (("--count", args.count), ("--waves", args.waves),
+                              ("--shift", args.shift)):
             if value:
                 raise ConfigError(f"{option} must not be used with --contract, which runs every "
                                   "case once; leave it out")
@@ -59,16 +63,21 @@ def run(args, out) -> int:
     if not 1 <= count <= len(images):
         raise ConfigError(f"--count must be in 1..{len(images)}, the test images of this run, "
                           f"not {count}")
+    if rung.name != "reference" and not 0 <= args.shift <= graph.max_shift:
+        raise ConfigError(f"--shift must be in 0..{graph.max_shift} at --level {rung.name}, for "
+                          f"which the network is compiled, not {args.shift}; 'spikeloom synth "
+                          "--max-shift' compiles it for more")
     images, labels = images[:count], labels[:count]
-    wanted = reference.run(graph, images, trace=True)
+    wanted = reference.run(graph, images, trace=True, shift=args.shift)
     setting = Setting(folder=opened.path / "sim" / rung.name, board=board, port=args.port,
-                      baud=args.baud, waves=args.waves, note=out.note)
+                      baud=args.baud, waves=args.waves, shift=args.shift, note=out.note)
     start = time.monotonic()
     with out.progress.status(f"{rung.name}: {count} images"):
         got, figures, sees = rung.run(graph, images, setting)
     differences = compare(wanted, got, sees)
     data = {
-        "expected_cycles": cycles(graph, images, wanted), **figures,
+        "expected_cycles": cycles(graph, images, wanted, args.shift), "shift": args.shift,
+        **figures,
         "seconds": time.monotonic() - start, "level": rung.name,
         "design": design_hash(graph).hex(), "images": count,
         "images_equal": count - len(differences), "mismatches": len(differences),
