@@ -147,6 +147,15 @@ def input_order(graph: ir.Graph) -> np.ndarray:
     return out.reshape(-1)
 
 
+def serial_input(graph: ir.Graph) -> bool:
+    """Whether the first run takes its words from the encoder as it makes them."""
+    first, n = graph.layers[0][0], graph.input.size
+    if first.lowering != "folded" or graph.input.encoder == "stream" or first.max_delay:
+        return False
+    order = input_order(graph)
+    return np.array_equal(order, np.concatenate([np.arange(n), np.full(-n % WORD, -1)]))
+
+
 def stored_order(graph: ir.Graph, index: int) -> np.ndarray:
     """Which neuron of layer `index` each bit of its map's words is, -1 for none."""
     channels, rows, columns = _map_shape(graph, graph.layers[index][1].name)

@@ -51,7 +51,7 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
                 graph, indices[0], trace)
             continue
         run = fold.fold_run(graph, indices)
-        if run.streams is None:
+        if run.streams is None and not (indices[0] == 0 and fold.serial_input(graph)):
             size, order = dense.in_features, None
             if indices[0] == 0:
                 size, order = graph.input.size, fold.input_order(graph)
@@ -77,7 +77,8 @@ def _encoder(graph: ir.Graph):
     """What turns pixels into what the first layer reads."""
     first, size = graph.layers[0][0], graph.input.size
     if graph.input.encoder != "stream":
-        return encoders.KINDS[graph.input.encoder](size, graph.num_steps)
+        return encoders.KINDS[graph.input.encoder](size, graph.num_steps,
+                                                   words=fold.serial_input(graph))
     if first.lowering == "folded":
         return CodeEncoder(size, first.bits, graph.num_steps)
     order = sng.rank_order(first.sng, first.bits)

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 
 
 class ImageBuffer(wiring.Component):

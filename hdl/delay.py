@@ -11,7 +11,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM, WORD
+from .encoders.memory import WORD
+from .memories import BLOCK_RAM
 from .spatial import spikes_layout
 
 #: Timesteps in a ring, twice the longest delay: no word is read in the clock that writes it.

@@ -15,7 +15,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 from .neurons import SERIAL
 
 #: Clocks after `valid` in which a neuron's current must be given.

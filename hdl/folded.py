@@ -22,9 +22,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
 from .engine import LATENCY, NeuronEngine
 from .lanes import FoldedLayer, Lanes
+from .memories import BLOCK_RAM
 from .observe import OBSERVED, Drive, Shown
 from .serial_readout import Results
 from .spatial import spikes_layout

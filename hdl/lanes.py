@@ -9,8 +9,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM, LOGIC
 from .engine import Served
+from .memories import BLOCK_RAM, LOGIC
 from .walk import Walk, chosen
 from .words import WORD, words
 

@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 from .readout import SCORE_BITS
 from .spatial import spikes_layout
 

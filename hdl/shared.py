@@ -21,8 +21,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
 from .engine import CURRENT_LAG, LATENCY, NeuronEngine, Served
+from .memories import BLOCK_RAM
 from .observe import OBSERVED, Drive, Shown
 from .popcount import popcount
 from .serial_readout import Results

@@ -17,7 +17,7 @@ import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 
 
 def _bits(top: int) -> int:

@@ -6,7 +6,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 
 #: 2**DEBOUNCE_BITS clocks between two looks at the button: 11 ms at 12 MHz, longer than it bounces.
 DEBOUNCE_BITS = 17

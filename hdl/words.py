@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .encoders.memory import BLOCK_RAM
+from .memories import BLOCK_RAM
 from .spatial import spikes_layout
 
 #: Axons in a word.

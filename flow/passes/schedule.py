@@ -7,9 +7,10 @@ from ...hdl.encoders.stream import transpose_cycles
 from ...hdl.engine import refusal
 from ...hdl.neurons import cell_of
 from ...hdl.spatial import lead, timestep_cycles
+from ...hdl.words import WORD
 from .. import ir
 from ..errors import GraphError
-from ..fold import check, runs
+from ..fold import check, runs, serial_input
 from ..memories import place_delays
 from .folding import Seen, run_clocks
 from .legalize import effective_weights, not_spatial, shares
@@ -103,7 +104,9 @@ def timesteps(graph: ir.Graph, seen: Seen | None = None, shift: int = 0
         S_l(t) = max(X_l(t) + 1, E_l(t-1) + 1)
         E_l(t) = max(S_l(t) + b_l(t), X_{l+1}(t-1) + 1) + c_l(t) - 1
 
-    All layers of a run have its S and E. `stream` columns are always there; a layer with shared
+    Where the encoder brings words one by one, c clocks after the one before was taken, a first run
+    has ``X(t) = max(X(t-1) + 1 + c, E(t-2) + 1) + (w - 1) * (c + 1)``. All layers of a run have its
+    S and E. `stream` columns are always there; a layer with shared
     lanes makes its passes over them first, and a run counts its pixels. The other encoders take
     `scan_cycles` clocks for the first timestep, and one more from the clock in which its spikes are
     taken for each further one.
@@ -116,6 +119,8 @@ def timesteps(graph: ir.Graph, seen: Seen | None = None, shift: int = 0
     count, steps = len(stages), graph.num_steps
     scans = graph.input.encoder != "stream"
     scan = encoders.KINDS[graph.input.encoder].scan_cycles(graph.input.size) if scans else 0
+    serial = WORD // encoders.KINDS[graph.input.encoder].bits_per_clock \
+        if serial_input(graph) else 0
     start = [[0] * steps for _ in range(count)]
     taken = [[0] * steps for _ in range(count)]
     end = [[-1] * steps for _ in range(count)]
@@ -129,9 +134,13 @@ def timesteps(graph: ir.Graph, seen: Seen | None = None, shift: int = 0
             idle = end[s][t - 1] + 1 if t else 0
             if s in folded:
                 clocks = folded[s]
-                if clocks.words:
-                    fill = max(ready, taken[s][t - 1] + 1 if t else 0,
-                               end[s][t - 2] + 1 if t > 1 else 0)
+                free_half = end[s][t - 2] + 1 if t > 1 else 0
+                if s == 0 and serial:
+                    begun = taken[s][t - 1] + 1 if t else 0
+                    taken[s][t] = max(begun + serial, free_half) + (clocks.words - 1) * (serial + 1)
+                    ready = taken[s][t] + 1
+                elif clocks.words:
+                    fill = max(ready, taken[s][t - 1] + 1 if t else 0, free_half)
                     taken[s][t] = fill + clocks.words - 1
                     ready = taken[s][t] + 1
                 start[s][t] = max(ready, idle)

@@ -5,13 +5,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..memories import BLOCK_RAM
+
 #: Words of the column memory, and the multiple of pixels that image memories hold.
 WORD = 16
-#: Keep memories in EBR. What a port reads in the clock in which that word is written is never used,
-#: so a build may take such a read as undefined, and need no bypass for it.
-BLOCK_RAM = {"ram_style": "block"}
-#: Keep memories out of EBR, in LUTs.
-LOGIC = {"ram_style": "logic"}
 
 
 def stream_code(m: Module, pixel, bits: int):

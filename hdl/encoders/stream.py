@@ -6,10 +6,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..memories import BLOCK_RAM
 from ..ranks import between
 from ..shared import rounds_layout
 from ..spatial import columns_layout
-from .memory import BLOCK_RAM, WORD, PixelMemory
+from .memory import WORD, PixelMemory
 
 
 def transpose_cycles(n: int, bits: int) -> int:
