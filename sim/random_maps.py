@@ -45,13 +45,15 @@ def residual_graph(rng: np.random.Generator, *, shape=(8, 8), channels=4, classe
     return random_weights(rng, builder.graph(num_steps=num_steps, readout=readout), zeros)
 
 
-def random_maps(choose) -> ir.Graph:
+def random_maps(choose, served: bool = False) -> ir.Graph:
     """An integer graph of maps: kernels, strides, borders, pools, skips, and all that chains vary.
 
+    With `served` its neurons are such that can be served one by one, layers have lanes, and there
+    may be another dense layer before the last.
     `choose` is a `random_networks.Chooser`.
     """
     rng = np.random.default_rng(choose.integer(0, 2**32 - 1))
-    kinds = [kind for kind in neurons.KINDS if kind not in neurons.ENGINES]
+    kinds = neurons.SERIAL if served else [k for k in neurons.KINDS if k not in neurons.ENGINES]
     encoder = choose.among(sorted(encoders.KINDS))
     channels = choose.integer(1, 2)
     extents = (choose.integer(1, 7), choose.integer(1, 7))
@@ -59,20 +61,20 @@ def random_maps(choose) -> ir.Graph:
                       sng=choose.among(sng.KINDS) if encoder == "stream" else None)
     spiking = {}  # sizes of what a skip may start from
 
-    def attributes() -> dict:
+    def attributes(outputs: int) -> dict:
         length = 2 ** choose.integer(3, 6)
         neuron = random_neuron(rng, choose.among(kinds), length, choose.among([None, 1, 2, 3]),
                                choose.among(["subtract", "zero"]), choose.integer(0, 2),
-                               choose.among([None, None, 6]))
+                               None if served else choose.among([None, None, 6]))
         return {"weight_bits": choose.integer(2, 4), "bitstream_length": length,
-                "sng": choose.among(sng.KINDS), "neuron": neuron}
+                "sng": choose.among(sng.KINDS), "neuron": neuron,
+                "lanes": choose.integer(0, outputs) or None if served else None}
 
     for _ in range(choose.integer(0, 3)):
         kernel = choose.integer(1, 3)
         padding = choose.integer(0, kernel - 1)
         if kernel > min(builder.shape[-2:]) + 2 * padding:
             break
-        more = attributes()
         out = builder.shape[0] if len(builder.shape) == 3 and choose.among([True, False]) else (
             choose.integer(1, 4))
         wanted = ir.Conv2d(name="", src="", in_shape=(1, *builder.shape[-2:]), out_channels=out,
@@ -80,7 +82,7 @@ def random_maps(choose) -> ir.Graph:
                            weight_bits=2, bitstream_length=8, sng="ramp")
         skip = choose.among([None, *(name for name, n in spiking.items() if n == wanted.size)])
         builder.conv(out, kernel_size=kernel, padding=padding, stride=wanted.stride, skip=skip,
-                     **more)
+                     **attributes(out))
         spiking[builder.name] = wanted.size
         pool = choose.among([None, ir.MaxPool2d, ir.AvgPool2d])
         window = choose.integer(1, min(builder.shape[-2:]))
@@ -88,6 +90,10 @@ def random_maps(choose) -> ir.Graph:
             builder.pool(window, pool)
             if pool is ir.MaxPool2d:
                 spiking[builder.name] = builder.nodes[-1].size
-    builder.dense(choose.integer(1, 4), **attributes())
+    if served and choose.among([False, True]):
+        size = choose.integer(1, 6)
+        builder.dense(size, **attributes(size))
+    classes = choose.integer(1, 4)
+    builder.dense(classes, **attributes(classes))
     return random_weights(rng, builder.graph(num_steps=choose.integer(1, 4),
                                              readout=choose.among(ir.READOUTS)))

@@ -43,7 +43,7 @@ def random_images(rng, graph, count):
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
                  reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif",
-                 saturate_bits=None, lanes=None):
+                 saturate_bits=None, lanes=None, lowerings=None):
     """An integer chain with uniform codes, biases and thresholds of a plausible size.
 
     Under membrane read-out the last layer is of kind LIF where `kind` has no such read-out.
@@ -52,15 +52,16 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
     lengths = lengths or [8] * (len(sizes) - 1)
     weight_bits = weight_bits or [4] * (len(sizes) - 1)
     lanes = lanes or [None] * (len(sizes) - 1)
+    lowerings = lowerings or [None] * (len(sizes) - 1)
     layers = []
-    for n_in, n_out, length, w, delay, p in zip(sizes, sizes[1:], lengths, weight_bits, delays,
-                                                lanes, strict=False):
+    for n_in, n_out, length, w, delay, p, lowering in zip(
+            sizes, sizes[1:], lengths, weight_bits, delays, lanes, lowerings, strict=False):
         top = 2 ** (w - 1) - 1
         codes = rng.integers(-top, top + 1, (n_out, n_in))
         codes[rng.random(codes.shape) < zeros] = 0
         layers.append({
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
-            "delay": delay, "lanes": p, "weight": codes.astype(np.int16),
+            "delay": delay, "lanes": p, "lowering": lowering, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
             "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory,
                                     saturate_bits),
@@ -88,16 +89,17 @@ class Chooser:
         return options[self.integer(0, len(options) - 1)]
 
 
-def random_network(choose) -> ir.Graph:
+def random_network(choose, served: bool = False) -> ir.Graph:
     """An integer graph: shapes, T, L, weight bits, generators, encoder, neuron, delays, read-out.
 
     Every other network or so has neurons that saturate, some at a width below their threshold. Of
-    the others, those that can be served one by one share lanes in some layers.
+    the others, those that can be served one by one share lanes in some layers, and some are folded.
+    With `served` there are such neurons only.
 
     `choose` is a `Chooser`. Small choices are the simple ones, to which Hypothesis shrinks.
     """
     rng = np.random.default_rng(choose.integer(0, 2**32 - 1))
-    kind = choose.among(list(neurons.KINDS))
+    kind = choose.among(sorted(neurons.SERIAL) if served else list(neurons.KINDS))
     # An engine takes hundreds of clocks for each neuron, which simulators have to wait for.
     depth, widest = (2, 3) if kind in neurons.ENGINES else (3, 9)
     depth = choose.integer(1, depth)
@@ -108,13 +110,14 @@ def random_network(choose) -> ir.Graph:
         longest[0] = 0
     delays = [tuple(rng.integers(0, most + 1, n).tolist()) if choose.among([False, True]) else most
               for n, most in zip(sizes, longest, strict=False)]
-    saturate_bits = choose.among([None, None, None, 3, 6, 8])
-    lanes = [None] * depth
+    saturate_bits = None if served else choose.among([None, None, None, 3, 6, 8])
+    lanes = lowerings = [None] * depth
     if saturate_bits is None and kind in neurons.SERIAL:
         lanes = [choose.integer(0, n) or None for n in sizes[1:]]
+        lowerings = [choose.among([None, "folded"]) for _ in range(depth)]
     return random_graph(
         rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays, lanes=lanes,
-        refractory=choose.integer(0, 3), saturate_bits=saturate_bits,
+        lowerings=lowerings, refractory=choose.integer(0, 3), saturate_bits=saturate_bits,
         readout=choose.among(ir.READOUTS),
         num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),

@@ -22,12 +22,12 @@ class Drawn:
 
 
 @st.composite
-def networks(draw):
+def networks(draw, served=False):
     """Integer graphs."""
-    return random_network(Drawn(draw))
+    return random_network(Drawn(draw), served)
 
 
 @st.composite
-def maps(draw):
+def maps(draw, served=False):
     """Integer graphs with convolutions, pools and skips."""
-    return random_maps(Drawn(draw))
+    return random_maps(Drawn(draw), served)
