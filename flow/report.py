@@ -12,13 +12,32 @@ from .targets import device
 FORMAT = 1
 
 
+class Length(msgspec.Struct, frozen=True, kw_only=True):
+    """A run-time shift h of the bitstream lengths L, which are L >> h, one of each layer.
+
+    served: whether the device takes it. images: those over which the accuracy is; None without any.
+    microseconds and the bounds of the estimated energy are those of a build.
+    """
+
+    shift: int
+    bitstream_lengths: tuple[int, ...]
+    served: bool
+    cycles: int
+    images: int
+    accuracy: float | None
+    microseconds: float | None = None
+    low_nj: float | None = None
+    high_nj: float | None = None
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One placed and routed design; all numbers are measured.
+    """One placed and routed design; all numbers are measured, but those of `lengths`.
 
     lc, ebr, spram, dsp as nextpnr counts them, lut4, ff and carry as Yosys does before packing.
     fmax_mhz is what nextpnr achieved for the board's clock, clock_mhz what the board runs at. A
     design that does not fit has its counts and the `problem`, but no fmax_mhz (0) and no bitstream
     (""). seconds are those of the tools when they ran, which for a `cached` report was earlier.
+    lengths: a row for each run-time length, where somebody has added them (`length_table`).
     """
 
     format: int = FORMAT
@@ -46,6 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bitstream: str
     bitstream_bytes: int
     bitstream_sha256: str
+    lengths: tuple[Length, ...] = ()
 
     @property
     def used(self) -> dict[str, int]:

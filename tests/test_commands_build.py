@@ -110,6 +110,9 @@ def test_synth_keeps_test_images_for_the_button(run, command, monkeypatch):
     code, out, _ = command("synth", "--run", run, "--stored", 3, "--json")
     data = json.loads(out)
     assert code == 0 and data["stored"] == 3 and data["report"]["ebr"] == plain["ebr"] + 1
+    assert [(row["shift"], row["images"], row["served"]) for row in data["report"]["lengths"]] == [
+        (0, 3, True), (1, 3, False), (2, 3, False), (3, 3, False)]
+    assert json.loads((run / "build/icebreaker/report.json").read_text()) == data["report"]
     assert "set_io button_0__io 10" in (run / "build/icebreaker/top.pcf").read_text()
     code, _, err = command("synth", "--run", run, "--stored", 4)
     assert code == 2 and "--stored must be in 1..3, the test images of this run, not 4" in err

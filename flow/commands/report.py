@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from msgspec import to_builtins
 
+from .. import length_table
 from ..build import REPORT
 from ..cost.energy import energy_nj
 from ..cost.features import estimate, unpriced
@@ -29,6 +30,8 @@ def run(args, out) -> int:
                "event_driven": event_driven(graph), "text": graph.text()}
     shown = [f"run {opened.path}", graph.text().rstrip(),
              f"{synapses:,} synapses, {most}{cycles:,} clocks an inference"]
+    rows, why = length_table.lengths(opened, graph)
+    network["lengths"] = to_builtins(rows)
     builds = []
     for path in sorted(opened.path.glob(f"build/*/{REPORT}")):
         name = path.parent.name
@@ -44,21 +47,25 @@ def run(args, out) -> int:
         clock_hz = report.clock_mhz * 1e6
         microseconds = 1e6 * cycles / clock_hz
         energy = energy_nj(report.device, report.lc, cycles, clock_hz)
+        costed = length_table.costed(rows, report)
         builds.append({"board": name, "current": current,
                        "microseconds_per_inference": microseconds,
                        "energy_estimate": {**asdict(energy), "low_nj": energy.low_nj,
                                            "total_nj": energy.total_nj},
+                       "lengths": to_builtins(costed) if current else [],
                        "report": to_builtins(report)})
         borrowed = ", with the UP5K's dynamic figures" if energy.borrowed else ""
         shown += [compare(report, guess),
                   f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without "
                   f"the image's transfer, for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ "
                   f"(estimate{borrowed})"]
+        if current:
+            shown.append(length_table.table(costed, why))
         if not current:
             shown.append(f"this build is of another network; run 'spikeloom synth --board {name}' "
                          "again")
     if not builds:
-        shown.append("nothing is built yet: 'spikeloom synth' does it")
+        shown += [length_table.table(rows, why), "nothing is built yet: 'spikeloom synth' does it"]
     data = {"run": str(opened.path), "network": network, "estimate": guess and asdict(guess),
             "builds": builds}
     out.result(data, *shown)

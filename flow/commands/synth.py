@@ -3,16 +3,16 @@
 from dataclasses import asdict, replace
 from importlib import import_module
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 from rich.table import Table
 
-from .. import bare, build, fit, link_options, lower
+from .. import bare, build, fit, length_table, link_options, lower
 from ..cost.features import estimate, unpriced
 from ..errors import ConfigError
 from ..ir import Graph
 from ..passes.compile import compile_graph
 from ..passes.generators import advise
-from ..report import compare
+from ..report import compare, write_report
 from ..run import Run
 
 #: What knows an image's bytes on the link, in a package that this one must not import.
@@ -60,6 +60,7 @@ def run(args, out) -> None:
         out.note(f"{board.name}: {found.choice}")
     graph = compile_graph(opened.graph())
     stored = _stored(args.stored, opened, graph)
+    rows, why = length_table.lengths(opened, graph)
     advise(graph, out.note)
     folder = opened.build_dir(board.name, proof=args.proof)
     with out.progress.status(f"building for {board.title}") as status:
@@ -72,12 +73,17 @@ def run(args, out) -> None:
             board, design=graph.digest(), out_dir=folder, note=note, use_cache=not args.no_cache,
             seeds=range(args.seed, args.seed + args.pnr_seeds))
     best = max(reports, key=lambda report: report.fmax_mhz)
+    if not args.proof:
+        best = structs.replace(best, lengths=tuple(length_table.costed(rows, best)))
+        write_report(best, folder / build.REPORT)
     if not best.meets_clock:
         out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
                  "more --pnr-seeds")
     bitstream = folder / best.bitstream
     guess = None if unpriced(graph) else estimate(graph)
     tables = [compare(best, guess)]
+    if best.lengths:
+        tables.append(length_table.table(list(best.lengths), why))
     if args.proof:
         out.note("the proof build has a witness, which the estimate leaves out; areas are quoted "
                  "without it")

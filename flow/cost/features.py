@@ -93,7 +93,7 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
     for index, (dense, population) in enumerate(graph.layers):
         columns = index == 0 and graph.input.encoder == "stream"
         part = _layer(dense, widths[population.name], graph.fires(index), population.neuron,
-                      columns, bank)
+                      columns, bank, graph.max_shift)
         layers.append(part["lc"])
         lut, ff, carry = lut + part["lut"], ff + part["ff"], carry + part["carry"]
     encoder, encoder_ff = _encoder(graph)
@@ -114,7 +114,7 @@ def estimate(graph: ir.Graph, sparsity: float = 0.0) -> Estimate:
 
 
 def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bool,
-           bank: int) -> dict[str, int]:
+           bank: int, max_shift: int) -> dict[str, int]:
     """Cells of one `spatial` layer, its neurons, and the delay in front of it."""
     weights = effective_weights(dense)
     waiting = delay_cells(dense.delays, dense.delay_blocks or 0)
@@ -125,8 +125,10 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bo
     shared, ups, downs = set(), set(), set()
     lc = lut = ff = carry = 0
     for j, row in enumerate(weights):
-        positive, negative = pack_neuron(row, dense.bitstream_length)
+        positive, negative = pack_neuron(row, dense.bitstream_length, max_shift)
         count = len(positive) + len(negative)
+        # a multiplexer of max_shift + 1 places for each bit of a count
+        shifting = -(-2 * max_shift // 3) * (count.bit_length() + max_shift)
         for sign, slots in ((0, positive), (1, negative)):
             for slot in slots:
                 shared.add((sign, slot))
@@ -136,8 +138,8 @@ def _layer(dense: ir.Dense, v_bits: np.ndarray, fires: bool, neuron, columns: bo
         adders = adder_cells(count)
         bits = int(v_bits[j])
         cell, state = neuron.cells(bits, fires)
-        lc += adders + max(cell, state) + count.bit_length() // 2
-        lut += adders + cell
+        lc += adders + max(cell, state) + count.bit_length() // 2 + shifting
+        lut += adders + cell + shifting
         carry += adders // 2 + bits
         ff += state + count.bit_length() + adders // 2 + fires
     lc, lut = lc + neuron.engine_cells, lut + neuron.engine_cells
