@@ -18,13 +18,14 @@ def event_driven(graph: ir.Graph) -> bool:
 class Clocks:
     """Clocks of a run, int64 [T] each: from the start of a timestep to that of its last layer, and
     of that layer. words: of its input, 0 where it reads pixels itself. adding: clocks in which
-    the lanes add, int64 [layers, T].
+    the lanes add, int64 [layers, T]. each: clocks of each layer in an inference, int64 [layers].
     """
 
     before: np.ndarray
     last: np.ndarray
     words: int
     adding: np.ndarray
+    each: np.ndarray
 
 
 def run_clocks(graph: ir.Graph, indices: list[int], seen: "Seen | None") -> Clocks:
@@ -33,7 +34,7 @@ def run_clocks(graph: ir.Graph, indices: list[int], seen: "Seen | None") -> Cloc
     steps = graph.num_steps
     outer, inner = _memories(graph, run, indices, seen)
     clocks = np.zeros((len(run.steps), steps), np.int64)
-    adding, prepared = [], 0
+    adding, each, prepared = [], [], 0
     for k, step in enumerate(run.steps):
         if isinstance(step, FoldedPool):
             clocks[k] = step.walk.positions * (1 + len(step.walk.taps))
@@ -45,15 +46,17 @@ def run_clocks(graph: ir.Graph, indices: list[int], seen: "Seen | None") -> Cloc
             prepared = per_group + int(scanned[0]) + DRAIN
             clocks[k] = step.served.size + DRAIN
             adding.append(np.eye(1, steps, dtype=np.int64)[0] * added[0])
+            each.append(prepared + clocks[k].sum())
             continue
         scanned, added = _scan(step, outer, inner)
         clocks[k] = per_group + scanned + DRAIN
         adding.append(added)
+        each.append(clocks[k].sum())
     before = WAIT + clocks[:-1].sum(0)
     last = clocks[-1].copy()
     before[0] += prepared
     words = 0 if run.streams else run.inputs
-    return Clocks(before, last, words, np.array(adding))
+    return Clocks(before, last, words, np.array(adding), np.array(each))
 
 
 @dataclass(frozen=True)
