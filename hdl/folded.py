@@ -58,8 +58,8 @@ class FoldedRun(wiring.Component):
 
     `i` brings the `inputs` words of a timestep. With `streams`, which a first layer with codes
     needs, it brings one item a timestep; `fetch` then reads the code of pixel `address` of
-    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes; `order`:
-    which neuron of it each one served is, by default as they come. memory: see `Lanes`. `pace`:
+    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes; order:
+    which neuron of it each one served is, by default as they come. memory: see `Lanes`. pace:
     clocks in which a neuron is served; more than one leaves a witness time (`trace`).
 
     For observers: the engine shows a neuron of step `step`; `last` marks the last timestep.

@@ -83,15 +83,15 @@ def test_stages_are_spatial_layers_and_runs_that_delays_divide():
 
 
 @pytest.mark.parametrize("tail,stages", [
-    ([None, None], [[0, 1], [2], [3]]), (["folded", None], [[0, 1, 2], [3]]),
-    ([None, "folded"], [[0, 1], [2], [3]]), (["folded", "folded"], [[0, 1, 2, 3]])])
+    (["spatial", "spatial"], [[0, 1], [2], [3]]), ([None, "spatial"], [[0, 1, 2], [3]]),
+    (["spatial", None], [[0, 1], [2], [3]]), ([None, None], [[0, 1, 2, 3]])])
 def test_a_chain_behind_maps_is_lowered_layer_by_layer(tail, stages):
     graph = built(CONV, ("pool", (2,), {}), CONV, ("dense", (5,), {}), DENSE)
     graph = compile_graph(graph.replace(
         **{f"fc{k}": {"lowering": lowering} for k, lowering in enumerate(tail, 3)}))
     assert fold.runs(graph) == stages
     assert [synapses.lowering for synapses, _ in graph.layers] == [
-        "folded", "folded", *(lowering or "spatial" for lowering in tail)]
+        "folded", "folded", *(lowering or "folded" for lowering in tail)]
 
 
 def test_maps_are_served_position_by_position():

@@ -19,15 +19,18 @@ from .legalize import effective_weights, not_spatial, shares
 def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
     """Set `lowering` on every layer that has none, and `delay_blocks` on those with delays.
 
-    A layer that `spatial` cannot take becomes `folded` instead.
+    Where `spatial` cannot take one of the layers, all of them become `folded` instead, but those
+    whose neurons need cells of their own.
 
     GraphError for an unknown lowering, for shared lanes whose neurons need cells of their own, or
     for what cannot be folded (`fold.check`).
     """
+    layers = range(len(graph.layers))
+    maps = lowering == "spatial" and any(not_spatial(graph, index) for index in layers)
     changes = {}
-    for index, (d, _) in enumerate(graph.layers):
-        refused = lowering == "spatial" and not_spatial(graph, index)
-        changes[d.name] = {"lowering": d.lowering or ("folded" if refused else lowering)}
+    for index, (d, population) in enumerate(graph.layers):
+        folds = maps and (not_spatial(graph, index) or not refusal(population.neuron))
+        changes[d.name] = {"lowering": d.lowering or ("folded" if folds else lowering)}
     graph = graph.replace(**changes)
     blocks = {name: {"delay_blocks": count} for name, count in place_delays(graph).items()}
     for dense, _ in graph.layers:
