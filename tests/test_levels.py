@@ -17,6 +17,11 @@ BOARD = targets.board("icestick")
 NETWORKS = {
     "stream-membrane": {"sizes": (6, 4, 3), "num_steps": 3},
     "stream-shared": {"sizes": (6, 5, 3), "num_steps": 3, "lanes": [2, 2]},
+    "stream-folded": {"sizes": (6, 5, 3), "num_steps": 3, "lanes": [2, 2],
+                      "lowerings": ["folded", "folded"]},
+    "rate-mixed": {"sizes": (6, 4, 3), "encoder": "rate", "readout": "spike_count",
+                   "num_steps": 4, "kind": "fixed", "reset": "zero", "refractory": 1,
+                   "delays": [0, (0, 1, 0, 1)], "lanes": [None, 2], "lowerings": [None, "folded"]},
     "rate-fixed": {"sizes": (6, 4, 3), "encoder": "rate", "readout": "spike_count",
                    "num_steps": 4, "kind": "fixed", "reset": "zero", "refractory": 1},
     "spikes-delays": {"sizes": (5, 4, 3), "encoder": "spikes", "readout": "spike_count",
@@ -28,6 +33,9 @@ NETWORKS = {
     "izhikevich": {"sizes": (4, 2, 2), "encoder": "spikes", "readout": "spike_count",
                    "num_steps": 5, "kind": "izhikevich"},
 }
+
+#: Too large for the HX1K, or what is new in it is tried on that rung in other networks.
+LEFT_OUT = [("netlist", "rate-mixed"), ("bitstream", "rate-mixed"), ("bitstream", "izhikevich")]
 
 
 def network(name, seed=3, images=2):
@@ -49,8 +57,9 @@ def climb(level, graph, images, folder):
     return compare(wanted, got, sees), got, sees
 
 
-@pytest.mark.parametrize("level", [name for name in LEVELS if name != "bitstream"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("level,name", [
+    (level, name) for level in LEVELS for name in NETWORKS
+    if level != "bitstream" and (level, name) not in LEFT_OUT])
 def test_every_rung_is_equal(level, name, tmp_path):
     graph, images = network(name)
     differences, got, sees = climb(level, graph, images, tmp_path)
@@ -58,7 +67,7 @@ def test_every_rung_is_equal(level, name, tmp_path):
     assert len(got.crcs) == len(graph.layers) if "crcs" in sees else got.v[0].size
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "izhikevich"])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if ("bitstream", n) not in LEFT_OUT])
 def test_bitstreams_of_the_hx1k_are_equal(name, tmp_path):
     graph, images = network(name)
     differences, got, _ = climb("bitstream", graph, images, tmp_path)
