@@ -43,9 +43,10 @@ def random_images(rng, graph, count):
 def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane", num_steps=4,
                  sng="sobol1", input_sng="ramp", lengths=None, weight_bits=None, leak_shift=2,
                  reset="subtract", zeros=0.1, refractory=0, delays=None, kind="lif",
-                 saturate_bits=None, lanes=None, lowerings=None):
+                 saturate_bits=None, lanes=None, lowerings=None, memory=None):
     """An integer chain with uniform codes, biases and thresholds of a plausible size.
 
+    memory: of the layers whose lowering is `folded`.
     Under membrane read-out the last layer is of kind LIF where `kind` has no such read-out.
     """
     delays = delays or [0] * (len(sizes) - 1)
@@ -61,7 +62,8 @@ def random_graph(rng, *, sizes=(12, 7, 4), encoder="stream", readout="membrane",
         codes[rng.random(codes.shape) < zeros] = 0
         layers.append({
             "out_features": n_out, "weight_bits": w, "bitstream_length": length, "sng": sng,
-            "delay": delay, "lanes": p, "lowering": lowering, "weight": codes.astype(np.int16),
+            "delay": delay, "lanes": p, "lowering": lowering,
+            "memory": memory if lowering == "folded" else None, "weight": codes.astype(np.int16),
             "bias": rng.integers(-length, length + 1, n_out).astype(np.int32),
             "neuron": random_neuron(rng, kind, length, leak_shift, reset, refractory,
                                     saturate_bits),
@@ -117,7 +119,8 @@ def random_network(choose, served: bool = False) -> ir.Graph:
         lowerings = [choose.among([None, "folded"]) for _ in range(depth)]
     return random_graph(
         rng, sizes=sizes, kind=kind, encoder=encoder, delays=delays, lanes=lanes,
-        lowerings=lowerings, refractory=choose.integer(0, 3), saturate_bits=saturate_bits,
+        lowerings=lowerings, memory=choose.among([None, "ebr", "lut"]),
+        refractory=choose.integer(0, 3), saturate_bits=saturate_bits,
         readout=choose.among(ir.READOUTS),
         num_steps=sum(longest) + choose.integer(1, 6), sng=choose.among(sng.KINDS),
         input_sng=choose.among(sng.KINDS),

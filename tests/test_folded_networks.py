@@ -201,13 +201,14 @@ def test_a_restart_in_the_middle_of_an_inference_leaves_no_trace(encoder):
 
 
 def small_residual():
-    """One in which all layers spike a lot."""
+    """One in which maps spike a lot, in front of a spatial layer."""
     rng = np.random.default_rng(4)
     graph = residual_graph(rng, shape=(4, 4), channels=2, classes=2, num_steps=2, average=False)
     changes = {}
     for synapses, population in graph.layers:
         changes[synapses.name] = {"bias": np.abs(synapses.bias)}
         changes[population.name] = {"neuron": replace(population.neuron, v_threshold=5)}
+    changes["fc4"]["lowering"] = "spatial"
     return compile_graph(graph.replace(**changes)), random_images(rng, graph, 2)
 
 
