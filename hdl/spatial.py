@@ -51,7 +51,7 @@ def lead(cell) -> int:
 
 
 def timestep_cycles(length: int, neuron, fires: bool, size: int) -> int:
-    """Clocks of one timestep of a `spatial` layer of so many neurons."""
+    """Clocks of one timestep of a `spatial` layer; length: of its bitstreams at run time."""
     cell, engine = cell_of(neuron), ENGINES.get(neuron.kind)
     last_phase = engine.cycles(neuron, size) if engine else 1
     return lead(cell) + length + len(cell.after(fires)) - 1 + last_phase

@@ -82,6 +82,18 @@ def test_the_report_shows_it_and_says_over_how_many_images(run, capsys):
     assert "accuracy over 40 test images" in shown and f"{wanted[2].accuracy:.2%}" in shown
 
 
+def test_a_device_without_energy_figures_has_a_report_all_the_same(run, capsys):
+    graph = compile_graph(run.graph())
+    folder = run.build_dir("icestick")
+    folder.mkdir(parents=True)
+    write_report(report(graph, board="icestick", device="HX1K"), folder / "report.json")
+    assert cli.main(["report", "--run", str(run.path), "--json"]) == 0
+    (build,) = json.loads(capsys.readouterr().out)["builds"]
+    assert build["energy_estimate"] is None and build["lengths"][0]["high_nj"] is None
+    assert cli.main(["report", "--run", str(run.path)]) == 0
+    assert "no energy figures of the HX1K are known" in capsys.readouterr().out
+
+
 def test_a_run_without_test_images_has_clocks_alone(run):
     run.samples_file.unlink()
     rows, _ = length_table.lengths(run, compile_graph(run.graph()))

@@ -6,7 +6,7 @@ from msgspec import to_builtins
 
 from .. import length_table
 from ..build import REPORT
-from ..cost.energy import energy_nj
+from ..cost.energy import STATIC_W, energy_nj
 from ..cost.features import estimate, unpriced
 from ..errors import RunError
 from ..passes.compile import compile_graph
@@ -46,19 +46,21 @@ def run(args, out) -> int:
         current = report.design == graph.digest()
         clock_hz = report.clock_mhz * 1e6
         microseconds = 1e6 * cycles / clock_hz
-        energy = energy_nj(report.device, report.lc, cycles, clock_hz)
+        energy = energy_nj(report.device, report.lc, cycles, clock_hz) \
+            if report.device in STATIC_W else None
         costed = length_table.costed(rows, report)
         builds.append({"board": name, "current": current,
                        "microseconds_per_inference": microseconds,
-                       "energy_estimate": {**asdict(energy), "low_nj": energy.low_nj,
-                                           "total_nj": energy.total_nj},
+                       "energy_estimate": energy and {**asdict(energy), "low_nj": energy.low_nj,
+                                                      "total_nj": energy.total_nj},
                        "lengths": to_builtins(costed) if current else [],
                        "report": to_builtins(report)})
-        borrowed = ", with the UP5K's dynamic figures" if energy.borrowed else ""
+        borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
+        cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate{borrowed})" \
+            if energy else f"; no energy figures of the {report.device} are known"
         shown += [compare(report, guess),
                   f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without "
-                  f"the image's transfer, for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ "
-                  f"(estimate{borrowed})"]
+                  f"the image's transfer{cost}"]
         if current:
             shown.append(length_table.table(costed, why))
         if not current:
