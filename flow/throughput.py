@@ -36,6 +36,13 @@ class Throughput:
     bottleneck: str
     share: float
 
+    def text(self, clock_hz: float) -> str:
+        """One line for people."""
+        loading = f" and {self.load:,} to prepare the image" if self.load else ""
+        return (f"at most {self.cycles:,} clocks an inference{loading}: {self.per_second:,.0f} a "
+                f"second at {clock_hz / 1e6:g} MHz without the link; {self.bottleneck} limits it, "
+                f"at work in {self.share:.0%} of them")
+
 
 def throughput(graph: ir.Graph, clock_hz: float) -> Throughput:
     """What a scheduled graph reaches, whatever its inputs; the link is not counted."""

@@ -14,6 +14,7 @@ from ..passes.folding import event_driven
 from ..passes.schedule import inference_cycles
 from ..report import compare, read_report
 from ..run import Run
+from ..throughput import throughput
 
 
 def configure(parser) -> None:
@@ -62,7 +63,9 @@ def run(args, out) -> int:
                   f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without "
                   f"the image's transfer{cost}"]
         if current:
-            shown.append(length_table.table(costed, why))
+            speed = throughput(graph, clock_hz)
+            builds[-1]["throughput"] = asdict(speed)
+            shown += [speed.text(clock_hz), length_table.table(costed, why)]
         if not current:
             shown.append(f"this build is of another network; run 'spikeloom synth --board {name}' "
                          "again")

@@ -1,12 +1,12 @@
 """``spikeloom synth``: place and route a run's network for a board."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib import import_module
 
 from msgspec import structs, to_builtins
 from rich.table import Table
 
-from .. import bare, build, fit, length_table, link_options, lower
+from .. import bare, build, length_table, link_options, lower, lowering_options
 from ..cost.features import estimate, unpriced
 from ..errors import ConfigError
 from ..ir import Graph
@@ -14,6 +14,7 @@ from ..passes.compile import compile_graph
 from ..passes.generators import advise
 from ..report import compare, write_report
 from ..run import Run
+from ..throughput import throughput
 
 #: What knows an image's bytes on the link, in a package that this one must not import.
 IMAGES = "spikeloom.sim.images"
@@ -27,12 +28,7 @@ def configure(parser) -> None:
     parser.add_argument("--proof", action="store_true",
                         help="build the proof build, which also answers a checksum per layer over "
                              "every membrane and spike, for 'sim --level board'")
-    parser.add_argument("--fit", action="store_true",
-                        help="take the first lowering that fits the board, from the fastest to the "
-                             "smallest, and keep it in the run's network")
-    parser.add_argument("--max-shift", type=int, metavar="N",
-                        help="let the device take bitstreams of L >> h clocks at run time, h in "
-                             "0..N, and keep that in the run's network")
+    lowering_options.add_arguments(parser)
     parser.add_argument("--stored", type=int, default=0, metavar="N",
                         help="keep the first N test images in block memory, through which the "
                              "board's button steps without a PC")
@@ -50,14 +46,7 @@ def run(args, out) -> None:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     features = link_options.link_features(args.link)
     opened = Run.open(args.run)
-    if args.max_shift is not None:
-        network = replace(opened.graph(), max_shift=args.max_shift)
-        compile_graph(network)  # refused before it is kept
-        network.save(opened.graph_file)
-    if args.fit:
-        found = fit.must_fit(opened.graph(), board, note=out.note)
-        fit.keep(found, opened)
-        out.note(f"{board.name}: {found.choice}")
+    lowering_options.apply(args, opened, board, out)
     graph = compile_graph(opened.graph())
     stored = _stored(args.stored, opened, graph)
     rows, why = length_table.lengths(opened, graph)
@@ -79,6 +68,7 @@ def run(args, out) -> None:
     if not best.meets_clock:
         out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
                  "more --pnr-seeds")
+    speed = throughput(graph, best.clock_mhz * 1e6)
     bitstream = folder / best.bitstream
     guess = None if unpriced(graph) else estimate(graph)
     tables = [compare(best, guess)]
@@ -95,8 +85,10 @@ def run(args, out) -> None:
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
         tables.append(seeds)
-    data = {"report": to_builtins(best), "estimate": guess and asdict(guess),
-            "path": str(bitstream), "proof": args.proof, "stored": len(stored),
+    tables.append(speed.text(best.clock_mhz * 1e6))
+    data = {"report": to_builtins(best), "throughput": asdict(speed),
+            "estimate": guess and asdict(guess), "path": str(bitstream), "proof": args.proof,
+            "stored": len(stored),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))
 
