@@ -69,8 +69,11 @@ class Lanes(wiring.Component):
         for layer in layers:
             self.rows += [0] * (-len(self.rows) % WORD)
             self.bases.append(len(self.rows))
-            self.rows += [self._row(layer, row)
-                          for row in layer.operands.reshape(-1, layer.operands.shape[-1])]
+            values = np.sign(layer.operands) if layer.codes else layer.operands
+            self.rows += self._packed(values, self.operand_bits)
+        coded = [layer.operands for layer in layers if layer.codes]
+        #: The codes of the first layer's rows, where they are what its lanes compare.
+        self.codes = self._packed(np.abs(coded[0]), self.code_bits) if coded else []
         super().__init__({
             "row": In(range(max(2, len(self.rows)))), "add": In(1), "clear": In(1),
             "coded": In(1), "threshold": In(max(1, self.code_bits)), "lane": In(range(lanes)),
@@ -78,38 +81,40 @@ class Lanes(wiring.Component):
             "current": Out(signed(max(x.acc_bits + x.scale for x in layers))),
         })
 
-    def _row(self, layer: FoldedLayer, values: np.ndarray) -> int:
-        row = 0
-        width = self.operand_bits + self.code_bits
-        for p, value in enumerate(map(int, values)):
-            field = (value > 0) - (value < 0) if layer.codes else value
-            field &= (1 << self.operand_bits) - 1
-            if layer.codes:
-                field |= abs(value) << self.operand_bits
-            row |= field << p * width
-        return row
+    @staticmethod
+    def _packed(values: np.ndarray, width: int) -> list[int]:
+        """Words of a memory: values int [..., P] in fields of `width` bits, a row each."""
+        mask = (1 << width) - 1
+        return [sum((int(value) & mask) << p * width for p, value in enumerate(row))
+                for row in values.reshape(-1, values.shape[-1])]
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        width = self.operand_bits + self.code_bits
+        attrs = {"ebr": BLOCK_RAM, "lut": LOGIC}[self.memory]
         m.submodules.weights = weights = Memory(
-            shape=width * self.lanes, depth=len(self.rows), init=self.rows,
-            attrs={"ebr": BLOCK_RAM, "lut": LOGIC}[self.memory])
+            shape=self.operand_bits * self.lanes, depth=len(self.rows), init=self.rows, attrs=attrs)
         port = weights.read_port()
         adding = Signal()
         m.d.comb += [port.addr.eq(self.row), port.en.eq(1)]
         m.d.sync += adding.eq(self.add)
+        if self.codes:
+            m.submodules.codes = codes = Memory(
+                shape=self.code_bits * self.lanes, depth=len(self.codes), init=self.codes,
+                attrs=attrs)
+            code = codes.read_port()
+            m.d.comb += [code.addr.eq(self.row), code.en.eq(1)]
         accs = []
         for p in range(self.lanes):
             acc = Signal(signed(self.acc_bits), name=f"acc{p}")
-            field = port.data[p * width:(p + 1) * width]
+            operand = port.data.word_select(p, self.operand_bits)
             enable = adding
-            if self.code_bits:
-                enable = adding & (~self.coded | (field[self.operand_bits:] > self.threshold))
+            if self.codes:
+                exceeds = code.data.word_select(p, self.code_bits) > self.threshold
+                enable = adding & (~self.coded | exceeds)
             with m.If(self.clear):
                 m.d.sync += acc.eq(0)
             with m.Elif(enable):
-                m.d.sync += acc.eq(acc + field[:self.operand_bits].as_signed())
+                m.d.sync += acc.eq(acc + operand.as_signed())
             accs.append(acc)
         lane = Signal.like(self.lane)
         m.d.sync += lane.eq(self.lane)
