@@ -13,7 +13,7 @@ from .run import Run
 
 #: Lowering and lanes of every layer, from the fastest to the smallest.
 CHOICES: tuple[tuple[str, int | None], ...] = (
-    ("spatial", None), ("folded", 32), ("folded", 8), ("folded", 1))
+    ("spatial", None), ("folded", 32), ("folded", 16), ("folded", 8), ("folded", 4), ("folded", 1))
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,14 @@ def fit(graph: ir.Graph, board: Board, *, note: Callable[[str], None] | None = N
     options: those of `build.build`. Raises ToolError as it does.
     """
     tried: dict[str, str] = {}
+    built = set()
     for lowering, lanes in CHOICES:
         name = title(lowering, lanes)
         try:
             candidate = lowered(graph, lowering, lanes)
+            if candidate.digest() in built:  # a narrow network has no use for more lanes
+                continue
+            built.add(candidate.digest())
             report = build_graph(candidate, board, must_fit=False, note=note, **options)
         except GraphError as error:
             tried[name] = str(error)

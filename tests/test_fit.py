@@ -60,10 +60,10 @@ def test_what_misses_the_clock_is_not_taken(sizes, graph):
 
 
 def test_a_board_that_nothing_fits_says_why(sizes, graph):
-    sizes(10, spatial=40, folded7=30, folded1=20)
+    sizes(10, spatial=40, folded7=30, folded4=25, folded1=20)
     found = fit.fit(graph, BOARDS["icestick"])
     assert found.report is None and list(found.tried) == [
-        "spatial", "folded, 32 lanes", "folded, 8 lanes", "folded, 1 lane"]
+        "spatial", "folded, 32 lanes", "folded, 4 lanes", "folded, 1 lane"]
     with pytest.raises(FitError, match="icestick: spatial: 40 LCs do not fit; folded, 32"):
         fit.must_fit(graph, BOARDS["icestick"])
     assert "folded, 1 lane: 20 LCs do not fit" in boards.line("icestick", found)
