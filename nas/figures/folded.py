@@ -1,12 +1,13 @@
-"""The `folded` lowering: how busy its lanes are."""
+"""The `folded` lowering: what it costs, and how busy its lanes are."""
 
 from dataclasses import replace
 
 import numpy as np
 from amaranth.sim import Simulator
 
-from ...flow import ir
+from ...flow import build, ir, targets
 from ...flow.errors import SpikeloomError
+from ...flow.fit import lowered
 from ...flow.lower import core as lower_core
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.folding import run_clocks
@@ -17,6 +18,32 @@ from ..bench import Bench, group
 from .networks import uniform
 
 SIZES, LARGE, LANES, STEPS = (64, 32), (784, 128), 8, 4
+
+
+@group(folded__lc_per_synapse_8=("LCs", "<= 0.35"), folded__lc_per_synapse_32=("LCs", "<= 0.50"))
+def area(bench: Bench) -> dict:
+    """64-32-10 with uniform weights on an HX8K, everything included, on 8 and on 32 lanes."""
+    synapses, out = 64 * 32 + 32 * 10, {}
+    for count in (8, 32):
+        told = []
+        for encoder in ("rate", "stream"):
+            graph = lowered(with_encoder(uniform((64, 32, 10)), encoder), "folded", count)
+            report = build.build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
+                                       must_fit=False, note=bench.note)
+            told.append((encoder, report))
+        out[f"folded.lc_per_synapse_{count}"] = (told[0][1].lc / synapses, (
+            f"64-32-10, weights uniform over 15 values, L = 8, HX8K with link, {count} lanes (10 "
+            "in the second layer at most); " + "; ".join(
+                f"{encoder} input: {report.lc} LCs, {report.ebr} EBRs, {report.fmax_mhz:.1f} MHz"
+                for encoder, report in told)))
+    return out
+
+
+def with_encoder(graph: ir.Graph, encoder: str) -> ir.Graph:
+    """The graph with another encoder."""
+    source = replace(graph.input, encoder=encoder,
+                     sng=graph.input.sng if encoder == "stream" else None)
+    return replace(graph, nodes=(source, *graph.nodes[1:]))
 
 
 @group(folded__lane_utilisation=("fraction", ">= 0.8"))
