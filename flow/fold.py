@@ -46,7 +46,10 @@ def runs(graph: ir.Graph) -> list[list[int]]:
 
 
 def check(graph: ir.Graph) -> None:
-    """GraphError for a layer that cannot be folded."""
+    """GraphError for a layer that cannot be folded, or not together with its neighbours."""
+    for indices in runs(graph):
+        if graph.layers[indices[0]][0].lowering == "folded":
+            _memory(graph, indices)
     for index, (synapses, population) in enumerate(graph.layers):
         if synapses.lowering != "folded":
             continue
@@ -214,12 +217,17 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
         largest = int(np.abs(first.weight).max())
         streams = replace(streams, thresholds=np.minimum(streams.thresholds, largest))
     lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
+    return Folded(steps, lanes, _memory(graph, indices), inputs, streams)
+
+
+def _memory(graph: ir.Graph, indices: list[int]) -> str:
+    """Where the lanes of a run have their weights; GraphError if its layers do not agree."""
     memories = {graph.layers[k][0].memory or "ebr" for k in indices}
     if len(memories) > 1:
         names = ", ".join(graph.layers[k][0].name for k in indices)
         raise GraphError(f"{names}: memory must be the same for folded layers that follow each "
                          "other, as they share their lanes")
-    return Folded(steps, lanes, memories.pop(), inputs, streams)
+    return memories.pop()
 
 
 def _pool(pool: ir.MaxPool2d, source: _Map) -> FoldedPool:

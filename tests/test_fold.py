@@ -62,6 +62,9 @@ REFUSED = {
         lambda: built(("conv", (1,), {"kernel_size": 1}),
                       ("dense", (36,), {"skip": "pop1"}), DENSE),
         "sum2: 'folded' takes a skip beside a dense layer from one, not from pop1, which is a map"),
+    "weights of one run in two memories": (
+        lambda: folded_chain().replace(fc2={"memory": "lut"}),
+        "fc1, fc2: memory must be the same for folded layers that follow each other"),
     "a delay in front of a skip": (
         lambda: built(("dense", (5,), {"delay": 1}), ("dense", (5,), {"skip": "pop1"}), DENSE),
         "fc1: delay must be 0 under 'folded' where sum2 is a sum, not 1"),

@@ -49,7 +49,7 @@ def ladder(bench: Bench) -> dict:
     rungs = ", ".join(f"{count} on {name}" for name, count in seen.items())
     return {"ladder.cases": (seen["amaranth"], (
         f"random networks from seeds 0 to {CASES - 1} over shapes, T, L, weight bits, generators, "
-        f"encoders, neurons, resets, delays and read-outs, one image each, all equal to the "
-        f"reference model: {rungs}"
+        f"encoders, neurons, resets, delays, read-outs, lowerings and lanes, one image each, all "
+        f"equal to the reference model: {rungs}"
         f"{f', {refused} too large for the {BOARD}' if refused else ''}; "
         f"{time.monotonic() - start:.0f} s"))}
