@@ -33,6 +33,16 @@ def check_shift(graph: ir.Graph, shift: int, what: str = "shift") -> None:
                              f"bitstream_length of {node.bitstream_length}, not {shift}")
 
 
+def shift_of(graph: ir.Graph, length: int) -> int:
+    """The shift at which the longest bitstream has this length; GraphError if there is none."""
+    longest = max(node.bitstream_length for node, _ in graph.layers)
+    choices = [longest >> shift for shift in range(most_shift(graph) + 1)]
+    if length not in choices:
+        raise GraphError("the length of the longest bitstream must be one of "
+                         f"{', '.join(map(str, choices))} for this network, not {length}")
+    return choices.index(length)
+
+
 def most_shift(graph: ir.Graph) -> int:
     """The largest shift that `check_shift` lets pass."""
     best = 0

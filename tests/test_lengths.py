@@ -119,6 +119,14 @@ def test_what_the_network_does_not_allow_is_refused(more, shift, words):
         reference.run(graph, random_images(rng, graph, 1), shift=shift)
 
 
+def test_the_shift_of_a_length():
+    graph = random_graph(np.random.default_rng(7), lengths=[64, 16])
+    assert [lengths.shift_of(graph, length) for length in (64, 16, 4)] == [0, 2, 4]
+    for length in (2, 48, 128, 0):
+        with pytest.raises(GraphError, match=f"one of 64, 32, 16, 8, 4 for this .*not {length}"):
+            lengths.shift_of(graph, length)
+
+
 def test_the_largest_shift():
     rng = np.random.default_rng(7)
     assert lengths.most_shift(random_graph(rng, lengths=[64, 16])) == 4

@@ -68,12 +68,15 @@ def test_a_shift_beyond_what_is_compiled_is_refused_before_anything_runs(run, ca
 def test_infer_at_every_length(run, capsys):
     classes = []
     for shift in range(MOST + 1):
-        argv = ["infer", "--sim", "--run", str(run.path), "--count", "2", "--shift", str(shift)]
+        argv = ["infer", "--sim", "--run", str(run.path), "--count", "2"]
+        argv += ["--length", "2"] if shift == MOST else ["--shift", str(shift)]
         assert cli.main([*argv, "--json"]) == 0
         data = json.loads(capsys.readouterr().out)
         assert data["equal"] == data["count"] == 2
         classes.append([image["scores"] for image in data["images"]])
     assert classes[0] != classes[MOST]
+    assert cli.main(["infer", "--sim", "--run", str(run.path), "--length", "5"]) == 2
+    assert "must be one of 8, 4, 2, 1 for this network, not 5" in capsys.readouterr().err
 
 
 def test_a_length_that_is_not_compiled_gets_an_error_code_and_the_next_frame_is_served(run):

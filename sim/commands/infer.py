@@ -12,6 +12,7 @@ from rich.progress import track
 from ...flow import link_options
 from ...flow.errors import ConfigError
 from ...flow.ir import Graph
+from ...flow.lengths import shift_of
 from ...flow.link_options import link_features
 from ...flow.lower import design_hash, top
 from ...flow.passes.compile import compile_graph
@@ -39,8 +40,12 @@ def configure(parser) -> None:
                         help="rate to change to; a board starts at 115200")
     parser.add_argument("--steps", type=int, metavar="N",
                         help="infer with N timesteps, if the bitstream's link has 'steps'")
-    parser.add_argument("--shift", type=int, default=0, metavar="H",
-                        help="infer with bitstreams of L >> H, if the network was compiled for it")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--shift", type=int, default=0, metavar="H",
+                        help="infer with bitstreams of L >> H, if the network was compiled for it "
+                             "(synth --max-shift)")
+    length.add_argument("--length", type=int, metavar="L",
+                        help="the same, by the length of the longest bitstream")
     link_options.add_argument(parser)
     parser.add_argument("--clock", type=float, metavar="HZ", default=CLOCK_HZ,
                         help="the board's clock, for --baud (default: 12000000)")
@@ -53,6 +58,7 @@ def run(args, out) -> int:
         raise ConfigError(f"--count must be at least 1, not {args.count}")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    shift = args.shift if args.length is None else shift_of(graph, args.length)
     if args.file is None:
         p8, labels = opened.samples()
         count = args.count or 10
@@ -69,10 +75,10 @@ def run(args, out) -> int:
         device.restore()
         if args.steps is not None:
             device.set_steps(args.steps)
-        if args.shift:
-            device.set_shift(args.shift)
+        if shift:
+            device.set_shift(shift)
         p8 = coarse(graph, p8, device.info().features.pixel_bits)
-        wanted = reference.run(*_fewer(graph, p8, args.steps), shift=args.shift)
+        wanted = reference.run(*_fewer(graph, p8, args.steps), shift=shift)
         images = []
         results = device.infer_all(np.frombuffer(payload(graph, image), np.uint8) for image in p8)
         for index, result in enumerate(track(results, "inferring", len(p8), console=out.progress,
