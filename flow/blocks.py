@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import msgspec
 
 from . import tools
-from .build import MEMORIES, Netlist
+from .build import Netlist, script
 
 TIMEOUT = 1800.0
+#: The clock that the mapper aims at, that of most boards.
+CLOCK_HZ = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def count(design, ports: list, *, flatten: bool = True,
     whole = "" if flatten else "-noflatten"
     netlist = msgspec.json.decode(tools.yosys(
         "top.il", rtlil.convert(design, name="top", ports=ports, emit_src=False),
-        f"read_rtlil top.il\n{MEMORIES}\nsynth_ice40 {whole} -top top\nwrite_json top.json\n",
+        f"read_rtlil top.il\n{script(CLOCK_HZ)}\nsynth_ice40 {whole} -top top\n"
+        "write_json top.json\n",
         "top.json", what="synthesise the design", timeout=TIMEOUT, note=note), type=Netlist)
     totals: dict[str, Count] = {}
 

@@ -67,6 +67,17 @@ class Plan:
 MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
 
 
+def script(clock_hz: float) -> str:
+    """What Yosys does between reading a design and `synth_ice40`.
+
+    Its technology mapper, abc9, is told the period that the clock needs, and to recover area within
+    it: otherwise it buys speed with LUTs that no board asks for (764 LUT4 instead of 713 for
+    64-32-10 folded on 8 lanes, Yosys 0.70).
+    """
+    return (f"{MEMORIES}\nscratchpad -copy abc9.script.flow2 abc9.script\n"
+            f"scratchpad -set abc9.D {round(1e12 / clock_hz)}")
+
+
 def prepare(top, board: Board, *, design: str) -> Plan:
     """Elaborate `top` (signals rx, tx, busy, cls) on the board's pins; runs no tool.
 
@@ -75,7 +86,7 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     """
     start = time.monotonic()
     plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
-                                  script_after_read=MEMORIES)
+                                  script_after_read=script(board.clock_hz))
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 
