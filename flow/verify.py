@@ -24,6 +24,8 @@ def verify(graph: ir.Graph) -> None:
     for node in graph.nodes:
         _CHECKS[node.op](graph, node)
     first = graph.input
+    if first.encoder == "stream":
+        ir.check_sng(first.sng, first.name)
     for dense, _ in graph.layers:
         if dense.src == first.name and first.encoder == "stream" and dense.max_delay:
             raise GraphError(f"{dense.name}: delay must be 0 for a layer fed by stream input, not "
@@ -80,7 +82,6 @@ def _input(graph: ir.Graph, node: ir.Input) -> None:
         _between(node.name, "shape", extent, 1, ir.MAX_FEATURES)
     _between(node.name, "size", node.size, 1, ir.MAX_FEATURES)
     if node.encoder == "stream":
-        ir.check_sng(node.sng, node.name)
         fed = [reader.name for reader in graph.readers(node.name)]
         if len(fed) != 1:
             raise GraphError(f"{node.name}: stream input must feed one layer, not {len(fed)} "

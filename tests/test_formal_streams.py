@@ -133,7 +133,8 @@ def scan(encoder, n: int = 2) -> Spec:
     spec.always("it offers nothing when idle", encoder.busy | ~offered.valid)
     state, remaining = spec.inside("encoder.fsm_state", 2), spec.inside("encoder.remaining", 2)
     spec.always("it offers in the state of that name", (state == 2) == offered.valid)
-    spec.always("as many remain as have not been taken", remaining == STEPS - 1 - count)
+    spec.always("as many remain as have not been taken",
+                ~encoder.busy | (remaining == STEPS - 1 - count))
     return spec
 
 
@@ -257,8 +258,8 @@ MUTANTS = {
         SpatialLayer, one_layer, "with m.If(self.o.ready):\n            m.d.sync += self.o.valid",
         "with m.If(self.o.ready & first):\n            m.d.sync += self.o.valid"),
     "a layer lets go too early": (
-        SpatialLayer, one_layer, "self.i.ready.eq(step == length)",
-        "self.i.ready.eq(step == length - 2)"),
+        SpatialLayer, one_layer, "(step <= length), step == length, step + 1",
+        "(step <= length), step == length - 2, step + 1"),
     "a layer mistakes the mark": (
         SpatialLayer, one_layer, "self.o.payload.last.eq(last)",
         "self.o.payload.last.eq(last | first)"),
@@ -271,7 +272,9 @@ MUTANTS = {
         ScanEncoder, scanning, 'with m.State("offer"), m.If(self.o.ready):',
         'with m.State("offer"):'),
     "columns run away": (
-        StreamEncoder, columns, "m.d.comb += fetch.eq(self.o.ready)", "m.d.comb += fetch.eq(1)"),
+        StreamEncoder, columns,
+        'with m.State("run"):\n                m.d.comb += fetch.eq(self.o.ready)',
+        'with m.State("run"):\n                m.d.comb += fetch.eq(1)'),
     "pixels pass the end": (
         PixelMemory, pixels, "self.pixels.ready.eq(self.accept & (self.written != self.n))",
         "self.pixels.ready.eq(self.accept)"),

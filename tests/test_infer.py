@@ -75,7 +75,8 @@ def test_a_file_as_text(run_dir, samples, tmp_path, capsys):
 
 def test_an_answer_that_differs_is_a_failure(run_dir, graph, monkeypatch, capsys):
     real = reference.run
-    monkeypatch.setattr(reference, "run", lambda graph, p8: _shifted(real(graph, p8)))
+    monkeypatch.setattr(reference, "run", lambda graph, p8, **options: _shifted(
+        real(graph, p8, **options)))
     assert main(["infer", "--sim", "--run", str(run_dir), "--count", "2"]) == 1
     out = capsys.readouterr().out
     assert "1: class" in out and "NOT the reference's class" in out and "1 of 2 equal" in out
