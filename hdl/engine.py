@@ -3,20 +3,21 @@
 A neuron that is served with the current I takes five clocks: its membrane v and constant are read;
 v leaks; I is added; the constant ``bias - v_threshold`` is added, whose sign is the comparison;
 the threshold is added back where there was no spike; the result is written. Neurons are always
-served in the same order, so that two counters are all the addressing there is.
+served in the same order, so that counters are all the addressing there is.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .memories import BLOCK_RAM
 from .neurons import SERIAL
+from .walk import chosen
 
 #: Clocks after `valid` in which a neuron's current must be given.
 CURRENT_LAG = 2
@@ -144,9 +145,7 @@ class NeuronEngine(wiring.Component):
 
     def _chosen(self, values: list):
         """What holds for the layer under way."""
-        if all(isinstance(value, int) and value == values[0] for value in values):
-            return values[0]
-        return values[0] if len(values) == 1 else Array(values)[self.layer]
+        return chosen(self.layer, values)
 
     def _counted(self, m: Module, count, step) -> Signal:
         """Counts the neurons round and round."""

@@ -149,7 +149,6 @@ class SpikeWords(wiring.Component):
     """
 
     def __init__(self, counts: Sequence[int], most: int) -> None:
-        self.bases = [sum(counts[:k]) for k in range(len(counts))]
         self.depth = sum(counts)
         super().__init__({
             "valid": In(1), "spike": In(1), "limit": In(range(max(2, most))), "rewind": In(1),
