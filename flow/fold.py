@@ -150,13 +150,17 @@ def input_order(graph: ir.Graph) -> np.ndarray:
     return out.reshape(-1)
 
 
+def vector_order(n: int) -> np.ndarray:
+    """Which of n axons each bit of a vector's words is, -1 for none."""
+    return np.concatenate([np.arange(n), np.full(-n % WORD, -1)])
+
+
 def serial_input(graph: ir.Graph) -> bool:
     """Whether the first run takes its words from the encoder as it makes them."""
     first, n = graph.layers[0][0], graph.input.size
     if first.lowering != "folded" or graph.input.encoder == "stream" or first.max_delay:
         return False
-    order = input_order(graph)
-    return np.array_equal(order, np.concatenate([np.arange(n), np.full(-n % WORD, -1)]))
+    return np.array_equal(input_order(graph), vector_order(n))
 
 
 def stored_order(graph: ir.Graph, index: int) -> np.ndarray:

@@ -99,7 +99,8 @@ def _memories(graph: ir.Graph, run: fold.Folded, indices: list[int], seen: Seen 
     steps, first = graph.num_steps, indices[0]
     outer = np.zeros((steps, 0), np.int64)
     if run.streams is None:
-        order = fold.input_order(graph) if first == 0 else _natural(graph, first)
+        order = fold.input_order(graph) if first == 0 else \
+            fold.vector_order(graph.layers[first][0].in_features)
         source = None
         if seen is not None:
             source = seen.inputs if first == 0 else seen.spikes[first - 1]
@@ -118,11 +119,6 @@ def _memories(graph: ir.Graph, run: fold.Folded, indices: list[int], seen: Seen 
         maps.append(_words(fold.stored_order(graph, index), seen and seen.spikes[index], steps))
     inner = np.concatenate(maps, 1).sum(2) if maps else np.zeros((steps, 0), np.int64)
     return outer, inner
-
-
-def _natural(graph: ir.Graph, first: int) -> np.ndarray:
-    n = graph.layers[first][0].in_features
-    return np.concatenate([np.arange(n), np.full(-n % WORD, -1)])
 
 
 def _delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
