@@ -8,7 +8,7 @@ from ..boards import Board
 from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
-from .host import RESET_BAUD, Device, NoAnswerError, divisor_for
+from .host import Device, NoAnswerError, divisor_for
 from .images import payload
 from .reference import Trace
 from .serial_port import SerialTransport
@@ -58,7 +58,7 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
         proof = device.info().proof
         device.restore()
         if baud is not None:
-            device.set_divisor(round(board.clock_hz / RESET_BAUD))  # as the next host expects it
+            device.set_divisor(board.divisor)  # as the next host expects it
     finally:
         device.close()
     trace = Trace(scores=np.array([r.scores for r in results], np.int64),

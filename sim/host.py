@@ -22,8 +22,8 @@ from ..hdl.pixels import pack_pixels
 from ..hdl.protocol import CHECKSUM_BYTES, FRAME_BYTES, Command, Info, Status
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
-#: The rate of every device after reset, and the clock that `hdl.top.Top`'s divisor expects then.
-RESET_BAUD, CLOCK_HZ = 115200, 12_000_000
+#: The clock that `hdl.top.Top`'s divisor expects after reset.
+CLOCK_HZ = 12_000_000
 #: How far a rate may be from the one asked for, in either direction.
 BAUD_TOLERANCE = 0.02
 #: Requests that a duplex device has at once: the one that it serves, and the next.

@@ -3,8 +3,8 @@
 import errno
 from collections.abc import Callable
 
+from ..boards.board import RESET_BAUD
 from ..flow.errors import LinkError
-from .host import RESET_BAUD
 
 
 class SerialTransport:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from rich.progress import track
 
+from ...boards.board import RESET_BAUD
 from ...flow import link_options
 from ...flow.errors import ConfigError
 from ...flow.ir import Graph
@@ -22,7 +23,7 @@ from ...hdl.protocol import Features
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
-from ..host import CLOCK_HZ, RESET_BAUD, Device, check_rate, divisor_for
+from ..host import CLOCK_HZ, Device, check_rate, divisor_for
 from ..images import coarse, payload, read_images, shaped
 from ..simulated import SimTransport
 
