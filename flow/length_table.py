@@ -10,7 +10,7 @@ from importlib import import_module
 import msgspec
 from rich.table import Table
 
-from .cost.energy import STATIC_W, energy_nj
+from .cost.energy import energy_of
 from .errors import GraphError
 from .ir import Graph
 from .lengths import most_shift
@@ -47,8 +47,7 @@ def costed(rows: list[Length], report: Report) -> list[Length]:
     out = []
     for row in rows:
         clock_hz = report.clock_mhz * 1e6
-        known = energy_nj(report.device, report.lc, row.cycles, clock_hz) \
-            if report.device in STATIC_W else None
+        known = energy_of(report, row.cycles)
         out.append(msgspec.structs.replace(
             row, microseconds=1e6 * row.cycles / clock_hz,
             low_nj=known and known.low_nj, high_nj=known and known.total_nj))

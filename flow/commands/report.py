@@ -6,7 +6,7 @@ from msgspec import to_builtins
 
 from .. import length_table
 from ..build import REPORT
-from ..cost.energy import STATIC_W, energy_nj
+from ..cost.energy import energy_of
 from ..cost.features import estimate, unpriced
 from ..errors import RunError
 from ..passes.compile import compile_graph
@@ -47,8 +47,7 @@ def run(args, out) -> int:
         current = report.design == graph.digest()
         clock_hz = report.clock_mhz * 1e6
         microseconds = 1e6 * cycles / clock_hz
-        energy = energy_nj(report.device, report.lc, cycles, clock_hz) \
-            if report.device in STATIC_W else None
+        energy = energy_of(report, cycles)
         costed = length_table.costed(rows, report)
         builds.append({"board": name, "current": current,
                        "microseconds_per_inference": microseconds,

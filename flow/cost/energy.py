@@ -44,6 +44,13 @@ class Energy:
         return self.static_nj + self.clock_nj + self.logic_low_nj
 
 
+def energy_of(report, cycles: float) -> Energy | None:
+    """Energy of `cycles` clocks of a build at its board's clock, None without figures for it."""
+    if report.device not in STATIC_W:
+        return None
+    return energy_nj(report.device, report.lc, cycles, report.clock_mhz * 1e6)
+
+
 def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
     """Energy of `cycles` clocks at `clock_hz` on a device with `lc` cells in use.
 
