@@ -9,7 +9,6 @@ from .build import build_graph
 from .errors import FitError, GraphError
 from .passes.compile import compile_graph
 from .report import Report
-from .run import Run
 
 #: Lowering and lanes of every layer, from the fastest to the smallest.
 CHOICES: tuple[tuple[str, int | None], ...] = (
@@ -80,9 +79,3 @@ def must_fit(graph: ir.Graph, board: Board, **options) -> Fitted:
         raise FitError(f"{board.name}: " + "; ".join(
             f"{choice}: {problem}" for choice, problem in found.tried.items()))
     return found
-
-
-def keep(found: Fitted, opened: Run) -> None:
-    """Make the graph as built the run's, so that every command finds this lowering."""
-    if found.graph.digest() != opened.graph().digest():
-        found.graph.save(opened.graph_file)

@@ -47,11 +47,11 @@ def apply(args, opened: Run, board, out) -> None:
         _keep(opened, _lowered(opened.graph(), args))
     if args.target_ips:
         name, graph, found = throughput.choose(opened.graph(), board.clock_hz, args.target_ips)
-        _keep(opened, graph)
+        opened.keep(graph)
         out.note(f"{name}: {found.text(board.clock_hz)}")
     if args.fit:
         fitted = fit.must_fit(opened.graph(), board, note=out.note)
-        fit.keep(fitted, opened)
+        opened.keep(fitted.graph)
         out.note(f"{board.name}: {fitted.choice}")
 
 
@@ -74,5 +74,4 @@ def _lowered(graph: ir.Graph, args) -> ir.Graph:
 def _keep(opened: Run, graph: ir.Graph) -> None:
     """Make this the run's graph, once it is known to compile."""
     compile_graph(graph)
-    if graph.digest() != opened.graph().digest():
-        graph.save(opened.graph_file)
+    opened.keep(graph)

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from . import ir
-from .errors import RunError
+from .errors import ConfigError, RunError
 from .files import write_atomic
 
 FORMAT = 1
@@ -56,6 +56,11 @@ class Run:
                            "make the run again with this version")
         return run
 
+    def keep(self, graph: ir.Graph) -> None:
+        """Make this the run's network, so that every command finds it; nothing if it is."""
+        if graph.digest() != self.graph().digest():
+            graph.save(self.graph_file)
+
     @property
     def manifest(self) -> Path:
         return self.path / "run.json"
@@ -84,6 +89,15 @@ class Run:
         tensors = {"p8": np.ascontiguousarray(p8, np.uint8),
                    "labels": np.ascontiguousarray(labels, np.int64)}
         write_atomic(self.samples_file, save(tensors))
+
+    def first_samples(self, option: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """The first `count` of `samples`, which `option` asks for; at most ten for None."""
+        images, labels = self.samples()
+        count = min(10, len(images)) if count is None else count
+        if not 1 <= count <= len(images):
+            raise ConfigError(f"{option} must be in 1..{len(images)}, the test images of this run, "
+                              f"not {count}")
+        return images[:count], labels[:count]
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Test images p8 uint8 [n, pixels] and labels int64 [n]."""

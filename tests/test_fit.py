@@ -74,7 +74,7 @@ def test_the_choice_is_kept_in_the_run(sizes, graph, tmp_path):
     graph.save(opened.graph_file)
     sizes(1280, spatial=1281, folded7=1280)
     found = fit.must_fit(opened.graph(), BOARDS["icestick"])
-    fit.keep(found, opened)
+    opened.keep(found.graph)
     assert opened.graph().digest() == found.graph.digest() != graph.digest()
     sizes(1280, spatial=1280)  # a larger board later
     assert fit.must_fit(opened.graph(), BOARDS["icebreaker"]).choice == "spatial"

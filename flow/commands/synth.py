@@ -97,10 +97,7 @@ def _stored(count: int, opened: Run, graph: Graph) -> list[bytes]:
     """The first test images of a run, as the link would bring them."""
     if count == 0:
         return []
-    images, _ = opened.samples()
-    if not 1 <= count <= len(images):
-        raise ConfigError(f"--stored must be in 1..{len(images)}, the test images of this run, "
-                          f"not {count}")
+    images, _ = opened.first_samples("--stored", count)
     module = import_module(IMAGES)
-    shaped = module.shaped(graph, images[:count], str(opened.samples_file))
+    shaped = module.shaped(graph, images, str(opened.samples_file))
     return [module.payload(graph, image) for image in shaped]

@@ -48,7 +48,7 @@ def run(args, out) -> int:
     folder = opened.build_dir(board.name)
     found = fit.must_fit(graph, board, out_dir=folder, note=out.note)
     graph, report = found.graph, found.report
-    fit.keep(found, opened)
+    opened.keep(graph)
     out.note(f"{board.name}: {found.choice}")
     equal = check(graph, p8[:args.count], out)
     if equal != args.count:

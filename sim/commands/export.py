@@ -36,18 +36,15 @@ def run(args, out) -> int:
     core_export.check_module(module)
     graph = compile_graph(opened.graph())
     advise(graph, out.note)
-    p8, _ = opened.samples()
+    p8, _ = opened.first_samples("--images", args.images)
     images = shaped(graph, p8, str(opened.samples_file))
-    count = min(10, len(images)) if args.images is None else args.images
-    if not 1 <= count <= len(images):
-        raise ConfigError(f"--images must be in 1..{len(images)}, the test images of this run, "
-                          f"not {count}")
+    count = len(images)
     with out.progress.status("writing Verilog"):
         verilog, description = core_export.export(graph, module, note=out.note)
     files = {  # in order: core.json marks the directory as an export
         "core.json": json.dumps(description.document(), indent=1) + "\n", "core.v": verilog,
         "README.md": core_export.readme(description),
-        **bench_export.bench(graph, images[:count], description),
+        **bench_export.bench(graph, images, description),
     }
     for name, content in files.items():
         write_atomic(folder / name, content)

@@ -57,17 +57,13 @@ def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     advise(graph, out.note)
-    images, labels = opened.samples()
+    images, labels = opened.first_samples("--count", args.count)
     images = shaped(graph, images, str(opened.samples_file))
-    count = min(10, len(images)) if args.count is None else args.count
-    if not 1 <= count <= len(images):
-        raise ConfigError(f"--count must be in 1..{len(images)}, the test images of this run, "
-                          f"not {count}")
+    count = len(images)
     if rung.name != "reference" and not 0 <= args.shift <= graph.max_shift:
         raise ConfigError(f"--shift must be in 0..{graph.max_shift} at --level {rung.name}, for "
                           f"which the network is compiled, not {args.shift}; 'spikeloom synth "
                           "--max-shift' compiles it for more")
-    images, labels = images[:count], labels[:count]
     wanted = reference.run(graph, images, trace=True, shift=args.shift)
     setting = Setting(folder=opened.path / "sim" / rung.name, board=board, port=args.port,
                       baud=args.baud, waves=args.waves, shift=args.shift, note=out.note)
