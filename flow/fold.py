@@ -276,14 +276,13 @@ def _coded(graph: ir.Graph) -> FoldedLayer:
         walk = Walk(tuple(Tap(i) for i in range(synapses.in_features)))
     operands, groups = _grouped(codes.reshape(len(codes), -1).T, lanes_of(synapses))
     return FoldedLayer(_served(graph, 0), walk, operands, groups,
-                       _largest(effective_weights(synapses)), 0, True)
+                       _reach(effective_weights(synapses)), 0, True)
 
 
-def _largest(*weights: np.ndarray) -> int:
-    """Of ``|I|``, when every input that helps counts."""
-    parts = [w.reshape(len(w), -1) for w in weights]
-    rows = np.concatenate(parts, 1)
-    return int(np.maximum(np.maximum(rows, 0).sum(1), np.maximum(-rows, 0).sum(1)).max())
+def _reach(*weights: np.ndarray) -> np.ndarray:
+    """The lowest and the highest I of each channel, int64 [2, channels]."""
+    rows = np.concatenate([w.reshape(len(w), -1) for w in weights], 1)
+    return np.array([np.minimum(rows, 0).sum(1), np.maximum(rows, 0).sum(1)])
 
 
 def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
@@ -306,7 +305,7 @@ def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
         walk = Walk(tuple(taps), rows, columns, synapses.stride * window, read.pitch,
                     height, width, read.width)
         parts = [read.spread(kernels[:, :, y, x].T) for y, x in places]
-        largest = [kernels]
+        summed = [kernels]
     else:
         kernels = weights.reshape(len(weights), read.channels, read.height // window,
                                   read.width // window)
@@ -315,18 +314,18 @@ def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
         taps = [tap for y, x in places for tap in read.taps(y, x)]
         walk = Walk(tuple(taps), height=read.height, width=read.width, across=read.width)
         parts = [read.spread(kernels[:, :, y, x].T) for y, x in places]
-        largest = [kernels]
+        summed = [kernels]
     if skip is not None:
         other = maps[skip.src[1]]
         identity = int(skip.c_skip) * np.eye(other.channels, dtype=np.int64)
         walk = replace(walk, taps=(*walk.taps, *other.taps()))
         parts.append(other.spread(identity))
-        largest.append(identity)
+        summed.append(identity)
     columns = np.concatenate(parts)  # [taps, WORD, outputs]
     scale = 0
     # all counts are multiples of 2**scale, for most generators 2**(B - w + 1)
     while columns.any() and not (columns & 1).any():
         columns, scale = columns >> 1, scale + 1
     operands, groups = _grouped(columns, lanes_of(synapses))
-    return FoldedLayer(_served(graph, index), walk, operands, groups, _largest(*largest) >> scale,
+    return FoldedLayer(_served(graph, index), walk, operands, groups, _reach(*summed) >> scale,
                        scale)

@@ -15,8 +15,9 @@ A pool takes one clock a word that it reads, and one more a position. Each times
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -77,7 +78,9 @@ class FoldedRun(wiring.Component):
         self.order = [int(j) for j in (range(self.sizes[-1]) if order is None else order)]
         self.lanes = Lanes(self.layers, lanes, memory)
         assert not streams or int(streams.thresholds.max()) >> self.lanes.code_bits == 0
-        self.engine = NeuronEngine([x.served for x in self.layers], len(self.lanes.current))
+        served = [replace(x.served, constants=x.served.constants - self.less(k))
+                  for k, x in enumerate(self.layers)]
+        self.engine = NeuronEngine(served, len(self.lanes.current) + 1)
         self.inputs = None if streams else InputWords(inputs)
         counts = [step.stored for step in steps[:-1]]
         self.inner = SpikeWords(counts, max(x.channels for x in self.layers)) if counts else None
@@ -92,6 +95,11 @@ class FoldedRun(wiring.Component):
             ports |= {"address": Out(range(max(2, inputs))), "fetch": Out(1),
                       "value": In(range(len(streams.thresholds) + 1))}
         super().__init__(ports)
+
+    def less(self, index: int) -> np.ndarray:
+        """What the engine's `current` has too much for each neuron of layer `index`, as served."""
+        layer = self.layers[index]
+        return np.tile(self.lanes.less(index), layer.walk.positions)
 
     def numbered(self, index: int) -> int:
         """The number of the step that is layer `index` of the run."""
@@ -340,7 +348,7 @@ class FoldedRun(wiring.Component):
         m.d.comb += [write.addr.eq(to), write.data.eq(self.lanes.current),
                      read.addr.eq(at), read.en.eq(1)]
         with m.If(self.step == 0):
-            m.d.comb += self.engine.current.eq(read.data.as_signed())
+            m.d.comb += self.engine.current.eq(read.data)
 
     def _offer(self, m: Module) -> None:
         """The last layer's spikes, shifted in as they come."""
@@ -375,8 +383,9 @@ class FoldedLayerView(wiring.Component):
         spike = Signal(name="spike", attrs=OBSERVED)
         self.shown = [Shown(v, spike)]
         current = Signal(signed(len(run.engine.current)), name="current", attrs=OBSERVED)
-        self.drive = Drive(self.driven, self.driven_group, self.members, [current],
-                           [0] * self.size)
+        less = np.zeros(self.size, np.int64)
+        less[np.asarray(order)] = run.less(index)
+        self.drive = Drive(self.driven, self.driven_group, self.members, [current], less)
         for signal in (self.commit, self.group, self.driven, self.driven_group):
             signal.attrs.update(OBSERVED)
 

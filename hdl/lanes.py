@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Array, Module, Signal, signed
+from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -21,15 +21,15 @@ class FoldedLayer:
 
     operands: int [groups, taps, WORD, P], what lane p adds for a spike of that axon, in units of
     ``1 << scale``; for a layer with `codes`, fed by `stream` input, int [groups, taps, P], the
-    signed codes. groups: neurons in each group, P but in the last one. largest: of ``|I|``, in
-    those units.
+    signed codes. groups: neurons in each group, P but in the last one. reach: int [2, channels],
+    the lowest and the highest I of a neuron, in those units.
     """
 
     served: Served
     walk: Walk
     operands: np.ndarray
     groups: tuple[int, ...]
-    largest: int
+    reach: np.ndarray
     scale: int = 0
     codes: bool = False
 
@@ -43,10 +43,11 @@ class FoldedLayer:
         """Words of the map of its spikes."""
         return self.walk.positions * words(self.channels)
 
-    @property
-    def acc_bits(self) -> int:
-        """Width of an accumulator that holds I of any neuron."""
-        return self.largest.bit_length() + 1
+    def bounds(self, lane: int) -> np.ndarray:
+        """The lowest and the highest I of the neurons that a lane adds up, 0 among them."""
+        mine = self.reach[:, lane::self.operands.shape[-1]] if lane < self.operands.shape[-1] \
+            else self.reach[:, :0]
+        return np.array([mine[0].min(initial=0), mine[1].max(initial=0)])
 
 
 class Lanes(wiring.Component):
@@ -54,12 +55,16 @@ class Lanes(wiring.Component):
 
     In a layer with codes (`coded`) a lane adds 1 or -1 where its code exceeds `threshold`, given
     in the clock after `add`. `current` is the I of lane `lane`, as of the clock after it was named,
-    two clocks after. memory: what keeps the weights, `ebr` or `lut`.
+    two clocks after, and what `less` says too much: a lane counts from its `start`, so that it
+    needs no sign. memory: what keeps the weights, `ebr` or `lut`.
     """
 
     def __init__(self, layers: Sequence[FoldedLayer], lanes: int, memory: str = "ebr") -> None:
         self.layers, self.lanes, self.memory = list(layers), lanes, memory
-        self.acc_bits = max(layer.acc_bits for layer in layers)
+        low, high = np.transpose([np.array([layer.bounds(p) for layer in layers])
+                                  for p in range(lanes)], (2, 0, 1))
+        self.start = [int(x) for x in -low.min(1)]
+        self.acc_bits = [max(1, int(x).bit_length()) for x in self.start + high.max(1)]
         signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
         self.operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length()
                                     for a in signs)
@@ -78,8 +83,14 @@ class Lanes(wiring.Component):
             "row": In(range(max(2, len(self.rows)))), "add": In(1), "clear": In(1),
             "coded": In(1), "threshold": In(max(1, self.code_bits)), "lane": In(range(lanes)),
             "layer": In(range(len(layers))),
-            "current": Out(signed(max(x.acc_bits + x.scale for x in layers))),
+            "current": Out(max(self.acc_bits) + max(layer.scale for layer in layers)),
         })
+
+    def less(self, index: int) -> np.ndarray:
+        """What `current` has too much, for each neuron of a position of layer `index`."""
+        layer = self.layers[index]
+        lanes = np.arange(layer.channels) % layer.operands.shape[-1]
+        return np.array(self.start)[lanes] << layer.scale
 
     @staticmethod
     def _packed(values: np.ndarray, width: int) -> list[int]:
@@ -105,20 +116,21 @@ class Lanes(wiring.Component):
             m.d.comb += [code.addr.eq(self.row), code.en.eq(1)]
         accs = []
         for p in range(self.lanes):
-            acc = Signal(signed(self.acc_bits), name=f"acc{p}")
+            # cleared before it is used: a reset would be in the way of the start
+            acc = Signal(self.acc_bits[p], name=f"acc{p}", reset_less=True)
             operand = port.data.word_select(p, self.operand_bits)
             enable = adding
             if self.codes:
                 exceeds = code.data.word_select(p, self.code_bits) > self.threshold
                 enable = adding & (~self.coded | exceeds)
             with m.If(self.clear):
-                m.d.sync += acc.eq(0)
+                m.d.sync += acc.eq(self.start[p])
             with m.Elif(enable):
                 m.d.sync += acc.eq(acc + operand.as_signed())
             accs.append(acc)
         lane = Signal.like(self.lane)
         m.d.sync += lane.eq(self.lane)
-        acc = Signal(signed(self.acc_bits))
+        acc = Signal(max(self.acc_bits))
         m.d.comb += acc.eq(Array(accs)[lane])
         m.d.sync += self.current.eq(chosen(self.layer, [acc << x.scale for x in self.layers]))
         return m

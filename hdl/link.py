@@ -1,9 +1,10 @@
 """The link: requests in and replies out as bytes, in front of a core (`protocol`)."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Module, Mux, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .checksum import Checksum
 from .protocol import BASIC, DESIGN_BYTES, SCORE_BYTES, SILENCE_BITS, Features, Info
 from .reply import Replies
 from .request import Requests
@@ -54,10 +55,8 @@ class Link(wiring.Component):
         wiring.connect(m, requests.pixels, wiring.flipped(self.pixels))
         wiring.connect(m, replies.o, wiring.flipped(self.o))
         m.d.comb += [
-            requests.bit.eq(self.i_bit), requests.strobe.eq(self.i_strobe),
             requests.tick.eq(self.tick), self.restart.eq(requests.restart),
             self.failed.eq(requests.failed),
-            replies.bit.eq(self.o_bit), replies.strobe.eq(self.o_strobe),
             self.divisor.eq(replies.divisor), self.steps.eq(replies.steps),
             self.shift.eq(replies.shift), self.start.eq(replies.start),
             replies.done.eq(self.done), replies.cls.eq(self.cls), self.select.eq(replies.select),
@@ -65,4 +64,24 @@ class Link(wiring.Component):
             replies.counter.eq(self.counter),
             self.busy.eq(~requests.idle | ~replies.idle),
         ]
+        self._check(m)
         return m
+
+    def _check(self, m: Module) -> None:
+        """A checksum for each direction; one by one, they share a register."""
+        ends = [(self.requests, self.i_bit, self.i_strobe),
+                (self.replies, self.o_bit, self.o_strobe)]
+        if self.info.features.duplex:
+            for name, (end, bit, strobe) in zip(("checked", "answered"), ends, strict=True):
+                m.submodules[name] = checksum = Checksum()
+                m.d.comb += [checksum.bit.eq(bit), checksum.strobe.eq(strobe),
+                             checksum.clear.eq(end.clear), end.checksum.eq(checksum.value)]
+            return
+        m.submodules.checksum = checksum = Checksum()
+        listening = self.replies.idle
+        m.d.comb += [
+            checksum.bit.eq(Mux(listening, self.i_bit, self.o_bit)),
+            checksum.strobe.eq(Mux(listening, self.i_strobe, self.o_strobe)),
+            checksum.clear.eq(Mux(listening, self.requests.clear, self.replies.clear)),
+            *(end.checksum.eq(checksum.value) for end, _, _ in ends),
+        ]

@@ -6,7 +6,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checksum import Checksum
+from .checksum import BITS
 from .protocol import (
     SCORE_BYTES,
     SYNC_REPLY,
@@ -34,11 +34,11 @@ class Phase(IntEnum):
 class Replies(wiring.Component):
     """Takes requests in `i`, has the core compute, sends bytes out `o`.
 
-    `bit` and `strobe` are the data bits of what `o` gave, as they go to the line. n_traces and
-    n_counters: words that a core answers for an inference and for STATS, byte `select` of which are
-    `word` and `counter`. `select` stands for a clock before what it selects goes out, so `score`,
-    `word` and `counter` may be read from a memory. divisor: after the reset; `divisor`, `steps` and
-    `shift` change when the reply to the request that sets them is out.
+    `checksum` is that of the data bits of what `o` gave since `clear`, as they went to the line.
+    n_traces and n_counters: words that a core answers for an inference and for STATS, byte `select`
+    of which are `word` and `counter`. `select` stands for a clock before what it selects goes out,
+    so `score`, `word` and `counter` may be read from a memory. divisor: after the reset; `divisor`,
+    `steps` and `shift` change when the reply to the request that sets them is out.
     """
 
     def __init__(self, info: Info, divisor: int, value_bits: int, n_traces: int,
@@ -47,7 +47,7 @@ class Replies(wiring.Component):
         self.words = max(n_traces, n_counters)
         super().__init__({
             "i": In(stream.Signature(request_layout(value_bits))),
-            "o": Out(stream.Signature(8)), "bit": In(1), "strobe": In(1),
+            "o": Out(stream.Signature(8)), "checksum": In(BITS), "clear": Out(1),
             "divisor": Out(info.divisor_bits, init=divisor),
             "steps": Out(range(info.num_steps + 1), init=info.num_steps), "shift": Out(4),
             "start": Out(1), "done": In(1), "cls": In(8),
@@ -110,16 +110,14 @@ class Replies(wiring.Component):
                        reset_less=True)
         part = Signal(2, reset_less=True)  # byte of a header, a score or a checksum
         sent = Signal()
-        m.submodules.checksum = checksum = Checksum()
         header = Array([SYNC_REPLY, request.status, *self._length(m, request, good)])[part]
         result = Cat(self.score, self.cls).word_select(part, 8)
         word = Mux(request.command == Command.INFER, self.word, self.counter)
         m.d.comb += [
             sent.eq(self.o.valid & self.o.ready), self.select.eq(index),
-            checksum.clear.eq((phase == Phase.HEADER) & ~part[1]),
-            checksum.bit.eq(self.bit), checksum.strobe.eq(self.strobe),
+            self.clear.eq((phase == Phase.HEADER) & ~part[1]),
             self.o.payload.eq(Array([header, Array(constants)[index[:4]], result,
-                                     checksum.value[:8], word][:4 + bool(self.words)])[phase]),
+                                     self.checksum[:8], word][:4 + bool(self.words)])[phase]),
         ]
         m.d.sync += self.o.valid.eq(sending & ~sent)  # a clock after `index`
         infer = request.command == Command.INFER

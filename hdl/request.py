@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .checksum import Checksum
+from .checksum import BITS
 from .protocol import SILENCE_BITS, SYNC_REQUEST, Command, Info, Status
 
 
@@ -14,7 +14,7 @@ def request_layout(value_bits: int) -> data.StructLayout:
 
 
 class Requests(wiring.Component):
-    """Bytes in `i`, their bits in `bit` and `strobe` (see `uart`); whole requests out `o`.
+    """Bytes in `i`, and the `checksum` of their bits since `clear`; whole requests out `o`.
 
     An image's bytes go to `pixels` as they come: each is offered for one clock, against the usual
     rule of streams, since `i` has no back-pressure; one that is not taken is lost, and the request
@@ -29,8 +29,8 @@ class Requests(wiring.Component):
         self.value_bits = max(8, info.divisor_bits,
                               info.num_steps.bit_length() if info.features.steps else 0)
         super().__init__({
-            "i": In(stream.Signature(8, always_ready=True)), "bit": In(1), "strobe": In(1),
-            "tick": In(1),
+            "i": In(stream.Signature(8, always_ready=True)), "checksum": In(BITS),
+            "clear": Out(1), "tick": In(1),
             "pixels": Out(stream.Signature(8)), "restart": Out(1),
             "o": Out(stream.Signature(request_layout(self.value_bits))),
             "idle": Out(1), "failed": Out(1),
@@ -38,7 +38,6 @@ class Requests(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.checksum = checksum = Checksum()
         command = Signal(3, reset_less=True)
         status = Signal(3, reset_less=True)
         value = Signal(self.value_bits, reset_less=True)
@@ -48,7 +47,6 @@ class Requests(wiring.Component):
         byte, got = self.i.payload, self.i.valid
         infer, bare, asked = self._expected(m, command)
         m.d.comb += [
-            checksum.bit.eq(self.bit), checksum.strobe.eq(self.strobe),
             self.pixels.payload.eq(byte),
             self.o.payload.command.eq(command), self.o.payload.status.eq(status),
             self.o.payload.value.eq(value),
@@ -71,7 +69,7 @@ class Requests(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += self.idle.eq(fsm.ongoing("hunt"))
             with m.State("hunt"):
-                m.d.comb += checksum.clear.eq(1)
+                m.d.comb += self.clear.eq(1)
                 m.d.sync += [index.eq(0), high.eq(0), status.eq(Status.OK)]
                 with m.If(got & (byte == SYNC_REQUEST)):
                     m.next = "command"
@@ -120,7 +118,7 @@ class Requests(wiring.Component):
                     m.d.sync += high.eq(~high)
                     with m.If(high):
                         m.next = "offer"
-                        with m.If(checksum.value != 0):
+                        with m.If(self.checksum != 0):
                             fail(Status.CHECKSUM)
 
             with m.State("offer"):

@@ -303,8 +303,10 @@ def layer(operands, sizes, **options):
     size = sum(sizes)
     served = Served(Lif(v_threshold=1), size, 12, np.zeros(size, int), True)
     taps = tuple(Tap(k) for k in range(operands.shape[1]))
-    largest = int(np.abs(operands).sum(axis=tuple(range(1, operands.ndim - 1))).max())
-    return FoldedLayer(served, Walk(taps), operands, sizes, largest, **options)
+    axes = tuple(range(1, operands.ndim - 1))
+    reach = np.array([np.minimum(operands, 0).sum(axis=axes).reshape(-1),
+                      np.maximum(operands, 0).sum(axis=axes).reshape(-1)])[:, :size]
+    return FoldedLayer(served, Walk(taps), operands, sizes, reach, **options)
 
 
 @pytest.mark.parametrize("memory", ["ebr", "lut"])
@@ -335,7 +337,28 @@ def test_lanes_add_the_rows_that_are_named(memory):
                     ctx.set(lanes.lane, lane)
                     await ctx.tick().repeat(2)
                     wanted = int(rows[named, lane].sum()) << one.scale
-                    assert ctx.get(lanes.current) == wanted
+                    less = lanes.less(index)[group * 3 + lane]
+                    assert ctx.get(lanes.current) - less == wanted
+
+    simulate(lanes, bench)
+
+
+def test_accumulators_are_as_wide_as_what_they_count():
+    operands = np.zeros((1, 2, WORD, 3), np.int64)
+    operands[0, 0, :, 0], operands[0, 1, :, 0] = 7, -8  # -64..56: a sign would take one bit more
+    operands[0, :, :, 1] = 3
+    lanes = Lanes([layer(operands, (3,))], 3)
+    assert lanes.start == [64, 0, 0] and lanes.acc_bits == [7, 6, 1]
+    assert lanes.less(0).tolist() == [64, 0, 0]
+
+    async def bench(ctx):
+        ctx.set(lanes.clear, 1)
+        await ctx.tick()
+        ctx.set(lanes.clear, 0)
+        for lane, start in enumerate(lanes.start):
+            ctx.set(lanes.lane, lane)
+            await ctx.tick().repeat(2)
+            assert ctx.get(lanes.current) == start
 
     simulate(lanes, bench)
 
@@ -363,6 +386,6 @@ def test_coded_lanes_add_the_sign_where_the_code_exceeds_the_threshold():
         for lane in range(4):
             ctx.set(lanes.lane, lane)
             await ctx.tick().repeat(2)
-            assert ctx.get(lanes.current) == total[lane]
+            assert ctx.get(lanes.current) - lanes.less(0)[lane] == total[lane]
 
     simulate(lanes, bench)

@@ -54,7 +54,8 @@ class ScanEncoder(wiring.Component):
         wiring.connect(m, wiring.flipped(self.pixels), image.pixels)
         index = Signal(range(size))
         upcoming = Signal(range(size))
-        count = Signal(range(clocks))
+        # clocks of this timestep's scan; the image's bytes, if each timestep scans all of them
+        count = index if self.rewind else Signal(range(clocks))
         remaining = Signal(range(self.num_steps))
         line = Signal(WORD if self.words else clocks * self.bits_per_clock)
         idle = Signal()
@@ -72,7 +73,7 @@ class ScanEncoder(wiring.Component):
                 image.accept.eq(idle), self.busy.eq(~idle),
             ]
             with m.State("idle"):
-                m.d.sync += [index.eq(0), count.eq(0), remaining.eq(self.steps - 1),
+                m.d.sync += [count.eq(0), index.eq(0), remaining.eq(self.steps - 1),
                              self.o.payload.first.eq(1), self.o.payload.last.eq(self.steps == 1)]
                 with m.If(self.start):
                     m.next = "scan"
@@ -81,10 +82,8 @@ class ScanEncoder(wiring.Component):
                 m.d.sync += [
                     line.eq((bits << len(line) - self.bits_per_clock)
                             | (line >> self.bits_per_clock)),
-                    index.eq(upcoming), count.eq(count + 1),
+                    count.eq(Mux(count == clocks - 1, 0, count + 1)), index.eq(upcoming),
                 ]
-                with m.If(count == clocks - 1):
-                    m.d.sync += count.eq(0)
                 if step is None:
                     with m.If(count == clocks - 1):
                         m.d.sync += self.o.valid.eq(1)
