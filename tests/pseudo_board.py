@@ -4,8 +4,13 @@ import os
 import select
 import threading
 from contextlib import contextmanager
+from unittest.mock import patch
 
+from spikeloom.sim.serial_port import SerialTransport
 from spikeloom.sim.simulated import SimTransport
+
+#: Seconds for an answer: a simulation is slower than a board.
+TIMEOUT = 60.0
 
 
 @contextmanager
@@ -24,7 +29,8 @@ def pseudo_board(top):
     thread = threading.Thread(target=bridge)
     thread.start()
     try:
-        yield os.ttyname(theirs)
+        with patch.dict(SerialTransport.__init__.__kwdefaults__, timeout=TIMEOUT):
+            yield os.ttyname(theirs)
     finally:
         stop.set()
         thread.join()

@@ -12,8 +12,9 @@ from spikeloom.flow.errors import SpikeloomError
 from spikeloom.nas import workers
 
 SCRIPT = """
-import os, time
+import os, signal, time
 from spikeloom.nas import workers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells start jobs without it
 def nap():
     import os, time
     open({path!r}, "w").write(str(os.getpid()))
