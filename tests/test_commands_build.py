@@ -243,6 +243,7 @@ def test_flash_refuses_a_bitstream_of_another_network(run, command):
     assert code == 2 and "holds design" in err and "run 'spikeloom synth --board icebreaker'" in err
     code, out, _ = command("report", "--run", run)
     assert code == 0 and "this build is of another network" in out
+    assert "us an inference" not in out and "accuracy" in out, "nothing of both in one line"
     (run / "build/icebreaker").rename(run / "build/icebreaker-proof")
     code, _, err = command("flash", "--run", run, "--dry-run", "--proof")
     assert code == 2 and "run 'spikeloom synth --board icebreaker --proof' again" in err

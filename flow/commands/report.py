@@ -9,10 +9,11 @@ from ..build import REPORT
 from ..cost.energy import energy_of
 from ..cost.features import estimate, unpriced
 from ..errors import RunError
+from ..ir import Graph
 from ..passes.compile import compile_graph
 from ..passes.folding import event_driven
 from ..passes.schedule import inference_cycles
-from ..report import compare, read_report
+from ..report import Report, compare, read_report
 from ..run import Run
 from ..throughput import throughput
 
@@ -44,33 +45,39 @@ def run(args, out) -> int:
             builds.append({"board": name, "problem": str(error)})
             shown.append(str(error))
             continue
-        current = report.design == graph.digest()
-        clock_hz = report.clock_mhz * 1e6
-        microseconds = 1e6 * cycles / clock_hz
-        energy = energy_of(report, cycles)
-        costed = length_table.costed(rows, report)
-        builds.append({"board": name, "current": current,
-                       "microseconds_per_inference": microseconds,
-                       "energy_estimate": energy and {**asdict(energy), "low_nj": energy.low_nj,
-                                                      "total_nj": energy.total_nj},
-                       "lengths": to_builtins(costed) if current else [],
-                       "report": to_builtins(report)})
-        borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
-        cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate{borrowed})" \
-            if energy else f"; no energy figures of the {report.device} are known"
-        shown += [compare(report, guess),
-                  f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without "
-                  f"the image's transfer{cost}"]
-        if current:
-            speed = throughput(graph, clock_hz)
-            builds[-1]["throughput"] = asdict(speed)
-            shown += [speed.text(clock_hz), length_table.table(costed, why)]
-        if not current:
-            shown.append(f"this build is of another network; run 'spikeloom synth --board {name}' "
-                         "again")
+        build = {"board": name, "current": report.design == graph.digest(),
+                 "report": to_builtins(report)}
+        if build["current"]:
+            found, lines = _present(graph, report, rows, why)
+            build |= found
+            shown += [compare(report, guess), *lines]
+        else:
+            shown += [compare(report), "this build is of another network; run "
+                      f"'spikeloom synth --board {name}' again"]
+        builds.append(build)
+    if not any(build.get("current") for build in builds):
+        shown.append(length_table.table(rows, why))
     if not builds:
-        shown += [length_table.table(rows, why), "nothing is built yet: 'spikeloom synth' does it"]
+        shown.append("nothing is built yet: 'spikeloom synth' does it")
     data = {"run": str(opened.path), "network": network, "estimate": guess and asdict(guess),
             "builds": builds}
     out.result(data, *shown)
     return RunError.exit_code if any("problem" in item for item in builds) else 0
+
+
+def _present(graph: Graph, report: Report, rows: list, why: str | None) -> tuple[dict, list]:
+    """What a build of the run's network needs for an inference, and its lines."""
+    cycles, most = inference_cycles(graph), "at most " if event_driven(graph) else ""
+    clock_hz = report.clock_mhz * 1e6
+    microseconds, energy = 1e6 * cycles / clock_hz, energy_of(report, cycles)
+    costed, speed = length_table.costed(rows, report), throughput(graph, clock_hz)
+    borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
+    cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate{borrowed})" \
+        if energy else f"; no energy figures of the {report.device} are known"
+    return {
+        "microseconds_per_inference": microseconds,
+        "energy_estimate": energy and {**asdict(energy), "low_nj": energy.low_nj,
+                                       "total_nj": energy.total_nj},
+        "lengths": to_builtins(costed), "throughput": asdict(speed),
+    }, [f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without the "
+        f"image's transfer{cost}", speed.text(clock_hz), length_table.table(costed, why)]
