@@ -8,7 +8,8 @@ from ..hdl.core import Core
 from ..hdl.counters import Counters
 from ..hdl.delay import SpikeDelay
 from ..hdl.encoders.codes import CodeEncoder
-from ..hdl.folded import FoldedLayerView, FoldedRun
+from ..hdl.folded import FoldedRun
+from ..hdl.folded_view import FoldedLayerView
 from ..hdl.protocol import BASIC, Features
 from ..hdl.readout import Readout
 from ..hdl.serial_readout import SerialReadout

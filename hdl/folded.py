@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -26,7 +26,6 @@ from amaranth.lib.wiring import In, Out
 from .engine import LATENCY, NeuronEngine
 from .lanes import FoldedLayer, Lanes
 from .memories import BLOCK_RAM
-from .observe import OBSERVED, Drive, Shown
 from .serial_readout import Results
 from .spatial import spikes_layout
 from .streams import Streams, StreamScanner
@@ -362,47 +361,3 @@ class FoldedRun(wiring.Component):
                          self.o.payload.last.eq(self.last)]
             with m.If(engine.o_index == sum(self.sizes) - 1):
                 m.d.sync += self.o.valid.eq(1)
-
-
-class FoldedLayerView(wiring.Component):
-    """Layer `index` of a run, as `observe` wants it; the run's pace does what `hold` asks for.
-
-    order: which neuron of the layer each one served is. kept: whether what is shown stays until the
-    next neuron is, which takes registers.
-    """
-
-    def __init__(self, run: FoldedRun, index: int, order: Sequence[int], *,
-                 kept: bool = False) -> None:
-        self.run, self.step, self.kept = run, run.numbered(index), kept
-        self.size, base, total = run.sizes[index], sum(run.sizes[:index]), sum(run.sizes)
-        super().__init__({"commit": Out(1), "hold": In(1), "group": Out(range(total)),
-                          "driven": Out(1), "driven_group": Out(range(total))})
-        self.members = [[-1]] * base + [[int(j)] for j in order] + [[-1]] * (
-            total - base - self.size)
-        v = Signal(signed(run.engine.v_bits), name="v", attrs=OBSERVED)
-        spike = Signal(name="spike", attrs=OBSERVED)
-        self.shown = [Shown(v, spike)]
-        current = Signal(signed(len(run.engine.current)), name="current", attrs=OBSERVED)
-        less = np.zeros(self.size, np.int64)
-        less[np.asarray(order)] = run.less(index)
-        self.drive = Drive(self.driven, self.driven_group, self.members, [current], less)
-        for signal in (self.commit, self.group, self.driven, self.driven_group):
-            signal.attrs.update(OBSERVED)
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        run, engine, shown = self.run, self.run.engine, self.shown[0]
-        now = engine.o_valid & (run.step == self.step)
-        image = [shown.v.eq(engine.o_v), shown.spike.eq(engine.o_spike),
-                 self.group.eq(engine.o_index)]
-        if self.kept:
-            m.d.sync += self.commit.eq(now)
-            with m.If(now):
-                m.d.sync += image
-        else:
-            m.d.comb += [self.commit.eq(now), *image]
-        m.d.comb += [
-            self.drive.values[0].eq(engine.current), self.driven_group.eq(engine.comparing),
-            self.driven.eq(engine.driving & (run.step == self.step)),
-        ]
-        return m
