@@ -11,7 +11,7 @@ from spikeloom.hdl.uart import FullDuplex, HalfDuplex
 
 
 @pytest.mark.parametrize("features,most", [
-    (Features(), 300), (Features(steps=True), 310), (Features(duplex=True), 330)])
+    (Features(), 275), (Features(steps=True), 285), (Features(duplex=True), 305)])
 def test_a_link_stays_small(features, most):
     """64 pixels, 10 classes, 8 timesteps; README quotes what this measures."""
     m = Module()
