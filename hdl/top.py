@@ -28,6 +28,7 @@ class Top(wiring.Component):
             "rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1),
             "cls": Out(range(max(2, core.n_classes))), **({"button": In(1)} if stored else {}),
         })
+        assert stored is None or stored.n == core.n_inputs, "images as the link would bring them"
         self.core, self.stored = core, stored
         self.link = Link(core.n_inputs, core.n_classes, core.num_steps, design_hash, divisor,
                          silence_bits, core.n_traces, core.n_counters, features)

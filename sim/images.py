@@ -36,11 +36,11 @@ def coarse(graph: ir.Graph, images: np.ndarray, bits: int) -> np.ndarray:
     return (np.asarray(images, np.int64) * top + 127) // 255 * (255 // top)
 
 
-def payload(graph: ir.Graph, image: np.ndarray) -> bytes:
-    """The bytes of one image on the link."""
+def payload(graph: ir.Graph, image: np.ndarray, bits: int = 8) -> bytes:
+    """The bytes of one image on a link whose pixels have so many bits, to which it is rounded."""
     if graph.input.encoder == "spikes":
         return pack_frames(image)
-    return np.asarray(image).astype(np.uint8).tobytes()
+    return pack_pixels(coarse(graph, image, bits) // (255 // ((1 << bits) - 1)), bits)
 
 
 def read_images(path: Path, graph: ir.Graph) -> tuple[np.ndarray, np.ndarray | None]:

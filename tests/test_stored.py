@@ -11,13 +11,14 @@ from spikeloom.flow import blocks
 from spikeloom.flow.lower import core as lower_core
 from spikeloom.flow.lower import design_hash
 from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.hdl.protocol import Features
 from spikeloom.hdl.stored import StoredImages
 from spikeloom.hdl.top import Top
 from spikeloom.hdl.uart import MIN_DIVISOR
 from spikeloom.sim import reference
 from spikeloom.sim.gateware import send
 from spikeloom.sim.host import Device
-from spikeloom.sim.images import payload
+from spikeloom.sim.images import coarse, payload
 from spikeloom.sim.random_networks import random_images
 from spikeloom.sim.simulated import SimTransport
 
@@ -160,14 +161,15 @@ def test_eight_digits_cost_one_block_memory_and_little_logic():
     assert found.ebr == 1 and found.lut4 <= 75 and found.ff <= 40
 
 
-@pytest.mark.parametrize("encoder", ["stream", "rate", "spikes"])
-def test_a_core_classifies_stored_images_as_the_reference_model_does(encoder):
+@pytest.mark.parametrize("encoder,bits", [("stream", 8), ("rate", 8), ("spikes", 8), ("rate", 2)])
+def test_a_core_classifies_stored_images_as_the_reference_model_does(encoder, bits):
     rng = np.random.default_rng(5)
     graph = compile_graph(random_graph(rng, encoder=encoder))
-    images = random_images(rng, graph, 3)
+    images = coarse(graph, random_images(rng, graph, 3), bits)
     wanted = reference.run(graph, images).classes
-    core = lower_core(graph)
-    dut = StoredImages([payload(graph, image) for image in images[:2]], debounce_bits=3)
+    core = lower_core(graph, features=Features(pixel_bits=bits))
+    dut = StoredImages([payload(graph, image, bits) for image in images[:2]], debounce_bits=3)
+    assert dut.n == core.n_inputs
     m = Module()
     m.submodules.core, m.submodules.dut = core, dut
     wiring.connect(m, dut.o, core.pixels)
@@ -188,7 +190,7 @@ def test_a_core_classifies_stored_images_as_the_reference_model_does(encoder):
             ctx.set(dut.button, 0)
             await ctx.tick().repeat(3 * PERIOD)
             found.append(await answer())
-        await send(ctx, dut, payload(graph, images[2]))
+        await send(ctx, dut, payload(graph, images[2], bits))
         found.append(await answer())
 
     sim = Simulator(m)

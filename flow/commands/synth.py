@@ -48,7 +48,7 @@ def run(args, out) -> None:
     opened = Run.open(args.run)
     lowering_options.apply(args, opened, board, out)
     graph = compile_graph(opened.graph())
-    stored = _stored(args.stored, opened, graph)
+    stored = _stored(args.stored, opened, graph, features.pixel_bits)
     rows, why = length_table.lengths(opened, graph)
     advise(graph, out.note)
     folder = opened.build_dir(board.name, proof=args.proof)
@@ -93,11 +93,11 @@ def run(args, out) -> None:
     out.result(data, *tables, str(bitstream))
 
 
-def _stored(count: int, opened: Run, graph: Graph) -> list[bytes]:
+def _stored(count: int, opened: Run, graph: Graph, pixel_bits: int) -> list[bytes]:
     """The first test images of a run, as the link would bring them."""
     if count == 0:
         return []
     images, _ = opened.first_samples("--stored", count)
     module = import_module(IMAGES)
     shaped = module.shaped(graph, images, str(opened.samples_file))
-    return [module.payload(graph, image) for image in shaped]
+    return [module.payload(graph, image, pixel_bits) for image in shaped]
