@@ -71,10 +71,12 @@ def check(graph: ir.Graph) -> None:
                                  f"one, not from {skip.src[1]}, which is a map")
             continue
         if (isinstance(source, ir.AvgPool2d) or synapses.stride != 1
-                or _grid(graph, skip.src[1]) != _grid(graph, source.name)):
+                or _grid(graph, skip.src[1]) != _grid(graph, source.name)
+                or _map_shape(graph, skip.src[1]) != tuple(synapses.out_shape)):
             raise GraphError(f"{skip.name}: 'folded' takes a skip beside a conv2d of stride 1 that "
                              "reads a map of spikes of the same rows, columns and words of "
-                             f"{WORD} channels as the skipped one; {synapses.name} does not")
+                             f"{WORD} channels as the skipped one, and makes one of its shape; "
+                             f"{synapses.name} does not")
 
 
 @dataclass(frozen=True)

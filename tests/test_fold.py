@@ -58,6 +58,11 @@ REFUSED = {
         lambda: built(("conv", (2,), {"kernel_size": 1}), ("pool", (1, ir.AvgPool2d), {}),
                       ("conv", (2,), {"kernel_size": 1, "skip": "pop1"}), DENSE),
         "sum2: 'folded' takes a skip beside a conv2d"),
+    "a skip of another shape of the same size": (
+        lambda: built(("conv", (1,), {"kernel_size": 3, "padding": 1}),
+                      ("conv", (4,), {"kernel_size": 3, "padding": 0, "skip": "pop1"}), DENSE,
+                      shape=(4, 4)),
+        "sum2: 'folded' takes a skip beside a conv2d of stride 1"),
     "a skip from a map to a dense layer": (
         lambda: built(("conv", (1,), {"kernel_size": 1}),
                       ("dense", (36,), {"skip": "pop1"}), DENSE),
