@@ -41,18 +41,21 @@ def apply(args, opened: Run, board, out) -> None:
                           "lowering themselves")
     if args.target_ips is not None and not 0 < args.target_ips < 1e12:
         raise ConfigError(f"--target-ips must be a positive number, not {args.target_ips:g}")
-    if args.max_shift is not None:
-        _keep(opened, replace(opened.graph(), max_shift=args.max_shift))
+    graph = opened.graph()
     if given:
-        _keep(opened, _lowered(opened.graph(), args))
+        graph = _lowered(graph, args)
+    if args.max_shift is not None:
+        graph = replace(graph, max_shift=args.max_shift)
     if args.target_ips:
-        name, graph, found = throughput.choose(opened.graph(), board.clock_hz, args.target_ips)
-        opened.keep(graph)
+        name, graph, found = throughput.choose(graph, board.clock_hz, args.target_ips)
         out.note(f"{name}: {found.text(board.clock_hz)}")
-    if args.fit:
-        fitted = fit.must_fit(opened.graph(), board, note=out.note)
-        opened.keep(fitted.graph)
+    elif args.fit:
+        fitted = fit.must_fit(graph, board, note=out.note)
+        graph = fitted.graph
         out.note(f"{board.name}: {fitted.choice}")
+    else:
+        compile_graph(graph)
+    opened.keep(graph)  # all of it or nothing
 
 
 def _lowered(graph: ir.Graph, args) -> ir.Graph:
@@ -69,9 +72,3 @@ def _lowered(graph: ir.Graph, args) -> ir.Graph:
         change["memory"] = args.memory or (layer.memory if change["lowering"] == "folded" else None)
         changes[layer.name] = change
     return graph.replace(**changes)
-
-
-def _keep(opened: Run, graph: ir.Graph) -> None:
-    """Make this the run's graph, once it is known to compile."""
-    compile_graph(graph)
-    opened.keep(graph)

@@ -107,4 +107,10 @@ def test_synth_refuses_what_the_network_does_not_allow_and_keeps_the_network(run
     assert "max_shift must be at most 3" in capsys.readouterr().err
     assert cli.main(["synth", "--run", str(run.path), "--max-shift", "-1"]) == 2
     assert "max_shift must be an integer in 0..15, not -1" in capsys.readouterr().err
+    assert cli.main(["synth", "--run", str(run.path), "--max-shift", "2",
+                     "--lowering", "folded"]) == 2
+    assert "max_shift must be 0 with the lowering 'folded'" in capsys.readouterr().err
+    assert cli.main(["synth", "--run", str(run.path), "--max-shift", "1",
+                     "--target-ips", "1e11"]) == 2
+    assert "--target-ips must be at most" in capsys.readouterr().err
     assert run.graph_file.read_bytes() == before
