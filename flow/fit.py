@@ -40,7 +40,8 @@ def lowered(graph: ir.Graph, lowering: str, lanes: int | None) -> ir.Graph:
     """
     return compile_graph(graph.replace(**{
         layer.name: {"lowering": lowering,
-                     "lanes": None if lanes is None else min(lanes, layer.out_features)}
+                     "lanes": None if lanes is None else min(lanes, layer.bias_shape[0]),
+                     "memory": layer.memory if lowering == "folded" else None}
         for layer, _ in graph.layers}))
 
 

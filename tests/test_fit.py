@@ -69,6 +69,14 @@ def test_a_board_that_nothing_fits_says_why(sizes, graph):
     assert "folded, 1 lane: 20 LCs do not fit" in boards.line("icestick", found)
 
 
+def test_a_memory_that_was_kept_is_no_obstacle(graph):
+    kept = fit.lowered(graph.replace(fc1={"lowering": "folded", "memory": "lut"},
+                                     fc2={"lowering": "folded", "memory": "lut"}), "folded", 2)
+    spatial = fit.lowered(kept, "spatial", None)
+    assert [layer.memory for layer, _ in spatial.layers] == [None, None]
+    assert [layer.memory for layer, _ in fit.lowered(kept, "folded", 4).layers] == ["lut", "lut"]
+
+
 def test_the_choice_is_kept_in_the_run(sizes, graph, tmp_path):
     opened = Run.create(tmp_path / "run")
     graph.save(opened.graph_file)
