@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .protocol import WORD_BYTES
 
-CYCLES_BITS, FAILED_BITS = 24, 8
+CYCLES_BITS, FAILED_BITS = 32, 8
 
 
 class Counters(wiring.Component):

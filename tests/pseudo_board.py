@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from spikeloom.sim.serial_port import SerialTransport
+from spikeloom.sim import attached
 from spikeloom.sim.simulated import SimTransport
 
 #: Seconds for an answer: a simulation is slower than a board.
@@ -29,7 +29,7 @@ def pseudo_board(top):
     thread = threading.Thread(target=bridge)
     thread.start()
     try:
-        with patch.dict(SerialTransport.__init__.__kwdefaults__, timeout=TIMEOUT):
+        with patch.object(attached, "TIMEOUT", TIMEOUT):
             yield os.ttyname(theirs)
     finally:
         stop.set()

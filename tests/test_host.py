@@ -6,10 +6,13 @@ import threading
 import numpy as np
 import pytest
 import serial
+from networks import random_graph
 
 from spikeloom.flow.errors import ConfigError, LinkError
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.hdl import protocol
 from spikeloom.hdl.protocol import Info
+from spikeloom.sim import attached
 from spikeloom.sim.host import Device, NoAnswerError
 from spikeloom.sim.serial_port import SerialTransport
 
@@ -250,3 +253,19 @@ def test_a_port_that_is_unplugged():
             Device(transport).info()
     finally:
         transport.close()
+
+
+@pytest.mark.parametrize("clocks,seconds", [(1_000, 2.0), (60_000_000, 10.0)])
+def test_a_long_inference_is_waited_for(monkeypatch, clocks, seconds):
+    class Opened(Exception):
+        pass
+
+    def opened(port, *, timeout):
+        raise Opened(timeout)
+
+    monkeypatch.setattr(attached, "SerialTransport", opened)
+    monkeypatch.setattr(attached, "inference_cycles", lambda graph: clocks)
+    graph = compile_graph(random_graph(np.random.default_rng(0), sizes=(1, 1)))
+    with pytest.raises(Opened) as found:
+        attached.open_device(graph, "/dev/ttyUSB1", 12e6, None)
+    assert found.value.args[0] == pytest.approx(seconds, rel=0.01)
