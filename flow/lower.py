@@ -10,6 +10,7 @@ from ..hdl.delay import SpikeDelay
 from ..hdl.encoders.codes import CodeEncoder
 from ..hdl.folded import FoldedRun
 from ..hdl.folded_view import FoldedLayerView
+from ..hdl.link import MAX_TRACES
 from ..hdl.protocol import BASIC, Features
 from ..hdl.readout import Readout
 from ..hdl.serial_readout import SerialReadout
@@ -22,6 +23,8 @@ from .errors import GraphError
 from .memories import banked
 from .passes.legalize import effective_weights, shares
 
+#: Layers of which the link answers a checksum or a counter each, beside two more counters.
+MAX_LAYERS = MAX_TRACES - 2
 #: Clocks in which a neuron of a folded layer is served in a proof build: its witness takes four
 #: to read it, and one to begin.
 PROOF_PACE = 6
@@ -40,6 +43,9 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
     if features.pixel_bits < 8 and graph.input.encoder == "spikes":
         raise GraphError("pixel_bits must be 8 with `spikes` input, whose events are packed "
                          f"already, not {features.pixel_bits}")
+    if (trace or features.counters) and len(graph.layers) > MAX_LAYERS:
+        raise GraphError(f"a proof build, and one with counters, must have at most {MAX_LAYERS} "
+                         f"layers, not {len(graph.layers)}")
     row, layers, last = {}, [None] * len(graph.layers), None
     encoder = _encoder(graph)
     for indices in fold.runs(graph):

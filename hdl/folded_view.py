@@ -22,8 +22,9 @@ class FoldedLayerView(wiring.Component):
                  kept: bool = False) -> None:
         self.run, self.step, self.kept = run, run.numbered(index), kept
         self.size, base, total = run.sizes[index], sum(run.sizes[:index]), sum(run.sizes)
-        super().__init__({"commit": Out(1), "hold": In(1), "group": Out(range(total)),
-                          "driven": Out(1), "driven_group": Out(range(total))})
+        group = range(max(2, total))  # no signal without a bit
+        super().__init__({"commit": Out(1), "hold": In(1), "group": Out(group),
+                          "driven": Out(1), "driven_group": Out(group)})
         self.members = [[-1]] * base + [[int(j)] for j in order] + [[-1]] * (
             total - base - self.size)
         v = Signal(signed(run.engine.v_bits), name="v", attrs=OBSERVED)

@@ -16,6 +16,7 @@ from spikeloom.flow.errors import GraphError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
 from spikeloom.hdl.neurons import Lif
+from spikeloom.hdl.protocol import Features
 from spikeloom.sim import gateware, reference
 from spikeloom.sim.compare import ALL, CRCS, compare
 from spikeloom.sim.images import payload
@@ -250,6 +251,22 @@ def test_maps_are_equal_below(level, tmp_path):
     wanted = reference.run(graph, images, trace=True)
     got, _, sees = LEVELS[level].run(graph, images, Setting(folder=tmp_path, board=BOARD))
     assert sees == ALL and compare(wanted, got, sees) == []
+
+
+def test_a_single_neuron_is_seen_below(tmp_path):
+    graph = compile_graph(random_graph(np.random.default_rng(1), sizes=(1, 1), num_steps=2,
+                                       lowerings=["folded"]))
+    images = np.array([[200], [90]])
+    got, _, sees = LEVELS["rtl"].run(graph, images, Setting(folder=tmp_path, board=BOARD))
+    assert compare(reference.run(graph, images, trace=True), got, sees) == []
+
+
+def test_more_layers_than_a_reply_has_words_for_are_refused():
+    count = lower.MAX_LAYERS + 1
+    graph = compile_graph(random_graph(np.random.default_rng(1), sizes=(1,) * (count + 1)))
+    for options in ({"trace": True}, {"features": Features(counters=True)}):
+        with pytest.raises(GraphError, match=f"must have at most {lower.MAX_LAYERS} layers"):
+            lower.core(graph, **options)
 
 
 def test_the_witness_of_maps_takes_them_as_they_are_served(tmp_path):
