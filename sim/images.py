@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from ..flow import ir
 from ..flow.errors import ConfigError, unknown
 from ..hdl.encoders.spikes import pack_frames
+from ..hdl.pixels import pack_pixels
 
 
 def input_shape(graph: ir.Graph) -> tuple[int, ...]:
