@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from ..boards import Board
 from ..flow import config, ir, targets
-from ..flow.cost.energy import energy_nj
+from ..flow.cost.energy import STATIC_W, energy_if_known
 from ..flow.cost.features import estimate, unpriced
 from ..flow.cost.work import work
 from ..flow.errors import ConfigError, unknown
@@ -77,14 +77,13 @@ def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, flo
 def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:
     """Columns with latency and energy that follow from `lc`, `ebr` and `cycles` on a board.
 
-    Without cycles, there is neither.
+    Without cycles, there is neither; without figures of the device, there is no energy.
     """
     if columns.get("cycles") is None:
         return dict(columns)
-    energy = energy_nj(board.device, columns["lc"], columns["cycles"],
-                       board.clock_hz)
-    return {**columns, "latency_us": 1e6 * columns["cycles"] / board.clock_hz,
-            "energy_nj": energy.total_nj}
+    found = {**columns, "latency_us": 1e6 * columns["cycles"] / board.clock_hz}
+    energy = energy_if_known(board.device, columns["lc"], columns["cycles"], board.clock_hz)
+    return found if energy is None else {**found, "energy_nj": energy.total_nj}
 
 
 def _named(find: Callable, name: str, where: str):
@@ -127,6 +126,10 @@ class Task:
                 if name not in COLUMNS:
                     raise ConfigError(f"{source}: search.{key}: "
                                       + unknown("column", name, COLUMNS))
+                if name == "energy_nj" and self.device.name not in STATIC_W:
+                    raise ConfigError(f"{source}: search.{key} must be without energy_nj on board "
+                                      f"{self.board.name}, not {list(getattr(self.search, key))}: "
+                                      f"no energy figures of the {self.device.name} are known")
         choose = self.search.choose
         if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
             raise ConfigError(f"{source}: search.choose must be a column or the id of a finalist: "

@@ -443,6 +443,16 @@ def test_least_and_largest_bounds_point_their_own_way(world):
     assert found.G([row | {"accuracy": 0.6}])[0].max() == pytest.approx(0.25)
 
 
+def test_a_device_without_energy_figures_has_no_energy():
+    target = config.Target(board="icestick")
+    experiment = msgspec.structs.replace(config.Experiment(), target=target)
+    columns = {"lc": 900, "ebr": 4, "cycles": 500}
+    assert "energy_nj" not in evaluate.complete(columns, Task(experiment).board)
+    search = msgspec.structs.replace(experiment.search, objectives=("accuracy", "energy_nj"))
+    with pytest.raises(ConfigError, match="no energy figures of the HX1K are known"):
+        Task(msgspec.structs.replace(experiment, search=search))
+
+
 @pytest.mark.parametrize("objectives", [
     ("accuracy", "lc"), ("accuracy", "latency_us", "energy_nj"),
     ("accuracy", "lc", "energy_nj", "latency_us"), ("lc",),

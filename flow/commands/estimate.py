@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ...hdl.neurons import Lif
 from .. import bare, ir, targets
-from ..cost.energy import energy_nj
+from ..cost.energy import energy_if_known
 from ..cost.features import ASSUMED_SPREAD, Estimate, estimate
 from ..errors import ConfigError, FitError, unknown
 from ..passes.compile import compile_graph
@@ -53,7 +53,7 @@ def run(args, out) -> int:
     else:
         graph, source = graph_from(args), f"--layers {args.layers}"
     found = estimate(graph)
-    energy = energy_nj(board.device, found.lc, found.cycles, board.clock_hz)
+    energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
     used = {key: getattr(found, key) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)
@@ -64,7 +64,8 @@ def run(args, out) -> int:
         "board": board.name, "device": board.device, "fits": fits, "problem": problem,
         "clock_mhz": board.clock_hz / 1e6,
         "microseconds_per_inference": 1e6 * found.cycles / board.clock_hz,
-        "energy": {**asdict(energy), "low_nj": energy.low_nj, "total_nj": energy.total_nj},
+        "energy": energy and {**asdict(energy), "low_nj": energy.low_nj,
+                              "total_nj": energy.total_nj},
     }
     out.result(data, _table(data, found), *_lines(data, found, energy))
     return 0 if fits else FitError.exit_code
@@ -106,14 +107,16 @@ def _table(data: dict, found: Estimate) -> Table:
 
 
 def _lines(data: dict, found: Estimate, energy) -> list[str]:
-    borrowed = ", with the UP5K's dynamic figures" if energy.borrowed else ""
+    borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
+    cost = f"{energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ an inference (estimate{borrowed})" \
+        if energy else f"no energy figures of the {data['device']} are known"
     lines = [
         f"{data['source']}: {data['synapses']:,} synapses, LCs by layer "
         f"{' + '.join(f'{lc:,}' for lc in found.layers)}, the rest is encoder, read-out and link",
         f"{found.cycles:,} clocks an inference ({'at most' if data['event_driven'] else 'exact'}), "
         f"{data['microseconds_per_inference']:,.1f} us at {data['clock_mhz']:g} MHz, image "
         "transfer excluded",
-        f"{energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ an inference (estimate{borrowed})",
+        cost,
     ]
     if found.assumed:
         lines.append("assumed weights: codes normally distributed with a standard deviation of "

@@ -46,9 +46,12 @@ class Energy:
 
 def energy_of(report, cycles: float) -> Energy | None:
     """Energy of `cycles` clocks of a build at its board's clock, None without figures for it."""
-    if report.device not in STATIC_W:
-        return None
-    return energy_nj(report.device, report.lc, cycles, report.clock_mhz * 1e6)
+    return energy_if_known(report.device, report.lc, cycles, report.clock_mhz * 1e6)
+
+
+def energy_if_known(device: str, lc: float, cycles: float, clock_hz: float) -> Energy | None:
+    """As `energy_nj`, None for a device without figures."""
+    return energy_nj(device, lc, cycles, clock_hz) if device in STATIC_W else None
 
 
 def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
