@@ -5,7 +5,8 @@ from .board import Board
 
 def bare(*, name: str, device: str, package: str, clock: str, clock_hz: int, rx: str, tx: str,
          leds: tuple[str, ...] = (), leds_inverted: bool = False, buttons: tuple[str, ...] = (),
-         buttons_inverted: bool = False, programmer: tuple[str, ...] = ("iceprog",)) -> Board:
+         buttons_inverted: bool = False, programmer: tuple[str, ...] = ("iceprog",),
+         option: str = "") -> Board:
     """A board of these pins, which is not registered; inverted LEDs and buttons are active low.
 
     Inputs but the clock have the pull-up of the iCE40.
@@ -28,6 +29,6 @@ def bare(*, name: str, device: str, package: str, clock: str, clock_hz: int, rx:
 
     return Board(
         name=name, title=name, device=device, package=package, clock_hz=clock_hz,
-        make_platform=make_platform, programmer=programmer,
+        make_platform=make_platform, programmer=programmer, option=option,
         leds=tuple(("led", index) for index in range(len(leds))),
         buttons=tuple(("button", index) for index in range(len(buttons))))

@@ -14,6 +14,8 @@ from .lights import lights
 
 #: The rate of every board's UART after reset.
 RESET_BAUD = 115_200
+#: How far a rate may be from the one asked for, in either direction.
+BAUD_TOLERANCE = 0.02
 
 #: USB vendor and product of the chip of many boards: its second port can be a UART.
 FT2232H = (0x0403, 0x6010)
@@ -29,7 +31,7 @@ class Board:
     to which the bitstream's path is appended; sram_programmer loads the configuration memory
     instead of the flash, where the board can. usb is vendor and product as the programmer sees
     them; uart_port says which of that chip's serial ports is the UART, from 0 on, and is None where
-    the UART needs an adapter of its own.
+    the UART needs an adapter of its own. option: what --board takes for it, by default its name.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Board:
     usb: tuple[int, int] | None = None
     uart_port: int | None = None
     notes: str = ""
+    option: str = ""
+
+    @property
+    def asked(self) -> str:
+        """What follows --board on the command line."""
+        return self.option or self.name
 
     def platform(self) -> object:
         """A fresh platform; each serves one build."""

@@ -16,16 +16,18 @@ A pin file is TOML, its pins named as in the data sheet::
 
 import json
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from ..boards import Board
 from ..boards.bare import bare
-from ..boards.board import RESET_BAUD
+from ..boards.board import BAUD_TOLERANCE, RESET_BAUD
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 from . import targets, tools
 from .config import Rule, section
@@ -57,12 +59,21 @@ class PinFile(Struct, frozen=True, forbid_unknown_fields=True):
 
     def rules(self) -> Iterator[Rule]:
         for key in ("clock", "rx", "tx"):
-            yield key, bool(getattr(self, key)), "the name of a pin"
+            yield key, _named(getattr(self, key)), "the name of a pin"
         for key in ("leds", "buttons"):
-            yield key, all(getattr(self, key)), "a list of names of pins"
+            yield key, all(map(_named, getattr(self, key))), "a list of names of pins"
         low, high = (divisor * RESET_BAUD / 1e6 for divisor in (MIN_DIVISOR, MAX_DIVISOR))
-        yield "clock_mhz", low <= self.clock_mhz <= high, f"in {low:.2f}..{high:.0f}"
+        clock = self.clock_mhz
+        yield "clock_mhz", low <= clock <= high, f"in {low:.2f}..{high:.0f}"
+        divisor = max(1, round(clock * 1e6 / RESET_BAUD))
+        yield ("clock_mhz", abs(clock * 1e6 / divisor / RESET_BAUD - 1) <= BAUD_TOLERANCE,
+               f"within {BAUD_TOLERANCE:.0%} of a multiple of {RESET_BAUD} Hz, the link's rate")
         yield "programmer", bool(self.programmer), "a command, such as [\"iceprog\"]"
+
+
+def _named(pin: str) -> bool:
+    """Whether this may be a pin's name."""
+    return re.fullmatch(r"\w+", pin, re.ASCII) is not None
 
 
 def add_arguments(parser) -> None:
@@ -103,9 +114,12 @@ def read(path: Path, device: targets.Device, package: str) -> Board:
                           + unknown("programmer", pins.programmer[0], tools.PROGRAMMERS))
     _check(path, pins, device, package)
     slug = re.sub(r"[^a-z0-9_.]+", "-", f"{device.name}-{package}-{path.stem}".lower())
-    return bare(name=slug, device=device.name, package=package, clock=pins.clock,
-                clock_hz=round(pins.clock_mhz * 1e6), rx=pins.rx, tx=pins.tx, leds=pins.leds,
-                leds_inverted=pins.leds_inverted, buttons=pins.buttons,
+    # a build for other pins, or another clock, is another board's
+    content = sha256(json.dumps(to_builtins(pins), sort_keys=True).encode()).hexdigest()
+    option = f"{device.name.lower()}:{package.lower()} --pins {shlex.quote(str(path))}"
+    return bare(name=f"{slug}-{content[:8]}", option=option, device=device.name, package=package,
+                clock=pins.clock, clock_hz=round(pins.clock_mhz * 1e6), rx=pins.rx, tx=pins.tx,
+                leds=pins.leds, leds_inverted=pins.leds_inverted, buttons=pins.buttons,
                 buttons_inverted=pins.buttons_inverted, programmer=pins.programmer)
 
 

@@ -38,7 +38,9 @@ def pins(tmp_path):
 
 def test_a_pin_file_makes_a_board(pins):
     board = chosen("--board", "up5k:sg48", "--pins", pins())
-    assert (board.name, board.device, board.package) == ("up5k-sg48-my-board", "UP5K", "SG48")
+    assert (board.device, board.package) == ("UP5K", "SG48")
+    assert board.name.startswith("up5k-sg48-my-board-")
+    assert board.asked == f"up5k:sg48 --pins '{pins()}'"
     assert board.clock_hz == 24_000_000 and board.divisor == 208
     assert board.programmer == ("icesprog",) and len(board.leds) == 2 and len(board.buttons) == 1
     plan = build.prepare(Registers(1), board, design="d")
@@ -48,6 +50,15 @@ def test_a_pin_file_makes_a_board(pins):
         ["set_frequency", "clk_0__io", "24.0"], ["set_io", "clk_0__io", "35"],
         ["set_io", "led_0__io", "11"], ["set_io", "led_1__io", "37"],
         ["set_io", "uart_0__rx__io", "6"], ["set_io", "uart_0__tx__io", "9"]]
+
+
+def test_other_pins_are_another_board_s(pins):
+    def name(text):
+        return chosen("--board", "up5k:sg48", "--pins", pins(text)).name
+
+    others = [GOOD.replace("24", "48"), GOOD.replace('"37"', '"38"')]
+    assert len({name(text) for text in (GOOD, *others)}) == 3
+    assert name(GOOD) == name(GOOD.replace("[pins]", "# the same\n[pins]"))
 
 
 def test_a_bare_device_is_built(pins, tmp_path, monkeypatch):
@@ -65,6 +76,9 @@ def test_a_bare_device_is_built(pins, tmp_path, monkeypatch):
     (('"10"', '"6"'), r"pins.buttons\[0\] must be a pin of its own, not '6', which is pins.rx"),
     (('rx = "6"\n', ""), "pins.rx must be the name of a pin, not \"\""),
     (("24", "0"), r"pins.clock_mhz must be in 0.46..472, not 0.0"),
+    (("24", "1"), "pins.clock_mhz must be within 2% of a multiple of 115200 Hz, the link's rate"),
+    (('"6"', '"6 7"'), 'pins.rx must be the name of a pin, not "6 7"'),
+    (('"37"', '"3\\n7"'), "pins.leds must be a list of names of pins"),
     (("24", "'fast'"), "pins.clock_mhz must be a number, not 'fast'"),
     (("leds =", "lights ="), "pins.lights: unknown key 'lights'"),
     (("icesprog", "icesprogg"), "unknown programmer 'icesprogg'; did you mean 'icesprog'"),
