@@ -10,6 +10,7 @@ from networks import random_graph
 from pseudo_board import pseudo_board
 
 from spikeloom.flow import cli, fit, lower
+from spikeloom.flow.errors import RunError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.report import Report
 from spikeloom.flow.run import Run
@@ -121,6 +122,20 @@ def test_the_network_that_ships_is_installed_and_trained(tmp_path):
     assert p8.shape == (360, 64) and (classes == labels).mean() > 0.96
 
 
+def test_the_demo_overwrites_nothing_of_others(tmp_path):
+    path = tmp_path / "mine"
+    path.mkdir()
+    (path / "samples.safetensors").write_text("thesis")
+    with pytest.raises(RunError, match="exists and is not a run directory"):
+        demo.install(path)
+    assert (path / "samples.safetensors").read_text() == "thesis"
+    (path / "samples.safetensors").unlink()
+    shipped = demo.install(tmp_path / "demo")  # a copy that was interrupted is finished
+    (path / "samples.safetensors").write_bytes(shipped.samples_file.read_bytes())
+    (path / ".graph.safetensors.abc").write_text("half")
+    assert demo.install(path).graph().digest() == shipped.graph().digest()
+
+
 def test_the_demo_takes_another_lowering_where_the_first_does_not_fit(tmp_path, monkeypatch,
                                                                       capsys):
     run = tmp_path / "demo"
@@ -164,6 +179,12 @@ def test_the_demo_s_check_sees_a_difference(run):
         assert demo.check(graph, p8[:1], Output()) == 0
     finally:
         demo.reference = original
+
+
+def test_a_traceback_changes_no_exit_code(tmp_path, capsys):
+    assert cli.main(["report", "--run", str(tmp_path / "none"), "-v"]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" in error and error.splitlines()[-1].startswith("spikeloom report: ")
 
 
 def test_unknown_command_and_missing_run(tmp_path, capsys):

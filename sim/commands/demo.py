@@ -71,7 +71,7 @@ def run(args, out) -> int:
                      f"--port {connected[0]}")
     else:
         lines.append(f"no {board.title} is connected; to flash one: spikeloom flash "
-                     f"--run {args.run} --board {board.name}")
+                     f"--run {args.run} --board {board.asked}")
     out.result(data, *lines, str(path))
     return 0
 
@@ -87,8 +87,14 @@ def install(path: Path) -> Run:
             raise RunError(f"{path}: holds another network than the one that ships; choose another "
                            "--run, or use 'spikeloom synth' for it")
         return opened
+    shipped = {name: (source / name).read_bytes() for name in FILES}
+    # an interrupted copy is finished
+    if path.exists() and (not path.is_dir() or any(
+            file.is_dir() or file.read_bytes() != shipped.get(file.name)
+            for file in path.iterdir() if not file.name.startswith("."))):
+        raise RunError(f"{path}: exists and is not a run directory; choose another --run")
     for name in reversed(FILES):  # the manifest last: a directory without it is not a run
-        write_atomic(path / name, (source / name).read_bytes())
+        write_atomic(path / name, shipped[name])
     return Run.open(path)
 
 
