@@ -114,4 +114,6 @@ class Run:
             raise RunError(f"{self.samples_file}: must hold p8 uint8 [n, ...] and labels int64 "
                            f"[n], not {p8.dtype} {list(p8.shape)} and {labels.dtype} "
                            f"{list(labels.shape)}; train or search again")
+        if not p8.size:
+            raise RunError(f"{self.samples_file}: has no images; train or search again")
         return p8.reshape(len(p8), -1), labels

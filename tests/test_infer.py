@@ -201,7 +201,7 @@ def _save(path, content):
     ("a.csv", "1,2,-1\n", "line 1: pixels must be integers in 0..255, not '-1'"),
     ("a.csv", "1,2,3\n4,5\n", "line 2: every row must have 3 pixels like the first, not 2"),
     ("a.csv", "1,2\n", "images must have 3 pixels each, not the shape .1, 2."),
-    ("a.csv", "", "images must have 3 pixels"),
+    ("a.csv", "", "must have at least one image"),
     ("a.csv", b"\xff\xfe\x00", "is damaged or no .csv file"),
     ("a.npy", "no array", "is damaged or no .npy file"),
     ("a.npy", b"", "is damaged or no .npy file"),
@@ -209,7 +209,7 @@ def _save(path, content):
     ("a.npy", np.zeros(3), "pixels must be integers in 0..255, not float64"),
     ("a.npy", np.array([1, 2, 300]), "pixels must be in 0..255, not 300"),
     ("a.npy", np.array([1, -2, 3]), "pixels must be in 0..255, not -2"),
-    ("a.npy", np.zeros((0, 3), int), "images must have 3 pixels"),
+    ("a.npy", np.zeros((0, 3), int), "must have at least one image"),
     ("a.npz", {"x": np.zeros(3, int)}, "must have an array named 'p8', not only x"),
     ("a.npz", {"p8": np.zeros((2, 3), int), "labels": np.zeros(3, int)}, "labels must be 2"),
     ("a.npz", {"p8": np.array([1, None, 2], object)}, "no .npz file of numbers"),
@@ -228,6 +228,33 @@ def test_a_file_of_another_kind_inside(tmp_path):
     os.rename(tmp_path / "a.npz", tmp_path / "a.npy")
     with pytest.raises(ConfigError, match=r"is no \.npy file inside"):
         read_images(tmp_path / "a.npy", pixels(9))
+
+
+def _flipped(path):
+    np.savez_compressed(path, p8=P8)
+    data = bytearray(path.read_bytes())
+    data[60:70] = bytes(b ^ 255 for b in data[60:70])
+    path.write_bytes(data)
+
+
+def _foreign(path):
+    from safetensors.torch import save_file
+    from torch import bfloat16, zeros
+
+    save_file({"p8": zeros((1, 9), dtype=bfloat16)}, path)
+
+
+@pytest.mark.parametrize("name,make,message", [
+    ("a.npz", _flipped, "is damaged or no .npz file"),
+    ("a.safetensors", _foreign, "is damaged or no .safetensors file"),
+    ("a.csv", lambda path: path.write_text("9" * 5000), "pixels must be integers in 0..255"),
+    ("a.npy", lambda path: np.save(path, np.zeros((0, 9), int)), "must have at least one image"),
+])
+def test_damaged_and_foreign_files_are_refused_in_one_line(tmp_path, name, make, message):
+    make(tmp_path / name)
+    with pytest.raises(ConfigError) as found:
+        read_images(tmp_path / name, pixels(9))
+    assert message in str(found.value) and "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize("encoder,length", [("stream", 256), ("spikes", 8), ("rate", 8)])

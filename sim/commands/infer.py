@@ -61,12 +61,14 @@ def run(args, out) -> int:
     graph = compile_graph(opened.graph())
     shift = args.shift if args.length is None else shift_of(graph, args.length)
     if args.file is None:
-        p8, labels = opened.samples()
-        count = args.count or 10
+        p8, labels = opened.first_samples("--count", args.count)
     else:
         p8, labels = read_images(args.file, graph)
-        count = args.count or len(p8)
-    p8 = shaped(graph, p8[:count], args.file or str(opened.samples_file))
+        if args.count is not None and args.count > len(p8):
+            raise ConfigError(f"--count must be in 1..{len(p8)}, the images of {args.file}, not "
+                              f"{args.count}")
+        p8 = p8[:args.count]
+    p8 = shaped(graph, p8, args.file or str(opened.samples_file))
     features = link_features(args.link)
     if args.link and args.port:
         raise ConfigError("--link must be used with --sim; a board's link is what 'synth --link' "
