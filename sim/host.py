@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..boards.board import BAUD_TOLERANCE
 from ..flow.errors import ConfigError, LinkError
 from ..hdl import protocol
 from ..hdl.checksum import crc16
@@ -24,8 +25,6 @@ from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The clock that `hdl.top.Top`'s divisor expects after reset.
 CLOCK_HZ = 12_000_000
-#: How far a rate may be from the one asked for, in either direction.
-BAUD_TOLERANCE = 0.02
 #: Requests that a duplex device has at once: the one that it serves, and the next.
 AHEAD = 2
 
@@ -37,9 +36,11 @@ _ADVICE = {
     Status.OVERRUN: "the device was still busy with the request before; is another program "
                     "using this port?",
 }
+#: What a link may lack, and what has it.
 _BUILT_WITHOUT = {
-    Command.STEPS: "run-time timesteps", Command.SHIFT: "run-time bitstream lengths",
-    Command.STATS: "counters",
+    Command.STEPS: ("run-time timesteps", "'--link steps' of synth, or of infer --sim"),
+    Command.SHIFT: ("run-time bitstream lengths", "'synth --max-shift'"),
+    Command.STATS: ("counters", "'--link counters' of synth, or of infer --sim"),
 }
 
 
@@ -157,8 +158,9 @@ class Device:
         """Change the rate to clock_hz / divisor on both sides, and check that it works."""
         limits = protocol.number_limits(Command.DIVISOR, self._known())
         if divisor not in limits:
-            raise ConfigError(f"the divisor must be in {limits[0]}..{limits[-1]} clocks per bit "
-                              f"for this device, not {divisor}; choose another --baud")
+            raise ConfigError(f"--baud must be in {math.ceil(self.clock_hz / limits[-1])}.."
+                              f"{self.clock_hz / limits[0]:.0f} for this device, not "
+                              f"{self.clock_hz / divisor:.0f}")
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
         self.transport.read(1, 4 / self.transport.baud)  # the device switches after its stop bit
         self.transport.baud = self.clock_hz / divisor
@@ -203,8 +205,9 @@ class Device:
 
     def _check_built(self, command: Command) -> None:
         if command not in self._known().features.commands():
-            raise ConfigError(f"{self.transport.name}: its bitstream was built without "
-                              f"{_BUILT_WITHOUT[command]}; build and flash one that has them")
+            what, cure = _BUILT_WITHOUT[command]
+            raise ConfigError(f"{self.transport.name}: its design was built without {what}; build "
+                              f"one that has them, with {cure}")
 
     def _payload(self, p8: np.ndarray) -> bytes:
         """The payload of an image; ConfigError if it is none."""

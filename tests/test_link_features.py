@@ -117,7 +117,7 @@ def test_a_cheap_link_knows_none_of_it(wire):
     for call, what in ((lambda: device.set_steps(1), "run-time timesteps"),
                        (lambda: device.set_shift(1), "run-time bitstream lengths"),
                        (device.stats, "counters")):
-        with pytest.raises(ConfigError, match=f"built without {what}; build and flash one"):
+        with pytest.raises(ConfigError, match=f"built without {what}; build one that has them"):
             call()
 
 
