@@ -15,12 +15,13 @@ _HEADER = 256
 
 
 def check(path: Path, report: Report, *, board: str, design: str,
-          proof: bool = False) -> dict[str, str]:
+          again: str) -> dict[str, str]:
     """Hold a bitstream file to its report, a board and a design hash.
 
-    Returns what was checked, as words; raises RunError for the first thing that is wrong.
+    again: the command that builds it. Returns what was checked, as words; raises RunError for the
+    first thing that is wrong.
     """
-    again = f"run 'spikeloom synth --board {board}{' --proof' if proof else ''}' again"
+    again = f"run '{again}' again"
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -8,6 +8,7 @@ string and imported only when chosen, so that ``spikeloom synth`` never loads to
 import argparse
 import errno
 import sys
+import traceback
 from importlib import import_module, metadata
 
 from .errors import SpikeloomError, unknown
@@ -39,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", metavar="DIR", help="run directory (default: runs/default)",
+    parser.add_argument("--run", metavar="DIR", help="run directory (default: %(default)s)",
                         default="runs/default")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument("-v", "--verbose", action="store_true",
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return command.run(args, Output(as_json=args.json, verbose=args.verbose)) or 0
     except SpikeloomError as error:
         if verbose:
-            raise
+            traceback.print_exc()
         print(f"spikeloom {name}: {error}", file=sys.stderr)
         return error.exit_code
     except ModuleNotFoundError as error:
@@ -96,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         if verbose:
-            raise
+            traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
         advice = "; free some space and repeat" if error.errno == errno.ENOSPC else ""
         print(f"spikeloom {name}: {where}{error.strerror or error}{advice}", file=sys.stderr)

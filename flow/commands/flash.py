@@ -68,14 +68,14 @@ def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool
     """
     argv = board.sram_programmer if sram else board.programmer
     folder = opened.build_dir(board.name, proof=proof)
+    build = (f"spikeloom synth --run {opened.path} --board {board.asked}"
+             f"{' --proof' if proof else ''}")
     if not folder.is_dir():
-        raise RunError(f"{folder}: does not exist; run 'spikeloom synth --board {board.name}"
-                       f"{' --proof' if proof else ''}' first")
+        raise RunError(f"{folder}: does not exist; run '{build}' first")
     report = read_report(folder / REPORT)
     design = compile_graph(opened.graph()).digest()
     path = folder / "top.bin"
-    checked = bitstream.check(path, report, board=board.name, design=design,
-                              proof=proof)
+    checked = bitstream.check(path, report, board=board.name, design=design, again=build)
     try:
         tool = str(tools.find(argv[0]).path)
     except ToolError as missing:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from msgspec import to_builtins
 
+from ...boards import BOARDS
 from .. import length_table
 from ..build import REPORT
 from ..cost.energy import energy_of
@@ -52,8 +53,9 @@ def run(args, out) -> int:
             build |= found
             shown += [compare(report, guess), *lines]
         else:
+            board = f" --board {name}" if name in BOARDS else ""
             shown += [compare(report), "this build is of another network; run "
-                      f"'spikeloom synth --board {name}' again"]
+                      f"'spikeloom synth --run {opened.path}{board}' again"]
         builds.append(build)
     if not any(build.get("current") for build in builds):
         shown.append(length_table.table(rows, why))

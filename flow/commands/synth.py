@@ -46,9 +46,10 @@ def run(args, out) -> None:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     features = link_options.link_features(args.link)
     opened = Run.open(args.run)
+    images = opened.first_samples("--stored", args.stored)[0] if args.stored else ()
     lowering_options.apply(args, opened, board, out)
     graph = compile_graph(opened.graph())
-    stored = _stored(args.stored, opened, graph, features.pixel_bits)
+    stored = _stored(images, opened, graph, features.pixel_bits)
     rows, why = length_table.lengths(opened, graph)
     advise(graph, out.note)
     folder = opened.build_dir(board.name, proof=args.proof)
@@ -93,11 +94,10 @@ def run(args, out) -> None:
     out.result(data, *tables, str(bitstream))
 
 
-def _stored(count: int, opened: Run, graph: Graph, pixel_bits: int) -> list[bytes]:
-    """The first test images of a run, as the link would bring them."""
-    if count == 0:
+def _stored(images, opened: Run, graph: Graph, pixel_bits: int) -> list[bytes]:
+    """Test images of a run, as the link would bring them."""
+    if not len(images):
         return []
-    images, _ = opened.first_samples("--stored", count)
     module = import_module(IMAGES)
     shaped = module.shaped(graph, images, str(opened.samples_file))
     return [module.payload(graph, image, pixel_bits) for image in shaped]
