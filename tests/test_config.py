@@ -8,6 +8,7 @@ import pytest
 
 from spikeloom.flow import config
 from spikeloom.flow.errors import ConfigError
+from spikeloom.nas.train import TrainSettings
 
 
 def write(tmp_path, text):
@@ -141,5 +142,5 @@ def test_every_example_states_every_key():
 def test_the_example_states_the_defaults():
     path = Path(__file__).parent.parent / "examples" / "digits.toml"
     found = config.load_experiment(path)
-    assert found.train == {"epochs": 40}
+    assert found.train == msgspec.to_builtins(TrainSettings())
     assert msgspec.structs.replace(found, train={}) == config.Experiment()
