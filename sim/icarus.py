@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ CLOCK_NS = 10
 
 
 def check() -> None:
-    """Raise ToolError if Icarus is missing."""
+    """Raise ToolError if Icarus is missing, ModuleNotFoundError if cocotb is."""
+    import_module("cocotb_tools.runner")
     if shutil.which("iverilog") is None:
         raise ToolError("iverilog is missing, which simulates the Verilog; install it with: "
                         "apt-get install iverilog")
