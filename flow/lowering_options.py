@@ -41,6 +41,8 @@ def apply(args, opened: Run, board, out) -> None:
                           "lowering themselves")
     if args.target_ips is not None and not 0 < args.target_ips < 1e12:
         raise ConfigError(f"--target-ips must be a positive number, not {args.target_ips:g}")
+    if not (chosen or given or args.max_shift is not None):
+        return
     graph = opened.graph()
     if given:
         graph = _lowered(graph, args)
