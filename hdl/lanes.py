@@ -45,9 +45,8 @@ class FoldedLayer:
 
     def bounds(self, lane: int) -> np.ndarray:
         """The lowest and the highest I of the neurons that a lane adds up, 0 among them."""
-        mine = self.reach[:, lane::self.operands.shape[-1]] if lane < self.operands.shape[-1] \
-            else self.reach[:, :0]
-        return np.array([mine[0].min(initial=0), mine[1].max(initial=0)])
+        low, high = self.reach[:, np.arange(self.channels) % self.operands.shape[-1] == lane]
+        return np.array([low.min(initial=0), high.max(initial=0)])
 
 
 class Lanes(wiring.Component):
@@ -61,10 +60,9 @@ class Lanes(wiring.Component):
 
     def __init__(self, layers: Sequence[FoldedLayer], lanes: int, memory: str = "ebr") -> None:
         self.layers, self.lanes, self.memory = list(layers), lanes, memory
-        low, high = np.transpose([np.array([layer.bounds(p) for layer in layers])
-                                  for p in range(lanes)], (2, 0, 1))
-        self.start = [int(x) for x in -low.min(1)]
-        self.acc_bits = [max(1, int(x).bit_length()) for x in self.start + high.max(1)]
+        bounds = np.array([[layer.bounds(p) for p in range(lanes)] for layer in layers])
+        self.start = [int(x) for x in -bounds[..., 0].min(0)]
+        self.acc_bits = [max(1, int(x).bit_length()) for x in self.start + bounds[..., 1].max(0)]
         signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
         self.operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length()
                                     for a in signs)
