@@ -8,9 +8,8 @@ from ..boards import Board
 from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
-from ..flow.passes.schedule import inference_cycles, load_cycles
 from .host import Device, NoAnswerError, divisor_for
-from .icarus import witness_clocks
+from .icarus import most_clocks
 from .images import payload
 from .reference import Trace
 from .serial_port import SerialTransport
@@ -25,8 +24,7 @@ def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None)
     A board starts at 115,200 baud; a host that was interrupted may have left it at `baud`.
     """
     divisor = None if baud is None else divisor_for(clock_hz, baud)
-    clocks = inference_cycles(graph) + load_cycles(graph) + witness_clocks(graph)
-    transport = SerialTransport(port, timeout=max(TIMEOUT, 2 * clocks / clock_hz))
+    transport = SerialTransport(port, timeout=max(TIMEOUT, 2 * most_clocks(graph) / clock_hz))
     device = Device(transport, expect=design_hash(graph), clock_hz=clock_hz)
     try:
         try:

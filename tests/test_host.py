@@ -264,7 +264,7 @@ def test_a_long_inference_is_waited_for(monkeypatch, clocks, seconds):
         raise Opened(timeout)
 
     monkeypatch.setattr(attached, "SerialTransport", opened)
-    monkeypatch.setattr(attached, "inference_cycles", lambda graph: clocks)
+    monkeypatch.setattr(attached, "most_clocks", lambda graph: clocks)
     graph = compile_graph(random_graph(np.random.default_rng(0), sizes=(1, 1)))
     with pytest.raises(Opened) as found:
         attached.open_device(graph, "/dev/ttyUSB1", 12e6, None)
