@@ -69,10 +69,9 @@ def run(args, out) -> int:
 
 def _present(graph: Graph, report: Report, rows: list, why: str | None) -> tuple[dict, list]:
     """What a build of the run's network needs for an inference, and its lines."""
-    cycles, most = inference_cycles(graph), "at most " if event_driven(graph) else ""
-    clock_hz = report.clock_mhz * 1e6
-    microseconds, energy = 1e6 * cycles / clock_hz, energy_of(report, cycles)
+    most, clock_hz = "at most " if event_driven(graph) else "", report.clock_mhz * 1e6
     costed, speed = length_table.costed(rows, report), throughput(graph, clock_hz)
+    microseconds, energy = 1e6 * speed.cycles / clock_hz, energy_of(report, speed.cycles)
     borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
     cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate{borrowed})" \
         if energy else f"; no energy figures of the {report.device} are known"
