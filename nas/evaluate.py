@@ -126,14 +126,15 @@ class Task:
                 if name not in COLUMNS:
                     raise ConfigError(f"{source}: search.{key}: "
                                       + unknown("column", name, COLUMNS))
-                if name == "energy_nj" and self.device.name not in STATIC_W:
-                    raise ConfigError(f"{source}: search.{key} must be without energy_nj on board "
-                                      f"{self.board.name}, not {list(getattr(self.search, key))}: "
-                                      f"no energy figures of the {self.device.name} are known")
         choose = self.search.choose
         if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
             raise ConfigError(f"{source}: search.choose must be a column or the id of a finalist: "
                               + unknown("column", choose, COLUMNS))
+        if self.device.name not in STATIC_W and "energy_nj" in (
+                *self.search.objectives, *self.search.constraints, choose):
+            raise ConfigError(f"{source}: search must be without energy_nj on board "
+                              f"{self.board.name}: no energy figures of the {self.device.name} are "
+                              "known; take it out of objectives, constraints and choose")
         self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):

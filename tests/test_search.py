@@ -448,9 +448,11 @@ def test_a_device_without_energy_figures_has_no_energy():
     experiment = msgspec.structs.replace(config.Experiment(), target=target)
     columns = {"lc": 900, "ebr": 4, "cycles": 500}
     assert "energy_nj" not in evaluate.complete(columns, Task(experiment).board)
-    search = msgspec.structs.replace(experiment.search, objectives=("accuracy", "energy_nj"))
-    with pytest.raises(ConfigError, match="no energy figures of the HX1K are known"):
-        Task(msgspec.structs.replace(experiment, search=search))
+    for asked in ({"objectives": ("accuracy", "energy_nj")}, {"constraints": {"energy_nj": 9.0}},
+                  {"choose": "energy_nj"}):
+        search = msgspec.structs.replace(experiment.search, **asked)
+        with pytest.raises(ConfigError, match="no energy figures of the HX1K are known"):
+            Task(msgspec.structs.replace(experiment, search=search))
 
 
 @pytest.mark.parametrize("objectives", [
