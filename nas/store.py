@@ -5,20 +5,17 @@ end and never changed, so a search that was killed goes on where it was. The fil
 one that is damaged or of another version is refused, and starting afresh sets it aside.
 """
 
-import contextlib
 import json
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from ..flow import ir
-from ..flow.errors import RunError, SpikeloomError
+from ..flow.database import Database
+from ..flow.errors import RunError
 
 FILE = "search.sqlite"
-VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE evaluation (
@@ -93,45 +90,18 @@ class Synthesis(Struct, frozen=True):
     report: dict | None
 
 
-class Store:
+class Store(Database):
     """The opened store of one run directory; a context manager that closes it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the store. RunError if it is damaged or of another version."""
-        self.path = Path(path)
-        with self._errors(), contextlib.ExitStack() as undo:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            undo.callback(self.db.close)
-            self.db.execute("PRAGMA journal_mode=WAL")
-            self.db.execute("PRAGMA synchronous=NORMAL")
-            if self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                self._check()
-            else:
-                self.db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
-            undo.pop_all()
-
-    def _check(self) -> None:
-        version = self.db.execute("PRAGMA user_version").fetchone()[0]
-        problem = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise sqlite3.DatabaseError(problem.splitlines()[-1])
-        if version != VERSION:
-            raise RunError(f"{self.path}: has store version {version}, this version of spikeloom "
-                           f"reads {VERSION}; use another --run, or --fresh to set it aside")
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, *_exc) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.db.close()
+    STEPS = (_SCHEMA,)
+    AGAIN = "go on with --resume"
+    BUSY = "wait for that search, or use another --run"
+    OTHER = "use another --run, or --fresh to set it aside"
+    DAMAGED = "use another --run, or --fresh to set it aside and start again"
 
     def add(self, rows: Iterable[tuple[Evaluation, ir.Graph | None]]) -> None:
         """Store the evaluations of one batch: all of them, or on any failure none."""
-        with self._transaction():
+        with self.transaction():
             for row, graph in rows:
                 blob = None if graph is None else ir.to_bytes(graph)
                 self.db.execute(
@@ -142,7 +112,7 @@ class Store:
 
     def find(self, genome: str, seed: int, settings: str) -> Evaluation | None:
         """The evaluation stored under this key."""
-        with self._errors():
+        with self.errors():
             row = self.db.execute(
                 f"SELECT {_EVALUATION} FROM evaluation WHERE genome=? AND seed=? AND settings=?",
                 (genome, seed, settings)).fetchone()
@@ -150,7 +120,7 @@ class Store:
 
     def evaluations(self, settings: str | None = None) -> list[Evaluation]:
         """All evaluations (of one settings digest), by generation and position."""
-        with self._errors():
+        with self.errors():
             rows = self.db.execute(
                 f"SELECT {_EVALUATION} FROM evaluation WHERE ?1 IS NULL OR settings=?1 "
                 "ORDER BY generation, position, genome", (settings,)).fetchall()
@@ -158,7 +128,7 @@ class Store:
 
     def graph(self, row: Evaluation) -> ir.Graph:
         """The trained integer graph of an evaluation."""
-        with self._errors():
+        with self.errors():
             found = self.db.execute(
                 "SELECT graph FROM evaluation WHERE genome=? AND seed=? AND settings=?",
                 (row.genome, row.seed, row.settings)).fetchone()
@@ -168,12 +138,12 @@ class Store:
 
     def count(self) -> int:
         """How many evaluations are stored."""
-        with self._errors():
+        with self.errors():
             return self.db.execute("SELECT count(*) FROM evaluation").fetchone()[0]
 
     def add_synthesis(self, row: Synthesis) -> None:
         """Store one place and route."""
-        with self._transaction():
+        with self.transaction():
             self.db.execute(
                 f"INSERT OR REPLACE INTO synthesis VALUES ({','.join('?' * 19)})",
                 (row.design, row.board, row.seed, json.dumps(row.tools, sort_keys=True),
@@ -185,60 +155,11 @@ class Store:
 
     def syntheses(self) -> list[Synthesis]:
         """Every place and route, oldest first."""
-        with self._errors():
+        with self.errors():
             rows = self.db.execute(
                 f"SELECT {', '.join(Synthesis.__struct_fields__)} FROM synthesis "
                 "ORDER BY finished, design").fetchall()
         return [_synthesis(row) for row in rows]
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._errors():
-            self.db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self.db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self.db.execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """SQLite's errors as ours: a damaged file is RunError, all else SpikeloomError."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            text = str(error)
-            if "full" in text:
-                raise SpikeloomError(f"{self.path}: no space left on the device; what was stored "
-                                     "is kept, free some space and go on with --resume") from error
-            if "locked" in text:
-                raise RunError(f"{self.path}: is in use by another search; wait for it, or use "
-                               "another --run") from error
-            raise SpikeloomError(f"{self.path}: cannot be used ({text})") from error
-        except sqlite3.DatabaseError as error:
-            raise RunError(f"{self.path}: is damaged ({error}); use another --run, or --fresh to "
-                           "set it aside and start again") from error
-
-
-def set_aside(path: Path) -> Path | None:
-    """Rename a store and its journal files out of the way, keeping them; the new name, if any."""
-    path = Path(path)
-    if not path.exists():
-        return None
-    number = 1
-    while (kept := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    try:
-        path.rename(kept)
-        for suffix in ("-wal", "-shm"):
-            beside = path.with_name(path.name + suffix)
-            if beside.exists():
-                beside.rename(kept.with_name(kept.name + suffix))
-    except OSError as error:
-        raise RunError(f"{path}: cannot be renamed ({error.strerror})") from error
-    return kept
 
 
 _EVALUATION = ", ".join(Evaluation.__struct_fields__)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from spikeloom.flow import ir
+from spikeloom.flow.database import set_aside
 from spikeloom.flow.errors import RunError, SpikeloomError
 from spikeloom.hdl.neurons.lif import Lif
-from spikeloom.nas import store
 from spikeloom.nas.store import Evaluation, Store, Synthesis
 
 
@@ -112,9 +112,9 @@ def test_a_damaged_store_is_refused_and_kept(tmp_path, damage):
 def test_another_version_is_refused_and_kept(tmp_path):
     path = tmp_path / "x.sqlite"
     with Store(path) as db:
-        db.db.execute(f"PRAGMA user_version={store.VERSION + 1}")
-    with pytest.raises(RunError, match=f"has store version {store.VERSION + 1}, this version of "
-                                       f"spikeloom reads {store.VERSION}"):
+        db.db.execute(f"PRAGMA user_version={len(Store.STEPS) + 1}")
+    with pytest.raises(RunError, match=f"has version {len(Store.STEPS) + 1}, this version of "
+                                       f"spikeloom reads up to {len(Store.STEPS)}"):
         Store(path)
     assert path.exists()
 
@@ -141,18 +141,18 @@ def test_two_writers_at_once(tmp_path):
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         db.db.execute("PRAGMA busy_timeout=10")
-        with pytest.raises(RunError, match="is in use by another search"):
+        with pytest.raises(RunError, match="is in use by another process; wait for that search"):
             db.add([(evaluation("a"), None)])
         other.close()
 
 
 def test_setting_aside_keeps_every_old_store(tmp_path):
     path = tmp_path / "x.sqlite"
-    assert store.set_aside(path) is None
+    assert set_aside(path) is None
     for n in (1, 2):
         with Store(path) as db:
             db.add([(evaluation(f"{n}"), None)])
-        assert store.set_aside(path) == tmp_path / f"x.sqlite.{n}"
+        assert set_aside(path) == tmp_path / f"x.sqlite.{n}"
         assert not path.exists()
     for n in (1, 2):
         with Store(tmp_path / f"x.sqlite.{n}") as db:

@@ -16,6 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ...flow import config, tools
+from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
@@ -24,7 +25,7 @@ from .. import evaluate, finalists, pareto, workers
 from ..evaluate import COLUMNS, Candidate, Task
 from ..finalists import Finalist
 from ..space import describe
-from ..store import FILE, Store, set_aside
+from ..store import FILE, Store
 from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
