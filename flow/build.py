@@ -20,9 +20,8 @@ import msgspec
 
 from ..boards import Board
 from . import cache, targets, tools
-from .errors import FitError, ToolError
+from .errors import FitError, ToolError, ToolTimeout
 from .files import write_atomic
-from .ir import Graph
 from .nextpnr import read_timing, read_utilisation, routing_is_stuck
 from .report import Report, decode_report, write_report
 
@@ -42,6 +41,11 @@ TIMEOUTS = {"yosys": 1800.0, "nextpnr-ice40": 1800.0, "icepack": 300.0}
 
 # The timing is wanted as a number even where it misses the constraint, which `meets_clock` tells.
 _NEXTPNR_OPTIONS = ("--timing-allow-fail", "--report", "top.report.json")
+
+
+def flow_options() -> dict[str, str]:
+    """What a plan does not say of how it is placed and routed."""
+    return {"nextpnr": " ".join(_NEXTPNR_OPTIONS), "routers": ",".join(ROUTERS)}
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,17 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A tool that failed on a plan, or was killed because it took too long."""
+
+    plan: str
+    tools: dict[str, str]
+    seed: int
+    problem: str
+    timed_out: bool
+
+
 def build(top, board: Board, *, design: str, seed: int = 1, out_dir: Path | None = None,
           use_cache: bool = True, must_fit: bool = True, note: Note | None = None) -> Report:
     """Place and route one design; writes top.bin, its top.pcf, report.json and logs to `out_dir`.
@@ -103,14 +118,18 @@ def build(top, board: Board, *, design: str, seed: int = 1, out_dir: Path | None
 
 def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
                 out_dir: Path | None = None, use_cache: bool = True, must_fit: bool = True,
-                note: Note | None = None) -> list[Report]:
-    """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`."""
+                note: Note | None = None,
+                record: Callable[[Report | Failure], None] | None = None) -> list[Report]:
+    """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`.
+
+    record: told of every report, and of a failure before it is raised.
+    """
     plan = prepare(top, board, design=design)
     found = {item.tool.name: item for item in tools.prepare(TIMEOUTS, note)}
     # Without the cache, one of this call's own still saves synthesis for the other seeds.
     with nullcontext(None) if use_cache else TemporaryDirectory(prefix="spikeloom-") as path:
         builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None))
-        results = [builder.result(seed) for seed in seeds]
+        results = [builder.recorded(seed, record) for seed in seeds]
         reports = [report for report, _ in results]
         best, files = max(results, key=lambda result: (result[0].fits, result[0].fmax_mhz))
         if not best.fits and must_fit:
@@ -122,13 +141,6 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
             # Last, so that a report never speaks of a bitstream that is not there.
             write_report(best, Path(out_dir) / REPORT)
     return reports
-
-
-def build_graph(graph: Graph, board: Board, **options) -> Report:
-    """`build` of a scheduled graph's gateware with its UART link; its digest is the design."""
-    from .lower import top
-
-    return build(top(graph, board.divisor), board, design=graph.digest(), **options)
 
 
 def netlist(top, board: Board, *, design: str, note: Note | None = None) -> bytes:
@@ -161,6 +173,20 @@ class _Builder:
             files = self._synthesise()
             self.cache.put(self.netlist_key, files)
         return files
+
+    def recorded(self, seed: int, record) -> tuple[Report, dict[str, bytes]]:
+        """`result`, of which `record` is told, if there is such."""
+        try:
+            result = self.result(seed)
+        except ToolError as error:
+            if record is not None:
+                identities = {name: item.identity for name, item in self.found.items()}
+                record(Failure(self.plan.digest, identities, seed, str(error),
+                               isinstance(error, ToolTimeout)))
+            raise
+        if record is not None:
+            record(result[0])
+        return result
 
     def result(self, seed: int) -> tuple[Report, dict[str, bytes]]:
         """The report of one seed and the files that belong to it."""
@@ -201,7 +227,7 @@ class _Builder:
                ) -> dict[str, bytes]:
         board = self.plan.board
         seconds = json.loads(netlist["seconds.json"])
-        fmax, bitstream, problem = 0.0, b"", ""
+        fmax, critical, bitstream, problem = 0.0, None, b"", ""
         start = time.monotonic()
         with self.cache.workspace() as folder:
             (folder / "top.json").write_bytes(gzip.decompress(netlist["top.json.gz"]))
@@ -215,6 +241,7 @@ class _Builder:
                     seconds["nextpnr"] = time.monotonic() - start
                     timing = read_timing((folder / "top.report.json").read_bytes())
                     used, fmax = timing.used(), timing.fmax_mhz(board.clock_hz)
+                    critical = timing.critical_path()
                     seconds["icepack"] = self._run("icepack", folder)
                     bitstream = (folder / "top.bin").read_bytes()
                     problem = ""
@@ -234,7 +261,8 @@ class _Builder:
             seconds={name: round(value, 3) for name, value in seconds.items()},
             cached=False, plan=self.plan.digest, bitstream=BITSTREAM if bitstream else "",
             bitstream_bytes=len(bitstream),
-            bitstream_sha256=sha256(bitstream).hexdigest() if bitstream else "")
+            bitstream_sha256=sha256(bitstream).hexdigest() if bitstream else "",
+            critical_path=critical)
         files = {REPORT: msgspec.json.encode(report), "yosys.log": netlist["yosys.log"],
                  "nextpnr.log": log}
         return {BITSTREAM: bitstream, **files} if bitstream else files
@@ -268,7 +296,8 @@ class _Builder:
                         f"{tools.TOOLS[name].variable}")
         keep = (Path(self.out_dir) if self.out_dir else cache.root()) / "failed" / f"{name}.log"
         write_atomic(keep, text + b"\n" + (log.read_bytes() if detail != log else b""))
-        raise ToolError(f"{name} failed: {problem} (log: {keep})")
+        kind = ToolTimeout if ran.timed_out else ToolError
+        raise kind(f"{name} failed: {problem} (log: {keep})")
 
     def _check_fit(self, log: str, problem: str | None) -> None:
         """Raise _Unroutable if nextpnr's log says that the device cannot take the design."""

@@ -42,6 +42,10 @@ class ToolError(SpikeloomError):
     """An external tool is missing or failed."""
 
 
+class ToolTimeout(ToolError):
+    """An external tool was killed because it took too long."""
+
+
 class LinkError(SpikeloomError):
     """The device did not answer, or answered something else than asked."""
 

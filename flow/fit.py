@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from ..boards import Board
 from . import ir
-from .build import build_graph
 from .errors import FitError, GraphError
 from .passes.compile import compile_graph
 from .report import Report
+from .synthesis import build_graph
 
 #: Lowering and lanes of every layer, from the fastest to the smallest.
 CHOICES: tuple[tuple[str, int | None], ...] = (
@@ -49,7 +49,7 @@ def fit(graph: ir.Graph, board: Board, *, note: Callable[[str], None] | None = N
         **options) -> Fitted:
     """Build a network for a board with the first of `CHOICES` that fits and meets its clock.
 
-    options: those of `build.build`. Raises ToolError as it does.
+    options: those of `build_graph`. Raises ToolError as it does.
     """
     tried: dict[str, str] = {}
     built = set()

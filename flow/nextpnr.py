@@ -22,11 +22,48 @@ class _Used(msgspec.Struct):
     used: int
 
 
+class _Hop(msgspec.Struct):
+    type: str
+    delay: float
+    from_: dict = msgspec.field(name="from")
+    to: dict
+
+
+class _Path(msgspec.Struct):
+    from_: str = msgspec.field(name="from")
+    to: str
+    path: list[_Hop]
+
+
+class CriticalPath(msgspec.Struct, frozen=True):
+    """The slowest path between two registers: ns, those in wires, cells passed, and its ends."""
+
+    ns: float
+    wires_ns: float
+    cells: int
+    begin: str
+    end: str
+
+
 class Timing(msgspec.Struct):
     """What this flow reads of nextpnr's report."""
 
     fmax: dict[str, _Clock]
     utilization: dict[str, _Used]
+    critical_paths: list[_Path] = []
+
+    def critical_path(self) -> CriticalPath | None:
+        """Of the paths between registers of one clock, the longest; None if there is none."""
+        found = [item for item in self.critical_paths if item.from_ == item.to and item.path]
+        slowest = max(found, key=lambda item: sum(hop.delay for hop in item.path), default=None)
+        if slowest is None:
+            return None
+        hops = slowest.path
+        return CriticalPath(
+            ns=round(sum(hop.delay for hop in hops), 3),
+            wires_ns=round(sum(hop.delay for hop in hops if hop.type == "routing"), 3),
+            cells=sum(hop.type == "logic" for hop in hops),
+            begin=hops[0].from_.get("cell", ""), end=hops[-1].to.get("cell", ""))
 
     def used(self) -> dict[str, int]:
         """Counts by resource; 0 for what the device lacks."""

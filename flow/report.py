@@ -7,6 +7,7 @@ from rich.table import Table
 
 from .errors import RunError
 from .files import write_atomic
+from .nextpnr import CriticalPath
 from .targets import device
 
 FORMAT = 1
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     design that does not fit has its counts and the `problem`, but no fmax_mhz (0) and no bitstream
     (""). seconds are those of the tools when they ran, which for a `cached` report was earlier.
     lengths: a row for each run-time length, where somebody has added them (`length_table`).
+    critical_path: None in what was routed before reports had one.
     """
 
     format: int = FORMAT
@@ -66,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bitstream_bytes: int
     bitstream_sha256: str
     lengths: tuple[Length, ...] = ()
+    critical_path: CriticalPath | None = None
 
     @property
     def used(self) -> dict[str, int]:

@@ -261,6 +261,7 @@ class Ran:
     seconds: float
     problem: str | None
     log: Path
+    timed_out: bool = False
 
 
 def run(found: Found, args: Iterable[str], *, cwd: Path, log: Path, timeout: float,
@@ -281,7 +282,7 @@ def run(found: Found, args: Iterable[str], *, cwd: Path, log: Path, timeout: flo
                 except subprocess.TimeoutExpired:
                     if left <= 0:
                         problem = f"took longer than {timeout:.0f} s"
-                        return Ran(time.monotonic() - start, problem, log)
+                        return Ran(time.monotonic() - start, problem, log, timed_out=True)
                     if hopeless is not None and hopeless():
                         return Ran(time.monotonic() - start, "made no progress", log)
     except OSError as error:

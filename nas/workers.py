@@ -62,8 +62,8 @@ def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
 
     Returns status `routed`, `over-full` or `failed`, the reason, seconds, and the report.
     """
-    from ..flow.build import build_graph
     from ..flow.passes.compile import compile_graph
+    from ..flow.synthesis import build_graph
 
     began = time.perf_counter()
     report, status, reason = None, "routed", None

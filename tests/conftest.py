@@ -10,6 +10,14 @@ from spikeloom.hdl.top import Top
 from spikeloom.sim.simulated import SimTransport
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_data(tmp_path_factory):
+    """A store of measurements for the tests alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKELOOM_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 def _fail_if_skipped(report, slow=False):
     """In CI nothing may be skipped for what is missing: a skip of a test not marked slow fails."""
     if os.environ.get("CI") and report.skipped and not slow and not hasattr(report, "wasxfail"):

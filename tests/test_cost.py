@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from networks import random_graph, residual_graph
 
-from spikeloom.flow import build, targets
+from spikeloom.flow import targets
 from spikeloom.flow.cost.energy import energy_nj
 from spikeloom.flow.cost.features import assume_weights, estimate
 from spikeloom.flow.errors import ConfigError, GraphError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
+from spikeloom.flow.synthesis import build_graph
 
 
 @pytest.mark.parametrize("encoder,readout,lanes", [
@@ -19,7 +20,7 @@ def test_the_count_is_near_the_measurement(encoder, readout, lanes):
     graph = compile_graph(random_graph(np.random.default_rng(3), sizes=(32, 10, 5),
                                        encoder=encoder, readout=readout, lanes=lanes))
     counted = estimate(graph)
-    report = build.build_graph(graph, targets.board("icebreaker"))
+    report = build_graph(graph, targets.board("icebreaker"))
     assert counted.ebr == report.ebr
     assert counted.cycles == inference_cycles(graph)
     assert not counted.assumed

@@ -6,7 +6,7 @@ from importlib import import_module
 from msgspec import structs, to_builtins
 from rich.table import Table
 
-from .. import bare, build, length_table, link_options, lower, lowering_options
+from .. import bare, build, length_table, link_options, lowering_options
 from ..cost.features import estimate, unpriced
 from ..errors import ConfigError
 from ..ir import Graph
@@ -14,6 +14,7 @@ from ..passes.compile import compile_graph
 from ..passes.generators import advise
 from ..report import compare, write_report
 from ..run import Run
+from ..synthesis import synthesise
 from ..throughput import throughput
 
 #: What knows an image's bytes on the link, in a package that this one must not import.
@@ -58,9 +59,9 @@ def run(args, out) -> None:
             status.update(text)
             out.note(text)
 
-        reports = build.build_seeds(
-            lower.top(graph, board.divisor, trace=args.proof, features=features, stored=stored),
-            board, design=graph.digest(), out_dir=folder, note=note, use_cache=not args.no_cache,
+        reports = synthesise(
+            graph, board, trace=args.proof, features=features, stored=stored, out_dir=folder,
+            note=note, use_cache=not args.no_cache,
             seeds=range(args.seed, args.seed + args.pnr_seeds))
     best = max(reports, key=lambda report: report.fmax_mhz)
     if not args.proof:

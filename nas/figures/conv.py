@@ -4,9 +4,10 @@ import json
 import statistics
 from functools import lru_cache
 
-from ...flow import build, ir, targets
+from ...flow import ir, targets
 from ...flow.config import Space
 from ...flow.fit import lowered
+from ...flow.synthesis import build_graph
 from .. import datasets
 from ..bench import Bench, group
 from ..residual import ResidualSpace
@@ -65,7 +66,7 @@ def accuracy(bench: Bench) -> dict:
 def cells(bench: Bench) -> dict:
     """The first seed's network on a UP5K, everything included."""
     graph = first()
-    report = build.build_graph(graph, targets.board(BOARD), use_cache=False, note=bench.note)
+    report = build_graph(graph, targets.board(BOARD), use_cache=False, note=bench.note)
     synapses = sum(node.synapses for node, _ in graph.layers)
     return {"conv.lc": (report.lc, (
         f"{describe(GENOME)}, seed {SEEDS[0]}; folded on {LANES} lanes, UP5K with link and "

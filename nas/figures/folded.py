@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 from amaranth.sim import Simulator
 
-from ...flow import build, ir, targets
+from ...flow import ir, targets
 from ...flow.errors import SpikeloomError
 from ...flow.fit import lowered
 from ...flow.lower import core as lower_core
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.folding import run_clocks
+from ...flow.synthesis import build_graph
 from ...sim.gateware import send
 from ...sim.images import payload
 from ...sim.seen import seen
@@ -28,7 +29,7 @@ def area(bench: Bench) -> dict:
         told = []
         for encoder in ("rate", "stream"):
             graph = lowered(with_encoder(uniform((64, 32, 10)), encoder), "folded", count)
-            report = build.build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
+            report = build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
                                        must_fit=False, note=bench.note)
             told.append((encoder, report))
         out[f"folded.lc_per_synapse_{count}"] = (told[0][1].lc / synapses, (

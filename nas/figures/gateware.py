@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
-from ...flow import build, targets
+from ...flow import targets
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles
+from ...flow.synthesis import build_graph
 from ...sim import reference
 from .. import datasets
 from ..bench import Bench, group
@@ -36,7 +37,7 @@ LANES = (4, 3)
 def spatial(bench: Bench) -> dict:
     """64-32-10 with uniform weights on an HX8K, top level with link, encoder and all."""
     graph = compile_graph(uniform((64, 32, 10), lanes=LANES))
-    report = build.build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
+    report = build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
                                note=bench.note)
     synapses = 64 * 32 + 32 * 10
     detail = (f"64-32-10, weights uniform over 15 values, L = 8, {LANES[0]} and {LANES[1]} lanes, "

@@ -2,8 +2,9 @@
 
 import statistics
 
-from ...flow import build, targets
+from ...flow import targets
 from ...flow.passes.compile import compile_graph
+from ...flow.synthesis import build_graph
 from ...hdl.neurons import Lif
 from .. import datasets
 from ..bench import Bench, group
@@ -63,7 +64,7 @@ def pruned(bench: Bench) -> dict:
     network = (f"64-32-10, 4-bit weights, L = 8, stream, {EPOCHS} epochs with pruning to at least "
                f"{SPARSITY:.0%} zeros, in slots of {LANES[0]} and {LANES[1]} lanes")
     graph = compile_graph(found[0].graph)
-    report = build.build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
+    report = build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
                                note=bench.note)
     synapses = sum(dense.weight.size for dense, _ in graph.layers)
     return {

@@ -1,0 +1,135 @@
+"""Measurements: what one run of the tools made of one design, as a plain record.
+
+What was measured stands beside what was known before: the structure of the network (`features`),
+the bits of its weights, the tools and the options. A design that was not routed has the reason in
+the place of a clock, and one on which a tool failed has no numbers at all.
+"""
+
+import json
+import time
+from dataclasses import replace
+
+import msgspec
+
+from ...boards import Board
+from .. import ir, targets
+from ..build import Failure
+from ..nextpnr import CriticalPath
+from ..report import Report
+from .work import work
+
+#: `routed`: measured whole. `over-full`: counted, but more than the device has. `unroutable`:
+#: counted, but no way found to connect it. `failed`, `timed-out`: a tool gave no answer.
+STATUS = ("routed", "over-full", "unroutable", "failed", "timed-out")
+
+#: Bits of a block memory and of an SPRAM (FPGA-DS-02008-1.9).
+EBR_BITS, SPRAM_BITS = 4096, 262144
+
+_COUNTS = ("lc", "lut4", "ff", "carry", "ebr", "spram", "dsp")
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One design, one seed of place and route, one set of tools.
+
+    plan: digest of all that Yosys is given, which with `seed`, `tools` and `options` is the key.
+    design: digest of the scheduled graph; network: of it without the choices of hardware, so that
+    the same network on other lanes or boards has the same. variant: what is built beside the plain
+    design, empty for nothing. weight_memory: bits of all weights; memory_bits: those of the block
+    memories that are used, for whatever. seconds: of each tool when it ran. finished: Unix time.
+    """
+
+    plan: str
+    seed: int
+    tools: dict[str, str]
+    options: dict[str, str]
+    design: str
+    network: str
+    board: str
+    device: str
+    clock_mhz: float
+    lowering: str
+    variant: str
+    status: str
+    reason: str
+    lc: int | None = None
+    lut4: int | None = None
+    ff: int | None = None
+    carry: int | None = None
+    ebr: int | None = None
+    spram: int | None = None
+    dsp: int | None = None
+    fmax_mhz: float | None = None
+    critical_path: CriticalPath | None = None
+    weight_memory: int
+    memory_bits: int | None = None
+    seconds: dict[str, float]
+    features: dict[str, float]
+    finished: float
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """What tells this measurement from any other."""
+        return self.plan, self.seed, plain(self.tools), plain(self.options)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the tools counted its cells."""
+        return self.lc is not None
+
+
+def plain(value: object) -> str:
+    """Canonical JSON."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def network_digest(graph: ir.Graph) -> str:
+    """Digest of a graph without the choices of hardware that leave its spikes as they are."""
+    changes = {}
+    for synapses, population in graph.layers:
+        changes[synapses.name] = {"lowering": None, "lanes": None, "memory": None}
+        if isinstance(synapses, ir.Dense):
+            changes[synapses.name]["delay_blocks"] = None
+        changes[population.name] = {"v_bits": None}
+    return replace(graph.replace(**changes), max_shift=0).digest()
+
+
+def lowering_of(graph: ir.Graph) -> str:
+    """The lowering of a scheduled graph: `spatial`, `shared`, `folded`, or several with a plus."""
+    from ..passes.legalize import shares
+
+    names = {"shared" if shares(dense) else dense.lowering for dense, _ in graph.layers}
+    return "+".join(sorted(names, reverse=True))
+
+
+def measurement(graph: ir.Graph, board: Board, outcome: Report | Failure, *, variant: str = "",
+                options: dict[str, str], features: dict[str, float]) -> Measurement:
+    """The record of what a build of a scheduled graph came to."""
+    common = {
+        "plan": outcome.plan, "seed": outcome.seed, "tools": dict(outcome.tools),
+        "options": dict(options), "design": graph.digest(), "network": network_digest(graph),
+        "board": board.name, "device": board.device, "clock_mhz": board.clock_hz / 1e6,
+        "lowering": lowering_of(graph), "variant": variant, "features": features,
+        "weight_memory": work(graph).weight_memory, "finished": time.time(),
+    }
+    if isinstance(outcome, Failure):
+        return Measurement(status="timed-out" if outcome.timed_out else "failed",
+                           reason=outcome.problem, seconds={}, **common)
+    status = "routed"
+    if not outcome.fits:
+        over = targets.device(board.device).excess(outcome.used)
+        status = "over-full" if over else "unroutable"
+    return Measurement(
+        status=status, reason=outcome.problem, seconds=dict(outcome.seconds),
+        **{key: getattr(outcome, key) for key in _COUNTS},
+        fmax_mhz=outcome.fmax_mhz if outcome.fits else None,
+        critical_path=outcome.critical_path,
+        memory_bits=EBR_BITS * outcome.ebr + SPRAM_BITS * outcome.spram, **common)
+
+
+def from_json(line: bytes | str) -> Measurement:
+    """One line of an exported store; msgspec.DecodeError for another text."""
+    found = msgspec.json.decode(line, type=Measurement)
+    if found.status not in STATUS:
+        raise msgspec.ValidationError(f"status must be one of {', '.join(STATUS)}, "
+                                      f"not {found.status!r}")
+    return found

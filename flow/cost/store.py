@@ -1,0 +1,219 @@
+"""The store of measurements: one SQLite file that all runs and commands share.
+
+Every build adds what it measured, with the network it was made of; nothing is ever changed, but a
+failure, which a later success replaces. `SPIKELOOM_DATA` names its directory. What one machine has
+measured goes to another as JSON lines.
+"""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import platformdirs
+
+from .. import ir
+from ..database import Database
+from ..errors import ConfigError, RunError
+from .measured import Measurement, from_json, plain
+
+FILE = "measurements.sqlite"
+
+_FIRST = """
+CREATE TABLE measurement (
+    plan TEXT NOT NULL, seed INTEGER NOT NULL, tools TEXT NOT NULL, options TEXT NOT NULL,
+    design TEXT NOT NULL, network TEXT NOT NULL,
+    board TEXT NOT NULL, device TEXT NOT NULL, clock_mhz REAL NOT NULL,
+    lowering TEXT NOT NULL, variant TEXT NOT NULL,
+    status TEXT NOT NULL, reason TEXT NOT NULL,
+    lc INTEGER, lut4 INTEGER, ff INTEGER, carry INTEGER, ebr INTEGER, spram INTEGER, dsp INTEGER,
+    fmax_mhz REAL, critical_path TEXT,
+    weight_memory INTEGER NOT NULL, memory_bits INTEGER,
+    seconds TEXT NOT NULL, features TEXT NOT NULL, finished REAL NOT NULL,
+    UNIQUE (plan, seed, tools, options)
+);
+CREATE INDEX measurement_design ON measurement (design);
+"""
+_SECOND = """
+CREATE TABLE network (
+    design TEXT NOT NULL UNIQUE,
+    graph BLOB NOT NULL             -- a .safetensors file, compressed
+);
+"""
+
+FIELDS = Measurement.__struct_fields__
+#: Columns that hold JSON.
+_PLAIN = {"tools", "options", "critical_path", "seconds", "features"}
+#: Columns by which `MeasurementStore.select` selects.
+SELECTABLE = ("board", "device", "lowering", "status", "variant", "design", "network", "plan")
+
+
+def default_path() -> Path:
+    """The store of this user: in `SPIKELOOM_DATA`, or in the user's data directory."""
+    folder = os.environ.get("SPIKELOOM_DATA") or platformdirs.user_data_path("spikeloom")
+    return Path(folder) / FILE
+
+
+class MeasurementStore(Database):
+    """The opened store, by default the user's; a context manager that closes it.
+
+    Raises RunError for a file of a later version, `database.Damaged` for one that is damaged, which
+    `salvage` mends.
+    """
+
+    STEPS = (_FIRST, _SECOND)
+    OTHER = "update spikeloom, or name another directory in SPIKELOOM_DATA"
+    BUSY = "wait for the other process, and run the command again"
+    DAMAGED = "the next build salvages what can be read, and sets it aside"
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__(default_path() if path is None else path)
+
+    def add(self, item: Measurement, graph: ir.Graph | bytes | None = None) -> str:
+        """Store a measurement; `added`, `known`, or `differs` from the one that is there.
+
+        A measurement takes the place of a failure, and never the other way round.
+        """
+        with self.transaction():
+            return self._add(item, graph)
+
+    def _add(self, item: Measurement, graph: ir.Graph | bytes | None) -> str:
+        """`add`, within a transaction."""
+        if graph is not None:
+            data = ir.to_bytes(graph) if isinstance(graph, ir.Graph) else graph
+            self.db.execute("INSERT OR IGNORE INTO network VALUES (?,?)",
+                            (item.design, zlib.compress(data, 9)))
+        known = self._find(item)
+        if known is not None and (known.counted or not item.counted):
+            same = not item.counted or _counts(known) == _counts(item)
+            return "known" if same else "differs"
+        values = [_packed(item, name) for name in FIELDS]
+        self.db.execute(f"INSERT OR REPLACE INTO measurement ({', '.join(FIELDS)}) "
+                        f"VALUES ({','.join('?' * len(FIELDS))})", values)
+        return "added"
+
+    def fill(self, items: Iterable[Measurement], networks: Iterable[tuple[str, bytes]]) -> None:
+        """Add measurements and networks (design, compressed file): all of them or none."""
+        with self.transaction():
+            for item in items:
+                self._add(item, None)
+            self.db.executemany("INSERT OR IGNORE INTO network VALUES (?,?)", networks)
+
+    def _find(self, item: Measurement) -> Measurement | None:
+        row = self.db.execute(
+            f"SELECT {', '.join(FIELDS)} FROM measurement "
+            "WHERE plan=? AND seed=? AND tools=? AND options=?", item.key).fetchone()
+        return None if row is None else from_row(row)
+
+    def find(self, item: Measurement) -> Measurement | None:
+        """The measurement stored under the key of this one."""
+        with self.errors():
+            return self._find(item)
+
+    def select(self, limit: int | None = None, **wanted: str) -> list[Measurement]:
+        """Measurements whose columns have these values, oldest first; the last `limit` of them."""
+        for name in wanted:
+            if name not in SELECTABLE:
+                raise ConfigError(f"a measurement is selected by {', '.join(SELECTABLE)}, "
+                                  f"not by {name!r}")
+        where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
+        with self.errors():
+            rows = self.db.execute(
+                f"SELECT {', '.join(FIELDS)} FROM measurement WHERE {where} "
+                "ORDER BY finished DESC, rowid DESC LIMIT ?",
+                (*wanted.values(), -1 if limit is None else limit)).fetchall()
+        return [from_row(row) for row in reversed(rows)]
+
+    def count(self) -> int:
+        """How many measurements there are, failures included."""
+        with self.errors():
+            return self.db.execute("SELECT count(*) FROM measurement").fetchone()[0]
+
+    def graph(self, design: str) -> ir.Graph | None:
+        """The scheduled network of a design, None if it is not here."""
+        data = self._network(design)
+        return None if data is None else ir.from_bytes(data, f"{self.path}: network {design[:12]}")
+
+    def _network(self, design: str) -> bytes | None:
+        with self.errors():
+            row = self.db.execute("SELECT graph FROM network WHERE design=?", (design,)).fetchone()
+        try:
+            return None if row is None else zlib.decompress(row[0])
+        except zlib.error as error:
+            raise RunError(f"{self.path}: network {design[:12]} is damaged ({error})") from error
+
+    def lines(self, items: Iterable[Measurement]) -> Iterator[str]:
+        """Measurements as JSON lines, each design's network in front of its first one."""
+        seen = set()
+        for item in items:
+            if item.design not in seen:
+                seen.add(item.design)
+                data = self._network(item.design)
+                if data is not None:
+                    packed = base64.b64encode(zlib.compress(data, 9)).decode()
+                    yield plain({"network": item.design, "graph": packed})
+            yield msgspec.json.encode(item).decode()
+
+    def merge(self, source: BinaryIO, where: str) -> dict[str, int]:
+        """Add what `lines` wrote: how many were `added`, `known` or `differs`; all or nothing.
+
+        Raises ConfigError that names the line for what is no such line.
+        """
+        counts = {"added": 0, "known": 0, "differs": 0}
+        networks: dict[str, bytes] = {}
+        with self.transaction():
+            for item, graph in read_lines(source, where):
+                if item is None:
+                    networks[graph[0]] = graph[1]
+                else:
+                    counts[self._add(item, networks.get(item.design))] += 1
+        return counts
+
+
+def read_lines(source: BinaryIO, where: str
+               ) -> Iterator[tuple[Measurement | None, tuple[str, bytes] | None]]:
+    """The measurements and the networks (design, file) of JSON lines, in order.
+
+    Raises ConfigError that names the line for what is neither.
+    """
+    for number, line in enumerate(source, 1):
+        if not line.strip():
+            continue
+        try:
+            plain_line = json.loads(line)
+            if isinstance(plain_line, dict) and "graph" in plain_line:
+                design = str(plain_line["network"])
+                data = zlib.decompress(base64.b64decode(plain_line["graph"], validate=True))
+                if ir.from_bytes(data, where).digest() != design:
+                    raise ValueError("the network is not the one that it says it is")
+                yield None, (design, data)
+            else:
+                yield from_json(line), None
+        except (ValueError, KeyError, TypeError, zlib.error, msgspec.MsgspecError,
+                RunError) as error:
+            raise ConfigError(f"{where}: line {number} is no measurement and no network "
+                              f"({error})") from error
+
+
+def _packed(item: Measurement, name: str) -> object:
+    value = getattr(item, name)
+    if name in _PLAIN and value is not None:
+        return plain(msgspec.to_builtins(value))
+    return value
+
+
+def from_row(row: tuple) -> Measurement:
+    """A measurement from its columns, in the order of `FIELDS`."""
+    values = {name: json.loads(value) if name in _PLAIN and value is not None else value
+              for name, value in zip(FIELDS, row, strict=True)}
+    return msgspec.convert(values, Measurement)
+
+
+def _counts(item: Measurement) -> tuple:
+    """What two runs of the same tools on the same plan must agree on."""
+    return (item.status, item.lc, item.lut4, item.ff, item.carry, item.ebr, item.spram, item.dsp,
+            item.fmax_mhz)

@@ -1,0 +1,62 @@
+"""Synthesis of a network: its gateware, built for a board, and what that measured, stored."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+
+from ..boards import Board
+from ..hdl.protocol import BASIC, Features
+from . import ir
+from .build import Failure, build_seeds, flow_options
+from .cost.features import describe
+from .cost.measured import Measurement, measurement
+from .cost.salvage import open_store
+from .errors import SpikeloomError
+from .lower import top
+from .report import Report
+
+Note = Callable[[str], None]
+
+
+def variant_of(trace: bool, features: Features, stored: Sequence[bytes]) -> str:
+    """What is built beside the plain design of a network, in a few words."""
+    words = ["proof"] if trace else []
+    for field in fields(features):
+        value = getattr(features, field.name)
+        if value != field.default:
+            words.append(field.name if value is True else f"{field.name}={value}")
+    if stored:
+        words.append(f"{len(stored)} stored images")
+    return ", ".join(words)
+
+
+def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), trace: bool = False,
+               features: Features = BASIC, stored: Sequence[bytes] = (), note: Note | None = None,
+               on_measured: Callable[[Measurement], None] | None = None, **options
+               ) -> list[Report]:
+    """Build a scheduled graph's gateware with its UART link; one report for each seed.
+
+    What was measured goes to the store, and to `on_measured`; a store that cannot be written is no
+    reason to fail. options: those of `build.build_seeds`, with its errors.
+    """
+    design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
+    variant, known = variant_of(trace, features, stored), describe(graph)
+
+    def record(outcome: Report | Failure) -> None:
+        item = measurement(graph, board, outcome, variant=variant, options=flow_options(),
+                           features=known)
+        try:
+            with open_store(note=note) as store:
+                store.add(item, graph)
+        except SpikeloomError as error:
+            if note is not None:
+                note(f"the measurement is not stored: {error}")
+        if on_measured is not None:
+            on_measured(item)
+
+    return build_seeds(design, board, design=graph.digest(), seeds=seeds, note=note, record=record,
+                       **options)
+
+
+def build_graph(graph: ir.Graph, board: Board, *, seed: int = 1, **options) -> Report:
+    """The report of `synthesise` with one seed."""
+    return synthesise(graph, board, seeds=[seed], **options)[0]
