@@ -139,24 +139,31 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """How to look: population * generations candidates are trained, `routed` placed and routed.
 
+    cost_model: `predicted` from what was measured, by the package and by this search, which places
+    and routes while it trains; `structure`, counted parts alone, and building at the end.
+    reference: the point from which hypervolumes are measured, a value for an objective.
+
     repeats: trainings of each candidate, from different seeds; its accuracy is their mean, because
     one lucky training of a cheap network would push better ones off the front.
     objectives: columns to optimise, each in its own direction. constraints: a bound per column, the
     largest value of a column that is minimised, the least of one that is maximised. The device's
-    capacity (times max_utilization) is always one. choose: a column, whose best finalist becomes
-    the run's network, or the id of a candidate.
+    capacity (times max_utilization) is always one. choose: a column, whose best candidate of those
+    measured becomes the run's network, or the id of one.
     """
 
     strategy: str = "nsga2"
-    population: int = 32
-    generations: int = 8
-    repeats: int = 2
+    population: int = 40
+    generations: int = 25
+    repeats: int = 1
     seed: int = 1
     objectives: tuple[str, ...] = ("accuracy", "lc")
     constraints: dict[str, float] = field(default_factory=dict)
     max_utilization: float = 1.0
-    routed: int = 8
+    routed: int = 24
+    cost_model: str = "predicted"
+    reference: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 60
+    pnr_seeds: int = 2
     choose: str = "accuracy"
 
     def rules(self) -> Iterator[Rule]:
@@ -167,8 +174,13 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
         yield ("objectives", _choice(self.objectives), "a list of different columns, at least one")
         finite = all(map(math.isfinite, self.constraints.values()))
         yield "constraints", finite, "a table of finite numbers"
+        finite = all(map(math.isfinite, self.reference.values()))
+        yield "reference", finite, "a table of finite numbers"
+        yield ("cost_model", self.cost_model in ("predicted", "structure"),
+               "'predicted' or 'structure'")
         yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
         yield "routed", 0 <= self.routed <= 4096, "in 0..4096"
+        yield "pnr_seeds", 1 <= self.pnr_seeds <= 100, "in 1..100"
         yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
 
 

@@ -4,7 +4,8 @@ from ..hdl import encoders
 from ..hdl.delay import delay_blocks, delay_cells
 from ..hdl.shared import passes, slots_of
 from . import ir
-from .cost.shared import shared_cells
+from .cost.cells import total
+from .cost.shared import shared_parts
 from .passes.legalize import effective_weights, shares
 from .targets import DEVICES
 
@@ -35,7 +36,8 @@ def image_bytes(graph: ir.Graph) -> int:
 def image_blocks(graph: ir.Graph) -> int:
     """EBRs of the image, and for `stream` those of the columns, once for each read port.
 
-    Shared lanes read the columns forwards only, cells of their own in both directions.
+    Shared lanes read the columns forwards only, cells of their own in both directions. It is what
+    to reckon with before weights are known; what they leave unused is not built (`cost.memories`).
     """
     n = graph.input.size
     if graph.input.encoder != "stream":
@@ -79,9 +81,9 @@ def banked(graph: ir.Graph) -> int:
     for index, (other, population) in enumerate(graph.layers):
         if shares(other):
             bits = 1 if population.v_bits is None else int(population.v_bits.max())
-            cells += shared_cells(effective_weights(other), other.lanes, other.bitstream_length,
-                                  index == 0, bits, graph.fires(index),
-                                  signals if index == 0 else 0)["lc"]
+            cells += total(shared_parts(
+                effective_weights(other), other.lanes, other.bitstream_length, index == 0, bits,
+                graph.fires(index), signals if index == 0 else 0)).lc
     width = EBR_BITS // max(EBR_BITS // EBR_WIDTH, bank.words)
     if width < 2:
         return 0

@@ -112,24 +112,36 @@ _ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "e
 
 
 def compare(report: Report, estimate: object | None = None) -> Table:
-    """A table of what was measured, what the device has, and the estimate's error where known."""
+    """A table of what was measured, what the device has, and what was predicted, if known.
+
+    estimate: a `cost.estimate.Estimate`; nine measurements of ten are in its intervals.
+    """
     cached = ", from the cache" if report.cached else ""
     table = Table(title=f"{report.board} ({report.device}), seed {report.seed}{cached}",
                   title_justify="left")
     columns = ["", "measured", "available"]
     if estimate is not None:
-        columns += ["estimated", "error"]
+        columns += ["predicted", "interval", "error"]
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     has = device(report.device).capacity
     for key, title in _ROWS.items():
         measured = getattr(report, key)
         row = [title, f"{measured:,}", f"{has[key]:,}" if key in has else ""]
-        guess = getattr(estimate, key, None)
-        if guess is not None:
-            error = f"{(guess - measured) / measured:+.1%}" if measured else ""
-            row += [f"{guess:,.0f}", error]
-        table.add_row(*row)
-    table.add_row("Fmax (MHz)", f"{report.fmax_mhz:.1f}", f"{report.clock_mhz:g} needed")
-    table.add_row("seconds", f"{sum(report.seconds.values()):.1f}")
+        table.add_row(*row, *_predicted(estimate, key, measured, "{:,.0f}"))
+    table.add_row("Fmax (MHz)", f"{report.fmax_mhz:.1f}", f"{report.clock_mhz:g} needed",
+                  *_predicted(estimate, "fmax_mhz", report.fmax_mhz, "{:.1f}"))
+    table.add_row("seconds", f"{sum(report.seconds.values()):.1f}", "",
+                  *_predicted(estimate, "seconds", sum(report.seconds.values()), "{:.0f}"))
     return table
+
+
+def _predicted(estimate: object | None, key: str, measured: float, text: str) -> list[str]:
+    """What was predicted, its interval, if it has one, and its error."""
+    guess = getattr(estimate, key, None)
+    if guess is None:
+        return []
+    low, high = (getattr(estimate, f"{key}_{end}", None) for end in ("low", "high"))
+    interval = "" if low is None else f"{text.format(low)}..{text.format(high)}"
+    error = f"{(guess - measured) / measured:+.1%}" if measured else ""
+    return [text.format(guess), interval, error]

@@ -10,6 +10,7 @@ from .build import Failure, build_seeds, flow_options
 from .cost.features import describe
 from .cost.measured import Measurement, measurement
 from .cost.salvage import open_store
+from .cost.structure import structure
 from .errors import SpikeloomError
 from .lower import top
 from .report import Report
@@ -39,7 +40,7 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
     reason to fail. options: those of `build.build_seeds`, with its errors.
     """
     design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
-    variant, known = variant_of(trace, features, stored), describe(graph)
+    variant, known = variant_of(trace, features, stored), describe(structure(graph))
 
     def record(outcome: Report | Failure) -> None:
         item = measurement(graph, board, outcome, variant=variant, options=flow_options(),

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from ..flow import ir
-from ..flow.cost.features import estimate
+from ..flow.cost.structure import structure
 from ..flow.errors import GraphError
 from ..flow.memories import image_blocks
 from ..flow.passes.compile import compile_graph
@@ -96,7 +96,7 @@ def _size(graph: ir.Graph, lowering: str) -> float:
     if image_blocks(graph) > device("UP5K").ebr - (8 if lowering == "folded" else 2):
         return np.inf
     if lowering != "folded":
-        return estimate(graph).lc
+        return structure(graph).cells.lc
     bits = sum(d.synapses * d.weight_bits for d, _ in graph.layers)
     return bits * _BITS[1] / _LUT_BITS if graph.layers[0][0].memory == "lut" else bits
 

@@ -34,8 +34,22 @@ def hypervolume(F: np.ndarray, reference: Sequence[float]) -> float:
     """The volume that F dominates below the point `reference`."""
     from pymoo.indicators.hv import HV
 
-    F = np.asarray(F, float)
-    return float(HV(ref_point=np.asarray(reference, float))(F)) if len(F) else 0.0
+    F, reference = np.asarray(F, float).reshape(-1, len(reference)), np.asarray(reference, float)
+    F = F[(F < reference).all(1)]
+    if not len(F):
+        return 0.0
+    if len(reference) == 2:  # a staircase, which is what most searches ask for again and again
+        F = F[np.lexsort((F[:, 1], F[:, 0]))]
+        lowest = np.minimum.accumulate(np.concatenate([[reference[1]], F[:, 1]]))
+        return float(((reference[0] - F[:, 0]) * (lowest[:-1] - lowest[1:])).sum())
+    return float(HV(ref_point=reference)(F))
+
+
+def gain(front: Sequence[np.ndarray], point: np.ndarray, reference: np.ndarray) -> float:
+    """By how much a point enlarges the hypervolume of others."""
+    if not (point < reference).all() or any((other <= point).all() for other in front):
+        return 0.0
+    return hypervolume([*front, point], reference) - hypervolume(front, reference)
 
 
 def spread(F: np.ndarray) -> list[int]:

@@ -1,23 +1,25 @@
 """Everything a search has paid for, in one SQLite file of its run directory.
 
-Evaluations (one trained candidate each) and syntheses (one place and route each) are added as they
-end and never changed, so a search that was killed goes on where it was. The file is never emptied:
-one that is damaged or of another version is refused, and starting afresh sets it aside.
+Evaluations (one trained candidate each) and builds (one place and route each) are added as they end
+and never changed, so a search that was killed goes on where it was. The file is never emptied: one
+that is damaged or of a later version is refused, and starting afresh sets it aside.
 """
 
 import json
 import time
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct
 
 from ..flow import ir
+from ..flow.cost.measured import Measurement
 from ..flow.database import Database
 from ..flow.errors import RunError
 
 FILE = "search.sqlite"
 
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE evaluation (
     genome TEXT NOT NULL,       -- canonical JSON of the candidate
     seed INTEGER NOT NULL,      -- of its training
@@ -51,8 +53,26 @@ CREATE TABLE synthesis (
 """
 
 
+#: Builds are now measurements of one training; reports of the others are in the run's folders.
+_SECOND = """
+DROP TABLE synthesis;
+ALTER TABLE evaluation ADD COLUMN features TEXT;    -- JSON: what predicts cells
+CREATE TABLE build (
+    genome TEXT NOT NULL, training INTEGER NOT NULL, settings TEXT NOT NULL,
+    board TEXT NOT NULL,
+    seed INTEGER NOT NULL,      -- of place and route
+    status TEXT NOT NULL, reason TEXT NOT NULL, seconds REAL NOT NULL,
+    measurement TEXT,           -- JSON
+    PRIMARY KEY (genome, training, settings, board, seed)
+);
+"""
+
+
 class Evaluation(Struct, frozen=True):
-    """One trained candidate. `estimate` holds columns priced from its integer graph."""
+    """One trained candidate. `estimate` holds columns priced from its integer graph.
+
+    features: what predicts its cells; None in a file of an older version.
+    """
 
     genome: str
     seed: int
@@ -65,35 +85,27 @@ class Evaluation(Struct, frozen=True):
     stopped: str | None
     seconds: float
     estimate: dict[str, float]
+    features: dict[str, float] | None
 
 
-class Synthesis(Struct, frozen=True):
-    """One place and route: measured numbers, and the structural estimate beside them."""
+class Build(Struct, frozen=True):
+    """What came of building one training of a candidate; `measurement` is None if nothing did."""
 
-    design: str
+    genome: str
+    training: int
+    settings: str
     board: str
     seed: int
-    tools: dict[str, str]
     status: str
-    reason: str | None
-    lc: int | None
-    lut4: int | None
-    ff: int | None
-    carry: int | None
-    ebr: int | None
-    spram: int | None
-    dsp: int | None
-    fmax_mhz: float | None
-    meets_clock: bool | None
+    reason: str
     seconds: float
-    estimate: dict[str, float]
-    report: dict | None
+    measurement: Measurement | None
 
 
 class Store(Database):
     """The opened store of one run directory; a context manager that closes it."""
 
-    STEPS = (_SCHEMA,)
+    STEPS = (_FIRST, _SECOND)
     AGAIN = "go on with --resume"
     BUSY = "wait for that search, or use another --run"
     OTHER = "use another --run, or --fresh to set it aside"
@@ -105,10 +117,11 @@ class Store(Database):
             for row, graph in rows:
                 blob = None if graph is None else ir.to_bytes(graph)
                 self.db.execute(
-                    "INSERT OR REPLACE INTO evaluation VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    f"INSERT OR REPLACE INTO evaluation ({_EVALUATION}, graph, finished) "
+                    f"VALUES ({','.join('?' * 14)})",
                     (row.genome, row.seed, row.settings, row.id, row.generation, row.position,
                      row.accuracy, row.epochs, row.stopped, row.seconds,
-                     json.dumps(row.estimate, sort_keys=True), blob, time.time()))
+                     _plain(row.estimate), _plain(row.features), blob, time.time()))
 
     def find(self, genome: str, seed: int, settings: str) -> Evaluation | None:
         """The evaluation stored under this key."""
@@ -141,38 +154,40 @@ class Store(Database):
         with self.errors():
             return self.db.execute("SELECT count(*) FROM evaluation").fetchone()[0]
 
-    def add_synthesis(self, row: Synthesis) -> None:
-        """Store one place and route."""
+    def add_build(self, row: Build) -> None:
+        """Store what came of one build."""
+        found = row.measurement
         with self.transaction():
             self.db.execute(
-                f"INSERT OR REPLACE INTO synthesis VALUES ({','.join('?' * 19)})",
-                (row.design, row.board, row.seed, json.dumps(row.tools, sort_keys=True),
-                 row.status, row.reason, row.lc, row.lut4, row.ff, row.carry, row.ebr, row.spram,
-                 row.dsp, row.fmax_mhz, row.meets_clock, row.seconds,
-                 json.dumps(row.estimate, sort_keys=True),
-                 None if row.report is None else json.dumps(row.report, sort_keys=True),
-                 time.time()))
+                "INSERT OR REPLACE INTO build VALUES (?,?,?,?,?,?,?,?,?)",
+                (row.genome, row.training, row.settings, row.board, row.seed, row.status,
+                 row.reason, row.seconds,
+                 None if found is None else msgspec.json.encode(found).decode()))
 
-    def syntheses(self) -> list[Synthesis]:
-        """Every place and route, oldest first."""
+    def builds(self) -> list[Build]:
+        """Every build, in order."""
         with self.errors():
             rows = self.db.execute(
-                f"SELECT {', '.join(Synthesis.__struct_fields__)} FROM synthesis "
-                "ORDER BY finished, design").fetchall()
-        return [_synthesis(row) for row in rows]
+                f"SELECT {', '.join(Build.__struct_fields__)} FROM build ORDER BY rowid").fetchall()
+        return [Build(*row[:-1], row[-1] and msgspec.json.decode(row[-1], type=Measurement))
+                for row in rows]
+
+    def find_build(self, genome: str, training: int, settings: str, board: str, seed: int
+                   ) -> Build | None:
+        """The build stored under this key."""
+        wanted = (genome, training, settings, board, seed)
+        return next((row for row in self.builds() if (row.genome, row.training, row.settings,
+                                                      row.board, row.seed) == wanted), None)
 
 
 _EVALUATION = ", ".join(Evaluation.__struct_fields__)
 
 
 def _evaluation(row: tuple) -> Evaluation:
-    return Evaluation(*row[:-1], estimate=json.loads(row[-1]))
+    *plain, estimate, features = row
+    return Evaluation(*plain, estimate=json.loads(estimate),
+                      features=features and json.loads(features))
 
 
-def _synthesis(row: tuple) -> Synthesis:
-    item = dict(zip(Synthesis.__struct_fields__, row))
-    for key in ("tools", "estimate", "report"):
-        item[key] = None if item[key] is None else json.loads(item[key])
-    if item["meets_clock"] is not None:
-        item["meets_clock"] = bool(item["meets_clock"])
-    return Synthesis(**item)
+def _plain(value: dict | None) -> str | None:
+    return None if value is None else json.dumps(value, sort_keys=True)

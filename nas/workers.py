@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from ..flow import ir, targets
-from ..flow.errors import FitError, SpikeloomError
+from ..flow.cost.measured import Measurement
+from ..flow.errors import SpikeloomError
 from .datasets import Split
 from .train import Trained, TrainSettings, train
 
@@ -57,26 +58,51 @@ def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, setting
     return [(item, seconds) for item in done]
 
 
-def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
-    """Compile and place and route one network; what a worker process runs.
+class Evaluated(msgspec.Struct, frozen=True):
+    """One candidate trained and counted: its columns and the features that predict its cells."""
 
-    Returns status `routed`, `over-full` or `failed`, the reason, seconds, and the report.
-    """
+    trained: Trained
+    seconds: float
+    columns: dict[str, float]
+    features: dict[str, float]
+
+
+def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
+                   settings: TrainSettings, seeds: list[int], sparsities: Sequence[float],
+                   board: str) -> list[Evaluated]:
+    """Train one batch, and count the parts of each network as it would be built."""
+    from ..flow.passes.simplify import simplify
+    from .columns import priced
+
+    target = targets.board(board)
+    done = train_batch(graphs, fit, check, settings, seeds, sparsities)
+    return [Evaluated(trained, seconds, *priced(simplify(trained.graph), target))
+            for trained, seconds in done]
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What came of a build: `measurement`, or the reason why there is none (`failed`)."""
+
+    status: str
+    reason: str
+    seconds: float
+    measurement: Measurement | None
+
+
+def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> Built:
+    """Compile and place and route one network, and store what was measured."""
     from ..flow.passes.compile import compile_graph
     from ..flow.synthesis import build_graph
 
     began = time.perf_counter()
-    report, status, reason = None, "routed", None
+    found: list[Measurement] = []
+    status, reason = "failed", ""
     try:
-        target = targets.board(board)
         graph = compile_graph(ir.from_bytes(data, where))
-        found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False)
-        report = msgspec.to_builtins(found)
-        if not found.fits:
-            status, reason = "over-full", found.problem
-    except FitError as error:
-        status, reason = "over-full", str(error)
+        build_graph(graph, targets.board(board), seed=seed, out_dir=Path(out_dir), must_fit=False,
+                    on_measured=found.append)
     except SpikeloomError as error:
-        status, reason = "failed", str(error)
-    return {"status": status, "reason": reason, "report": report,
-            "seconds": time.perf_counter() - began}
+        reason = str(error)
+    if found:
+        status, reason = found[-1].status, found[-1].reason
+    return Built(status, reason, time.perf_counter() - began, found[-1] if found else None)

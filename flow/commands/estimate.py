@@ -1,7 +1,7 @@
-"""``spikeloom estimate``: price a network by closed forms, without any tool.
+"""``spikeloom estimate``: price a network without any tool, by its structure and what was measured.
 
-Everything printed is an estimate but the clocks, which are exact. A network is that of `--run`, or
-one described by options, whose weights do not exist yet and are assumed.
+Everything printed is a prediction but EBRs and clocks, which are exact. A network is that of
+`--run`, or one described by options, whose weights do not exist yet and are assumed.
 """
 
 from dataclasses import asdict
@@ -12,7 +12,8 @@ from rich.table import Table
 from ...hdl.neurons import Lif
 from .. import bare, ir, targets
 from ..cost.energy import energy_if_known
-from ..cost.features import ASSUMED_SPREAD, Estimate, estimate
+from ..cost.estimate import Estimate, estimate
+from ..cost.structure import TYPICAL_SPREAD
 from ..errors import ConfigError, FitError, unknown
 from ..passes.compile import compile_graph
 from ..passes.folding import event_driven
@@ -24,10 +25,11 @@ MAX_SYNAPSES = 1 << 22
 #: Encoders that have gateware, and so a price.
 ENCODERS = ("rate", "stream")
 
-#: What a device limits and the structural count knows.
+#: What a device limits and an estimate knows.
 LIMITED = ("lc", "ebr")
 
-_ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "ebr": "EBR"}
+_ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "ebr": "EBR",
+         "fmax_mhz": "Fmax (MHz)", "seconds": "seconds to build"}
 
 
 def configure(parser) -> None:
@@ -52,7 +54,7 @@ def run(args, out) -> int:
         graph, source = compile_graph(opened.graph()), str(opened.graph_file)
     else:
         graph, source = graph_from(args), f"--layers {args.layers}"
-    found = estimate(graph)
+    found = estimate(graph, board.device)
     energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
     used = {key: getattr(found, key) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
@@ -96,13 +98,16 @@ def graph_from(args) -> ir.Graph:
 def _table(data: dict, found: Estimate) -> Table:
     table = Table(title=f"ESTIMATE for {data['board']} ({data['device']}), no tool has run",
                   title_justify="left")
-    for column in ("", "estimated", "available", "share"):
+    for column in ("", "predicted", "interval", "available", "share"):
         table.add_column(column, justify="right" if column else "left")
     has = targets.device(data["device"]).capacity
     for key, title in _ROWS.items():
-        value = getattr(found, key)
+        value, interval = getattr(found, key), ""
+        if hasattr(found, f"{key}_low"):
+            low, high = getattr(found, f"{key}_low"), getattr(found, f"{key}_high")
+            interval = f"{low:,.0f}..{high:,.0f}"
         share = (f"{has[key]:,}", f"{value / has[key]:.0%}") if key in has else ("", "")
-        table.add_row(title, f"{value:,}", *share)
+        table.add_row(title, f"{value:,.0f}", interval, *share)
     return table
 
 
@@ -112,16 +117,20 @@ def _lines(data: dict, found: Estimate, energy) -> list[str]:
         if energy else f"no energy figures of the {data['device']} are known"
     lines = [
         f"{data['source']}: {data['synapses']:,} synapses, LCs by layer "
-        f"{' + '.join(f'{lc:,}' for lc in found.layers)}, the rest is encoder, read-out and link",
+        f"{' + '.join(f'{lc:,.0f}' for lc in found.layers if lc)} by structure, the rest is "
+        "encoder, read-out and link",
         f"{found.cycles:,} clocks an inference ({'at most' if data['event_driven'] else 'exact'}), "
         f"{data['microseconds_per_inference']:,.1f} us at {data['clock_mhz']:g} MHz, image "
         "transfer excluded",
         cost,
     ]
+    lines.append("intervals hold nine measurements of ten; EBRs and clocks are exact")
     if found.assumed:
         lines.append("assumed weights: codes normally distributed with a standard deviation of "
-                     f"{ASSUMED_SPREAD:g} of the largest, no biases; trained ones spread wider and "
-                     "cost more, on digits up to 57 %")
+                     f"{TYPICAL_SPREAD:g} of the largest, no biases; no interval covers that "
+                     "trained ones differ")
+    if found.outside:
+        lines.append(f"unlike anything that was measured, so trust no interval: {found.outside}")
     lines.append("it should fit; 'spikeloom synth' measures it" if not data["problem"] else
                  f"does not fit: {data['problem']}")
     return lines

@@ -8,7 +8,7 @@ from ...boards import BOARDS
 from .. import length_table
 from ..build import REPORT
 from ..cost.energy import energy_of
-from ..cost.features import estimate, unpriced
+from ..cost.estimate import estimate
 from ..errors import RunError
 from ..ir import Graph
 from ..passes.compile import compile_graph
@@ -27,7 +27,6 @@ def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     cycles, most = inference_cycles(graph), "at most " if event_driven(graph) else ""
-    guess = None if unpriced(graph) else estimate(graph)
     synapses = sum(dense.synapses for dense, _ in graph.layers)
     network = {"design": graph.digest(), "synapses": synapses, "cycles": cycles,
                "event_driven": event_driven(graph), "text": graph.text()}
@@ -50,7 +49,8 @@ def run(args, out) -> int:
                  "report": to_builtins(report)}
         if build["current"]:
             found, lines = _present(graph, report, rows, why)
-            build |= found
+            guess = estimate(graph, report.device)
+            build |= {**found, "estimate": asdict(guess)}
             shown += [compare(report, guess), *lines]
         else:
             board = f" --board {name}" if name in BOARDS else ""
@@ -61,8 +61,7 @@ def run(args, out) -> int:
         shown.append(length_table.table(rows, why))
     if not builds:
         shown.append("nothing is built yet: 'spikeloom synth' does it")
-    data = {"run": str(opened.path), "network": network, "estimate": guess and asdict(guess),
-            "builds": builds}
+    data = {"run": str(opened.path), "network": network, "builds": builds}
     out.result(data, *shown)
     return RunError.exit_code if any("problem" in item for item in builds) else 0
 

@@ -7,7 +7,7 @@ from msgspec import structs, to_builtins
 from rich.table import Table
 
 from .. import bare, build, length_table, link_options, lowering_options
-from ..cost.features import estimate, unpriced
+from ..cost.estimate import estimate
 from ..errors import ConfigError
 from ..ir import Graph
 from ..passes.compile import compile_graph
@@ -72,7 +72,7 @@ def run(args, out) -> None:
                  "more --pnr-seeds")
     speed = throughput(graph, best.clock_mhz * 1e6)
     bitstream = folder / best.bitstream
-    guess = None if unpriced(graph) else estimate(graph)
+    guess = estimate(graph, board.device)
     tables = [compare(best, guess)]
     if best.lengths:
         tables.append(length_table.table(list(best.lengths), why))
@@ -89,7 +89,7 @@ def run(args, out) -> None:
         tables.append(seeds)
     tables.append(speed.text(best.clock_mhz * 1e6))
     data = {"report": to_builtins(best), "throughput": asdict(speed),
-            "estimate": guess and asdict(guess), "path": str(bitstream), "proof": args.proof,
+            "estimate": asdict(guess), "path": str(bitstream), "proof": args.proof,
             "stored": len(stored),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))

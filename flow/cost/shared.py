@@ -11,6 +11,7 @@ import numpy as np
 from ...hdl.popcount import adder_cells
 from ...hdl.shared import slots_of
 from ...hdl.slots import PlaneSlots, StreamSlots
+from .cells import Cells, Parts
 
 #: Cells of the bank for each signal: a quarter of the LUTs serves other signals, too, beside whose
 #: registers they then do not stand (74 of 252 in that design).
@@ -53,9 +54,9 @@ def plane_cells(slots: PlaneSlots) -> tuple[int, int]:
     return int(used.sum()) * rom_cells(address), sum(int(n).bit_length() for n in used)
 
 
-def shared_cells(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
-                 fires: bool, banked: int) -> dict[str, int]:
-    """Logic cells, LUTs, flip-flops and carries of a layer with signed counts [out, in]."""
+def shared_parts(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
+                 fires: bool, banked: int) -> Parts:
+    """Parts of a layer with signed counts [out, in]; banked: signals that are in a memory."""
     size = len(weights)
     slots = slots_of(weights, lanes, length, columns, banked)
     used = slots.weights.any(0).sum(1)
@@ -66,10 +67,15 @@ def shared_cells(weights: np.ndarray, lanes: int, length: int, columns: bool, v_
     index = size.bit_length()
     engine = 5 * v_bits + 4 * index + 12
     control = 35 + 2 * index + (30 if columns else 0)
-    lut = own + common + adders + accumulators + unload + engine + control
     state = size if fires else 0
     counts = sum(int(n).bit_length() for n in used)
     return {
-        "lc": lut + state, "lut": lut, "carry": adders // 2 + accumulators + 3 * v_bits,
-        "ff": int(used.sum()) + common + counts + accumulators + 4 * v_bits + 40 + state,
+        "slots": Cells(lc=own, lut=own, ff=int(used.sum())),
+        "bank": Cells(lc=common, lut=common, ff=common),
+        "popcounts": Cells(lc=adders, lut=adders, ff=counts, carry=adders // 2),
+        "lanes": Cells(lc=accumulators, lut=accumulators, ff=accumulators, carry=accumulators),
+        "unload": Cells(lc=unload, lut=unload),
+        "engine": Cells(lc=engine, lut=engine, ff=4 * v_bits + 40, carry=3 * v_bits),
+        "control": Cells(lc=control, lut=control),
+        "spikes": Cells(lc=state, ff=state),
     }

@@ -10,9 +10,13 @@ from rich.table import Table
 
 from ...flow.output import Output
 from .. import pareto
-from ..evaluate import COLUMNS, Candidate, Task
-from ..finalists import Finalist
+from ..columns import COLUMNS
+from ..evaluate import Candidate
+from ..loop import Search
+from ..prices import Priced
+from ..routing import Routed
 from ..space import describe
+from ..task import Task
 
 #: Rows of the front that are shown while the search runs.
 ROWS = 12
@@ -53,46 +57,48 @@ class View:
         """Trainings of this generation."""
         self.bars.update(self.part, completed=done, total=todo)
 
-    def generation(self, number: int, rows: Sequence[Candidate]) -> None:
-        """A generation is evaluated; `rows` are all so far."""
+    def generation(self, search: Search, number: int) -> None:
+        """A generation is evaluated, or the front closed."""
         self.bars.update(self.whole, completed=number)
-        kept = [row for row in rows if self.task.feasible(row.columns)]
-        best = [kept[index] for index in pareto.front(self.task.F(row.columns for row in kept))]
-        best.sort(key=lambda row: row.columns.get("lc", row.columns["weight_memory"]))
         names = self.task.search.objectives
+        priced = [(row, item) for row, item in zip(search.rows, search.prices.of(search.rows))
+                  if self.task.feasible(item.columns)]
+        best = [priced[k] for k in pareto.front(self.task.F(item.columns for _, item in priced))]
+        best.sort(key=lambda pair: pair[1].columns["lc"])
         if self.live:
             self.table = self._front(best, names)
             return
-        ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(row.columns[name])}"
-                          for name in names) for row in best[:1] + best[1:][-1:]]
-        self._line(f"generation {number} of {self.task.search.generations}: {len(rows)} "
-                   f"candidates, {len(best)} on the estimated front ({' ... '.join(ends)})")
+        ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(item.columns[name])}"
+                          for name in names) for _, item in best[:1] + best[1:][-1:]]
+        measured = sum(item.measured for _, item in best)
+        mark = search.marks[-1]
+        self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
+                   f"candidates, {len(best)} on the front, {measured} of them measured "
+                   f"({' ... '.join(ends)}); hypervolume {mark.hypervolume:.4f} measured, "
+                   f"{mark.expected:.4f} expected")
 
-    def _front(self, best: list[Candidate], names: Sequence[str]) -> Table:
-        table = Table(title=f"front so far (estimates): {len(best)} networks")
+    def _front(self, best: list[tuple[Candidate, Priced]], names: Sequence[str]) -> Table:
+        table = Table(title=f"front so far: {len(best)} networks; ~ predicted")
         for title in ("id", "network", *(COLUMNS[name].title for name in names)):
             table.add_column(title, justify="left" if title in ("id", "network") else "right")
         step = max(1, -(-len(best) // ROWS))
-        for row in best[::-1][::step][::-1]:
-            found = row.columns
+        for row, item in best[::-1][::step][::-1]:
+            mark = "" if item.measured else "~"
             table.add_row(row.id, describe(row.genome),
-                          *(COLUMNS[name].text(found[name]) for name in names))
+                          *(("" if name == "accuracy" else mark)
+                            + COLUMNS[name].text(item.columns[name]) for name in names))
         return table
 
-    def routing(self) -> None:
-        """The search is over; finalists come next."""
-        self.bars.update(self.part, visible=False)
-        self.bars.update(self.whole, description="placed and routed", completed=0,
-                         total=self.task.search.routed)
-        self._line("training and placing and routing the finalists")
-
-    def finalist(self, item: Finalist) -> None:
-        """A finalist was built, or could not be."""
-        if item.status == "routed":
-            self.bars.advance(self.whole)
-            about = COLUMNS["lc"].text(item.estimate.get("lc"))
-            self._line(f"{item.id}  {item.network}: {item.measured['lc']:,} LCs (predicted "
-                       f"{about}), "
-                       f"{item.fmax_mhz:.1f} MHz, {item.seconds:.0f} s")
-        else:
+    def routed(self, item: Routed) -> None:
+        """A candidate was built, or could not be."""
+        if item.measured is None:
             self._line(f"{item.id}  {item.network}: {item.status}: {item.reason}")
+            return
+        lc, about = item.measured["lc"], COLUMNS["lc"].text(item.predicted["lc"])
+        self._line(f"{item.id}  {item.network}: {lc:,.0f} LCs (predicted {about}), "
+                   f"{item.fmax_mhz:.1f} MHz, {item.seconds:.0f} s")
+
+    def finishing(self) -> None:
+        """The search is over; the chosen network comes next."""
+        self.bars.update(self.part, visible=False)
+        self._line("training and placing and routing the chosen network")

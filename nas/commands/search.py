@@ -1,39 +1,34 @@
-"""spikeloom search: look for networks, train them, place and route the best, keep what was found.
+"""spikeloom search: look for networks, train them, measure those that matter, keep what was found.
 
 Writes into the run directory: experiment.toml (the effective one), search.sqlite (everything paid
-for), candidates/ID/ (finalists), search.json (the outcome), graph.safetensors and
+for), candidates/ID/ (those placed and routed), search.json (the outcome), graph.safetensors and
 samples.safetensors (the chosen network and the test images).
 """
 
 import json
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from ...flow import config, tools
+from ...flow.cost import predict
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
-from .. import evaluate, finalists, pareto, workers
-from ..evaluate import COLUMNS, Candidate, Task
-from ..finalists import Finalist
-from ..space import describe
+from .. import final, workers
+from ..loop import Search
+from ..outcome import outcome, summary, tables
 from ..store import FILE, Store
+from ..task import Task
 from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
-              "target.seed"}
-
-#: Digits of an id that the table shows; --choose takes any unique beginning.
-SHORT = 8
+              "search.pnr_seeds", "search.reference", "target.seed"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -64,38 +59,41 @@ def run(args: Namespace, out: Output) -> None:
     store_path = folder / FILE
     tools.prepare(["yosys", "nextpnr-ice40", "icepack"], out.note)
     seconds = {"setup": time.perf_counter() - began}
+    predictor = predict.shipped() if task.search.cost_model == "predicted" else None
+    chosen = None
     with Store(store_path) as store:
         try:
             with workers.workers(args.jobs) as executor, View(task, out) as view:
                 mark = time.perf_counter()
-                rows, evaluator = evaluate.search(task, store, executor, on_batch=view.batch,
-                                                  on_generation=view.generation)
+                search = Search(task, store, executor, folder, predictor=predictor,
+                                on_batch=view.batch, on_generation=view.generation,
+                                on_routed=view.routed).run()
                 seconds["search"] = time.perf_counter() - mark
+                if not search.rows:
+                    raise FitError(f"{folder}: no network of the space meets the bounds "
+                                   f"({task.counts.priced} priced); widen [search.constraints] or "
+                                   "[space], and start again with --fresh")
+                _save(folder, outcome(search, None, seconds))
                 mark = time.perf_counter()
-                view.routing()
-                found = finalists.Routing(task, store, executor, folder,
-                                          on_finalist=view.finalist).run(rows)
-                seconds["finalists"] = time.perf_counter() - mark
+                view.finishing()
+                chosen, graph = final.finish(task, store, executor, folder, search.routing.done)
+                seconds["final"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"{store.count()} trainings saved in {store_path}; go on with: "
                 f"spikeloom search --run {folder} --resume") from None
     seconds["total"] = time.perf_counter() - began
-    if not rows:
-        raise FitError(f"{folder}: no network of the space meets the bounds "
-                       f"({task.counts.priced} priced); widen [search.constraints] or [space], and "
-                       "start again with --fresh")
-    outcome = _outcome(task, rows, found, evaluator, seconds)
-    write_atomic(folder / "search.json", json.dumps(outcome, indent=1) + "\n")
-    chosen = finalists.choose(found, task.search.choose)
-    outcome["chosen"] = chosen.id
-    write_atomic(folder / "search.json", json.dumps(outcome, indent=1) + "\n")
+    found = outcome(search, chosen, seconds)
+    _save(folder, found)
     opened = Run.open(folder)
     opened.save_samples(task.data.test.inputs, task.data.test.labels)
-    saved = folder / "candidates" / chosen.id / "graph.safetensors"
-    write_atomic(opened.graph_file, saved.read_bytes())
-    out.result({"run": str(folder), **outcome}, _table(task, found, chosen),
-               *_summary(task, outcome, chosen, opened))
+    graph.save(opened.graph_file)
+    out.result({"run": str(folder), **found}, *tables(search, chosen), *summary(search, found),
+               f"the chosen network is in {opened.graph_file}")
+
+
+def _save(folder: Path, found: dict) -> None:
+    write_atomic(folder / "search.json", json.dumps(found, indent=1) + "\n")
 
 
 def _begun(args: Namespace, folder: Path, out: Output) -> Task:
@@ -138,106 +136,3 @@ def _changes(args: Namespace) -> tuple[str, ...]:
     short = (("target.board", args.board), ("search.seed", args.seed),
              ("search.choose", args.choose))
     return (*(f"{key}={value}" for key, value in short if value is not None), *args.set)
-
-
-def _outcome(task: Task, rows: Sequence[Candidate], found: Sequence[Finalist],
-             evaluator: evaluate.Evaluator, seconds: dict[str, float]) -> dict:
-    """Everything that search.json holds, plain values only."""
-    F = task.F(row.columns for row in rows)
-    reference = F.max(axis=0)
-    generations = sorted({row.generation for row in rows})
-    status = [item.status for item in found]
-    return {
-        "format": 1,
-        "board": task.board.name,
-        "device": task.device.name,
-        "objectives": list(task.search.objectives),
-        "seed": task.search.seed,
-        "space_size": task.space.size(),
-        "counts": {
-            "priced": task.counts.priced, "refused": task.counts.refused,
-            "candidates": len(rows), "trainings": evaluator.trained,
-            "restored": evaluator.restored, "built": len(found),
-            "routed": status.count("routed"), "over_full": status.count("over-full"),
-            "failed": status.count("failed"),
-        },
-        "seconds": {key: round(value, 2) for key, value in seconds.items()},
-        "front": [item.id for item in finalists.front(task, found)],
-        "chosen": None,
-        "finalists": [msgspec.to_builtins(item) for item in found],
-        "prediction_error": finalists.errors(found),
-        "estimated_front": [
-            {"id": rows[i].id, "network": describe(rows[i].genome), **rows[i].columns}
-            for i in pareto.front(F)],
-        "hypervolume": [
-            pareto.hypervolume(F[[row.generation <= n for row in rows]], reference)
-            for n in generations],
-        "test_accuracy_note": TEST_NOTE,
-    }
-
-
-TEST_NOTE = ("the search saw the train and validation splits only; finalists were trained on both "
-             "together, and test accuracy was computed once, on the finalists' integer networks; "
-             "the front pairs the search's validation accuracy with the cells of those networks")
-
-
-def _table(task: Task, found: Sequence[Finalist], chosen: Finalist) -> Table:
-    """All finalists, those of the measured front marked; predicted LCs beside measured ones."""
-    best = {item.id for item in finalists.front(task, found)}
-    table = Table(title=f"Measured on {task.board.title} ({task.device.name}, "
-                        f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen, "
-                        "~ an estimate", box=SIMPLE_HEAD, pad_edge=False)
-    others = [name for name in COLUMNS if name not in ("accuracy", "zeros", "lc") and
-              (name in task.search.objectives or name in task.search.constraints)]
-    for title in ("", "id", "network", "valid.", "test", "zeros", "LCs", "~LCs", "error", "MHz",
-                  *(("~" if name == "energy_nj" else "") + COLUMNS[name].title
-                    for name in others)):
-        text = title in ("", "id", "network")
-        table.add_column(title, justify="left" if text else "right", no_wrap=title != "network",
-                         overflow="fold")
-    for item in sorted(found, key=lambda item: (item.measured is None,
-                                                item.estimate.get("lc", 0)
-                                                if item.measured is None
-                                                else item.measured["lc"])):
-        mark = ("*" if item.id in best else "") + (">" if item.id == chosen.id else "")
-        words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}"]
-        if item.measured is None:
-            words += ["-", _zeros(item), item.status, COLUMNS["lc"].text(item.estimate.get("lc")),
-                      "-", "-"]
-            words += ["-" for _ in others]
-        else:
-            lc, about = item.measured["lc"], item.estimate.get("lc")
-            slow = "" if item.meets_clock else " slow"
-            words += [f"{item.test_accuracy:.2%}", _zeros(item), f"{lc:,}",
-                      COLUMNS["lc"].text(about), f"{(about - lc) / lc:+.1%}" if about else "-",
-                      f"{item.fmax_mhz:.1f}{slow}"]
-            words += [COLUMNS[name].text(item.measured[name]) for name in others]
-        table.add_row(*words)
-    return table
-
-
-def _zeros(item: Finalist) -> str:
-    """The share of its weights that are zero."""
-    return f"{item.estimate['zeros']:.0%}"
-
-
-def _summary(task: Task, outcome: dict, chosen: Finalist, opened: Run) -> list[str]:
-    counts, seconds = outcome["counts"], outcome["seconds"]
-    lines = [
-        f"{counts['candidates']} candidates ({counts['trainings']} trainings, "
-        f"{counts['restored']} more from the store) of {outcome['space_size']:,} networks; free "
-        f"checks priced {counts['priced']:,} and refused {counts['refused']:,}",
-        f"{counts['routed']} placed and routed ({counts['over_full']} over-full, "
-        f"{counts['failed']} failed), {len(outcome['front'])} of them non-dominated; "
-        f"{seconds['total']:.0f} s, {seconds['search']:.0f} of them for the search",
-    ]
-    error = outcome["prediction_error"]
-    if error:
-        lines.append(f"predicted against measured LCs: {error['mean']:+.1%} on average, "
-                     f"{error['mean_absolute']:.1%} in absolute value, {error['worst']:+.1%} at "
-                     "worst")
-    lines += [
-        f"note: {TEST_NOTE}",
-        f"chosen by {task.search.choose}: {chosen.id}, {chosen.network}, in {opened.graph_file}",
-    ]
-    return lines

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ...flow import ir
-from ...flow.cost.features import estimate
+from ...flow.cost.structure import LOW_SPREAD, assume_weights, structure
 from ...flow.errors import SpikeloomError
 from ...hdl.neurons import FixedPointLif, HomeostaticLif, Lif
 from ...hdl.neurons.izhikevich import PRESETS
@@ -42,6 +42,12 @@ KINDS = {
                     for leak in (1, 2, 3)],
     "izhikevich": [PRESETS[name] for name in ("regular_spiking", "fast_spiking", "chattering")],
 }
+
+
+def _cells(graph: ir.Graph) -> float:
+    """Cells counted by structure; of shapes with weights that are assumed."""
+    known = assume_weights(graph, spread=LOW_SPREAD) if graph.stage == "shape" else graph
+    return structure(known).cells.lc
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Recipe:
     def wider(self, cells: float) -> "Recipe":
         """The same with hidden layers widened in proportion until it is priced at `cells`."""
         found, unit = self, self.hidden[-1]
-        while estimate(found.graph()).lc < cells:
+        while _cells(found.graph()) < cells:
             unit += 1
             widths = tuple(round(n * unit / self.hidden[-1]) for n in self.hidden)
             found = replace(self, hidden=widths)
@@ -159,7 +165,7 @@ def _rivals(chosen: Recipe) -> dict[str, list[Recipe]]:
     `plain` has no delays and a few percent more cells, so that place and route gives it no fewer;
     the other kinds of neurons have the chosen network's delays.
     """
-    cells = estimate(chosen.graph()).lc
+    cells = _cells(chosen.graph())
     plain = _lifs((None, 1, 2, 3), (None, 4), ((8,), NONE), ((8, 8), NONE))
     return {"plain": [recipe.wider(1.03 * cells) for recipe in plain]} | {
         kind: [replace(chosen, hidden=(3,), neuron=neuron).wider(0.97 * cells)
@@ -187,7 +193,7 @@ def temporal(bench: Bench) -> dict:
         builds = _routed(executor, [with_delays[0].graph, plain[0].graph])
         while builds[1]["lc"] < builds[0]["lc"]:
             short = builds[0]["lc"] / builds[1]["lc"]
-            best["plain"] = best["plain"].wider(1.01 * short * estimate(best["plain"].graph()).lc)
+            best["plain"] = best["plain"].wider(1.01 * short * _cells(best["plain"].graph()))
             plain, = _trained(executor, [best["plain"]], SEEDS, MANY, held_out=False)
             builds[1:] = _routed(executor, [plain[0].graph])
         others = dict(zip(KINDS, _trained(executor, [best[kind] for kind in KINDS], KIND_SEEDS,
@@ -201,10 +207,10 @@ def temporal(bench: Bench) -> dict:
               f"{delayed_text}, {counts[0]}: {best['delays'].text()}; without {bare_text}, "
               f"{counts[1]}: {best['plain'].text()}; the LCs are those of the first seed's network "
               f"on the {BOARD}, placed and routed")
-    each = {"lif": (statistics.mean(delayed[:len(KIND_SEEDS)]), estimate(with_delays[0].graph).lc,
+    each = {"lif": (statistics.mean(delayed[:len(KIND_SEEDS)]), _cells(with_delays[0].graph),
                     best["delays"])}
     for kind, items in others.items():
-        each[kind] = (statistics.mean(_tested(items, test)[0]), estimate(items[0].graph).lc,
+        each[kind] = (statistics.mean(_tested(items, test)[0]), _cells(items[0].graph),
                       best[kind])
     means = [mean for mean, _, _ in each.values()]
     rows = "; ".join(f"{kind} {mean:.4f} at {cells} LCs: {recipe.text()}"

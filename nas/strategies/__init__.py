@@ -6,8 +6,9 @@ A strategy asks and is told, and knows nothing of training or of stores::
     genomes = strategy.ask()      # the next generation, none twice; empty when it has no more
     strategy.tell(F, G)           # float [n, objectives], [n, constraints]; less is better, G <= 0
 
-`excess(genome)` is the closed-form price above what is allowed; nothing with an excess is asked
-for. The same arguments and the same answers give the same questions.
+A strategy that breeds from earlier answers has `revise(known)`, too, which is told what they are
+by now: F and G by genome. `excess(genome)` is the closed-form price above what is allowed; nothing
+with an excess is asked for. The same arguments and the same answers give the same questions.
 """
 
 import pkgutil

@@ -6,7 +6,7 @@ K. Deb and H. Jain, "An evolutionary many-objective optimization algorithm ... p
 is asking again and answering from the store.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
@@ -75,6 +75,14 @@ class Strategy:
         static = StaticProblem(self.problem, F=np.asarray(F, float), G=np.asarray(G, float))
         self.algorithm.evaluator.eval(static, self.asked)
         self.algorithm.tell(infills=self.asked)
+
+
+    def revise(self, known: Mapping[Genome, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Objectives and constraints of what was told earlier, as they are known now."""
+        for individual in self.algorithm.pop if self.algorithm.pop is not None else ():
+            F, G = known[self.space.genome(individual.X)]
+            individual.F, individual.G = np.asarray(F, float), np.asarray(G, float)
+            individual.CV = None
 
 
 class _Mating(MixedVariableMating):

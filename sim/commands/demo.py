@@ -13,7 +13,7 @@ from rich.progress import track
 
 from ...flow import bare, fit, lower, ports, tools
 from ...flow.commands import flash
-from ...flow.cost.features import estimate, unpriced
+from ...flow.cost.estimate import estimate
 from ...flow.errors import ConfigError, RunError, SpikeloomError, ToolError
 from ...flow.files import write_atomic
 from ...flow.ir import Graph, load_graph
@@ -60,7 +60,7 @@ def run(args, out) -> int:
             "simulated": args.count, "equal": equal, "lowering": found.choice,
             "report": to_builtins(report), "path": str(path), "flashed": False}
     connected = [] if args.no_flash else _connected(board)
-    guess = None if unpriced(graph) else estimate(graph)
+    guess = estimate(graph, board.device)
     lines = [compare(report, guess),
              f"{equal} of {args.count} images through the simulated UART equal "
              f"to the reference model; {right:.2%} of {len(p8)} test digits right"]

@@ -1,0 +1,35 @@
+"""Cells: what a part of a design takes of each kind of primitive, before any tool runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Logic cells, and the LUT4s, flip-flops and carries in them; counts or estimates of them."""
+
+    lc: float = 0
+    lut: float = 0
+    ff: float = 0
+    carry: float = 0
+
+    def __add__(self, other: "Cells") -> "Cells":
+        return Cells(self.lc + other.lc, self.lut + other.lut, self.ff + other.ff,
+                     self.carry + other.carry)
+
+
+#: Parts of a design by name.
+Parts = dict[str, Cells]
+
+
+def total(parts: Parts) -> Cells:
+    """All parts together."""
+    return sum(parts.values(), Cells())
+
+
+def merge(*several: Parts) -> Parts:
+    """Parts of several blocks, those of the same name added."""
+    out: Parts = {}
+    for parts in several:
+        for name, cells in parts.items():
+            out[name] = out.get(name, Cells()) + cells
+    return out

@@ -1,0 +1,125 @@
+"""The final network: the chosen candidate trained on all but the test split, built and tested.
+
+The measured front pairs the validation accuracy of a candidate with the cells of the network that
+had it. What the run keeps is trained once more, on train and validation together, and is placed and
+routed for itself; the test split is looked at here, and nowhere else.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from msgspec import Struct
+
+from ..flow import ir
+from ..flow.errors import FitError
+from ..flow.passes.simplify import simplify
+from ..sim import reference
+from . import pareto, workers
+from .columns import COLUMNS, complete
+from .evaluate import Evaluator
+from .routing import Routed
+from .store import Store
+from .task import Task
+
+
+class Final(Struct, frozen=True):
+    """The network of the chosen candidate as the run keeps it; `measured` is of its own build."""
+
+    id: str
+    network: str
+    accuracy: float
+    test_accuracy: float
+    measured: dict[str, float]
+    fmax_mhz: float
+    seeds: dict[str, float]
+    design: str
+
+
+def front(task: Task, routed: Sequence[Routed]) -> list[Routed]:
+    """The non-dominated of those that run on the board, by measured columns; fewest LCs first."""
+    usable = [item for item in routed if item.usable and task.feasible(item.measured)]
+    kept = [usable[index] for index in pareto.front(task.F(item.measured for item in usable))]
+    return sorted(kept, key=lambda item: (item.measured["lc"], -item.accuracy))
+
+
+def order(routed: Sequence[Routed], rule: str) -> list[Routed]:
+    """Those that `rule` names, the best first: by a column, or the one whose id begins so.
+
+    Only what fits and meets the clock is chosen from; ties go to fewer LCs. Raises FitError where
+    nothing does.
+    """
+    usable = [item for item in routed if item.usable]
+    if not usable:
+        why = {item.reason or f"Fmax {item.fmax_mhz:.1f} MHz" for item in routed}
+        raise FitError(f"none of {len(routed)} candidates fits the board and meets its clock "
+                       f"({'; '.join(sorted(why)) or 'none was built'}); "
+                       "try a lower search.max_utilization, or more search.routed")
+    if rule in COLUMNS:
+        return sorted(usable, key=lambda item: (COLUMNS[rule].sense * item.measured[rule],
+                                                item.measured["lc"], item.id))
+    found = [item for item in usable if item.id.startswith(rule)]
+    if len(found) != 1:
+        raise FitError(f"search.choose must be a column ({', '.join(COLUMNS)}) or the id of a "
+                       f"measured candidate that fits ({', '.join(item.id for item in usable)}), "
+                       f"not {rule!r}")
+    return found
+
+
+def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: Sequence[Routed]
+           ) -> tuple[Final, ir.Graph]:
+    """Train, build and test what `search.choose` names; where it does not fit, the next best.
+
+    Builds run with `search.pnr_seeds` seeds at once, of which the fastest is kept. Raises FitError
+    where none fits.
+    """
+    evaluator = Evaluator(task, store, executor, held_out=False)
+    target = task.experiment.target
+    why = []
+    for item in order(routed, task.search.choose):
+        (row,) = evaluator.evaluate([item.genome], 0)
+        graph = simplify(store.graph(row.first))
+        place = Path(folder) / "candidates" / item.id / "final"
+        graph.save(place / "graph.safetensors")
+        seeds = range(target.seed, target.seed + task.search.pnr_seeds)
+        running = [executor.submit(workers.build, ir.to_bytes(graph), str(place), target.board,
+                                   seed, str(place / "build" / f"{target.board}-{seed}"))
+                   for seed in seeds]
+        built = [future.result() for future in running]
+        good = [one.measurement for one in built if one.status == "routed"
+                and one.measurement.fmax_mhz >= one.measurement.clock_mhz]
+        if not good:
+            why.append(f"{item.id}: {built[0].reason or 'misses the clock'}")
+            continue
+        best = max(good, key=lambda found: found.fmax_mhz)
+        counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr",
+                                                                "fmax_mhz")}
+        split = task.data.test
+        right = reference.run(graph, split.inputs).classes == split.labels
+        return Final(
+            id=item.id, network=item.network, accuracy=item.accuracy,
+            test_accuracy=float(right.mean()),
+            measured=complete({**row.first.estimate, **counts}, task.board),
+            fmax_mhz=best.fmax_mhz, design=best.design,
+            seeds={str(found.seed): found.fmax_mhz for found in good}), graph
+    raise FitError("no candidate fits any more after its final training: " + "; ".join(why))
+
+
+def errors(routed: Sequence[Routed]) -> dict[str, dict[str, float]]:
+    """How far LCs were from the measured ones, as fractions of these, by who had foreseen them.
+
+    `structure` counted parts, `first` had learned from the package alone, `predicted` from the
+    search, too; `inside` is the share of measurements that its interval held.
+    """
+    known = [item for item in routed if item.measured]
+    out = {}
+    for name in ("structural", "first", "predicted"):
+        pairs = [getattr(item, name)["lc"] / item.measured["lc"] - 1 for item in known]
+        if pairs:
+            out[name] = {"mean": sum(pairs) / len(pairs),
+                         "mean_absolute": sum(map(abs, pairs)) / len(pairs),
+                         "worst": max(pairs, key=abs)}
+    held = [item.low["lc"] <= item.measured["lc"] <= item.high["lc"] for item in known if item.low]
+    if held:
+        out["predicted"]["inside"] = sum(held) / len(held)
+    return out

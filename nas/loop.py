@@ -1,0 +1,102 @@
+"""The loop: a strategy asks, candidates are trained and priced, some are measured, and it is told.
+
+What a measurement teaches goes back into the prices of all, those that the strategy still breeds
+from included. A search that was killed asks the same questions again, and the store answers.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+
+from ..flow.cost.predict import Predictor
+from . import pareto
+from .columns import COLUMNS
+from .evaluate import Candidate, Evaluator
+from .prices import Prices
+from .routing import Routed, Routing
+from .store import Store
+from .task import Task
+
+
+class Mark(Struct, frozen=True):
+    """How far a search was: `hypervolume` of the measured front, `expected` of all prices then.
+
+    Both are shares of the box between the reference point and the ideal one. seconds: since this
+    process began to search.
+    """
+
+    generation: int
+    evaluations: int
+    routed: int
+    seconds: float
+    hypervolume: float
+    expected: float
+
+
+class Search:
+    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`."""
+
+    def __init__(self, task: Task, store: Store, executor: Executor, folder: Path, *,
+                 predictor: Predictor | None = None,
+                 on_batch: Callable[[int, int], None] | None = None,
+                 on_routed: Callable[[Routed], None] | None = None,
+                 on_generation: Callable[["Search", int], None] | None = None) -> None:
+        self.task, self.on_generation = task, on_generation
+        self.evaluator = Evaluator(task, store, executor, on_batch=on_batch)
+        self.prices = Prices(task, predictor)
+        self.routing = Routing(task, store, executor, self.prices, folder, on_routed=on_routed)
+        self.strategy = task.strategy(
+            task.space, objectives=len(task.search.objectives), constraints=len(task.bounds),
+            population=task.search.population, seed=task.search.seed, excess=task.excess)
+        self.rows: list[Candidate] = []
+        self.marks: list[Mark] = []
+
+    def run(self) -> "Search":
+        """All generations, and all builds."""
+        task, began = self.task, time.monotonic()
+        generation = 0
+        for generation in range(1, task.search.generations + 1):
+            genomes = self.strategy.ask()
+            if not genomes:
+                break
+            found = self.evaluator.evaluate(genomes, generation)
+            self.rows += found
+            due = self.routing.due(generation)
+            if due:
+                self.routing.admit(self.rows)
+            self._tell(found)
+            if due:
+                self.routing.begin(self.rows)
+            self._mark(generation, began)
+        if self.rows:
+            self.routing.close(self.rows)
+            self._mark(generation, began)
+        return self
+
+    def _tell(self, found: list[Candidate]) -> None:
+        columns = self.prices.columns(self.rows)
+        F, G = self.task.F(columns), self.task.G(columns)
+        if hasattr(self.strategy, "revise"):
+            self.strategy.revise({row.genome: (F[k], G[k]) for k, row in enumerate(self.rows)})
+        self.strategy.tell(F[-len(found):], G[-len(found):])
+
+    def _mark(self, generation: int, began: float) -> None:
+        task, routed = self.task, [item for item in self.routing.done if item.usable]
+        counted = [row.counted for row in self.rows]
+        reference = task.reference(counted)
+        ideal = {name: COLUMNS[name].ideal for name in task.search.objectives}
+        box = float(np.prod(reference - task.F([ideal])[0]))
+        measured = [item.measured for item in routed]
+        expected = [columns for columns in self.prices.columns(self.rows) if task.feasible(columns)]
+        self.marks.append(Mark(
+            generation=generation, evaluations=len(self.rows), routed=len(routed),
+            seconds=round(time.monotonic() - began, 1),
+            hypervolume=pareto.hypervolume(task.F(measured), reference) / box,
+            expected=pareto.hypervolume(task.F(expected), reference) / box))
+        if self.on_generation:
+            self.on_generation(self, generation)
+

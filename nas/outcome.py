@@ -1,0 +1,176 @@
+"""The outcome of a search: what search.json holds, and what people read of it."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from . import final, pareto
+from .columns import COLUMNS
+from .evaluate import Candidate
+from .final import Final
+from .loop import Search
+from .routing import Routed
+from .space import describe
+from .task import Task
+
+FORMAT = 2
+#: Digits of an id that the table shows; --choose takes any unique beginning.
+SHORT = 8
+
+TEST_NOTE = ("the search saw the train and validation splits only; the front pairs the validation "
+             "accuracy of a network with its own measured cells. The chosen one was trained anew "
+             "on both splits together, and test accuracy was computed once, on the integers that "
+             "were built")
+
+
+def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> dict:
+    """Everything that search.json holds, plain values only."""
+    task, rows, routed = search.task, search.rows, search.routing.done
+    status = [item.status for item in routed]
+    columns = search.prices.columns(rows)
+    return {
+        "format": FORMAT,
+        "board": task.board.name,
+        "device": task.device.name,
+        "objectives": list(task.search.objectives),
+        "strategy": task.search.strategy,
+        "cost_model": task.search.cost_model,
+        "seed": task.search.seed,
+        "space_size": task.space.size(),
+        "counts": {
+            "priced": task.counts.priced, "refused": task.counts.refused,
+            "candidates": len(rows), "trainings": search.evaluator.trained,
+            "restored": search.evaluator.restored, "built": len(routed),
+            **{name.replace("-", "_"): status.count(name)
+               for name in ("routed", "over-full", "unroutable", "failed", "timed-out")},
+        },
+        "seconds": {key: round(value, 2) for key, value in seconds.items()},
+        "front": [item.id for item in final.front(task, routed)],
+        "open": [row.id for row in still_open(search)],
+        "chosen": chosen and chosen.id,
+        "final": chosen and msgspec.to_builtins(chosen),
+        "routed": [msgspec.to_builtins(item) for item in routed],
+        "prediction_error": final.errors(routed),
+        "estimated_front": [
+            {"id": rows[i].id, "network": describe(rows[i].genome), **columns[i]}
+            for i in pareto.front(task.F(columns))],
+        "reference": dict(zip(task.search.objectives, task.reference(
+            [row.counted for row in rows]).tolist())),
+        "marks": [msgspec.to_builtins(mark) for mark in search.marks],
+        "test_accuracy_note": TEST_NOTE,
+    }
+
+
+def still_open(search: Search) -> list[Candidate]:
+    """Candidates that were not measured, but are predicted to be on the front with the measured."""
+    task, tried, done = search.task, search.routing.tried, search.routing.done
+    points = [item.measured for item in done if item.usable]
+    rows = [row for row in search.rows if row.id not in tried]
+    priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
+              if task.feasible(columns)]
+    kept = pareto.front(task.F([*points, *(columns for _, columns in priced)]))
+    return [priced[k - len(points)][0] for k in kept if k >= len(points)]
+
+
+def tables(search: Search, chosen: Final) -> list[Table]:
+    """What was measured, the front marked; what had been predicted; and the final network."""
+    task, routed = search.task, search.routing.done
+    others = [name for name in COLUMNS if name not in ("accuracy", "zeros", "lc", "fmax_mhz") and
+              (name in task.search.objectives or name in task.search.constraints)]
+    by_size = sorted(routed, key=lambda item: (item.measured is None,
+                                               (item.measured or item.predicted)["lc"]))
+    return [_measured(task, by_size, chosen.id, others), _predicted(by_size),
+            _final(chosen, others)]
+
+
+def _title(name: str) -> str:
+    """Of a column; what stays an estimate whatever is measured is marked."""
+    return ("~" if name == "energy_nj" else "") + COLUMNS[name].title
+
+
+def _table(title: str, *columns: str, left: Sequence[str] = ("", "id", "network")) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right",
+                         no_wrap=column != "network", overflow="fold")
+    return table
+
+
+def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[str]) -> Table:
+    best = {item.id for item in final.front(task, routed)}
+    table = _table(f"Measured on {task.board.title} ({task.device.name}, "
+                   f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen", "", "id",
+                   "network", "valid.", "zeros", "LCs", "MHz", *map(_title, others))
+    for item in routed:
+        mark = ("*" if item.id in best else "") + (">" if item.id == chosen else "")
+        words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}",
+                 f"{item.structural['zeros']:.0%}"]
+        if item.measured is None:
+            words += [item.status, "-", *("-" for _ in others)]
+        else:
+            words += [COLUMNS["lc"].text(item.measured["lc"]),
+                      f"{item.fmax_mhz:.1f}{'' if item.meets_clock else ' slow'}",
+                      *(COLUMNS[name].text(item.measured[name]) for name in others)]
+        table.add_row(*words)
+    return table
+
+
+def _predicted(routed: Sequence[Routed]) -> Table:
+    """LCs predicted by what was known before, and by what the search had learned until then."""
+    table = _table("LCs, predicted against measured: counted by structure, by what the package "
+                   "knew, and by what the search had learned when it chose the candidate",
+                   "id", "LCs", "structure", "package", "search", "interval", "")
+    for item in routed:
+        words = [item.id[:SHORT]]
+        lc = item.measured and item.measured["lc"]
+        words.append("-" if lc is None else COLUMNS["lc"].text(lc))
+        for name in ("structural", "first", "predicted"):
+            value = getattr(item, name)["lc"]
+            error = "" if lc is None else f" {value / lc - 1:+6.1%}"
+            words.append(f"{COLUMNS['lc'].text(value)}{error}")
+        low, high = item.low.get("lc"), item.high.get("lc")
+        words.append("-" if low is None else f"{low:,.0f}..{high:,.0f}")
+        words.append("outside" if lc is not None and low and not low <= lc <= high else "")
+        table.add_row(*words)
+    return table
+
+
+def _final(chosen: Final, others: list[str]) -> Table:
+    table = _table("The chosen network, trained on train and validation together", "id", "network",
+                   "test", "LCs", "MHz", "MHz by seed", *map(_title, others))
+    table.add_row(
+        chosen.id[:SHORT], chosen.network, f"{chosen.test_accuracy:.2%}",
+        COLUMNS["lc"].text(chosen.measured["lc"]), f"{chosen.fmax_mhz:.1f}",
+        ", ".join(f"{seed}: {mhz:.1f}" for seed, mhz in chosen.seeds.items()),
+        *(COLUMNS[name].text(chosen.measured[name]) for name in others))
+    return table
+
+
+def summary(search: Search, found: dict) -> list[str]:
+    """The outcome in sentences."""
+    counts, seconds = found["counts"], found["seconds"]
+    lines = [
+        f"{counts['candidates']:,} candidates ({counts['trainings']:,} trainings, "
+        f"{counts['restored']:,} more from the store) of {found['space_size']:,} networks; free "
+        f"checks priced {counts['priced']:,} and refused {counts['refused']:,}",
+        f"{counts['routed']} placed and routed ({counts['built'] - counts['routed']} could not be),"
+        f" {len(found['front'])} of them non-dominated: the front, all measured; hypervolume "
+        f"{found['marks'][-1]['hypervolume']:.4f}; {seconds['total']:.0f} s, "
+        f"{seconds['search']:.0f} of them for the search",
+    ]
+    if found["open"]:
+        lines.append(f"{len(found['open'])} candidates that were not measured are predicted to be "
+                     "on it, too; --resume with more search.routed measures them")
+    titles = {"structural": "counted by structure", "first": "predicted by what the package knows",
+              "predicted": "predicted when they were chosen"}
+    for name, error in found["prediction_error"].items():
+        held = f"; the interval held {error['inside']:.0%}" if "inside" in error else ""
+        lines.append(f"LCs {titles[name]}, against measured ones: {error['mean']:+.1%} on average, "
+                     f"{error['mean_absolute']:.1%} in absolute value, {error['worst']:+.1%} at "
+                     f"worst{held}")
+    chosen = found["final"]
+    lines += [f"note: {TEST_NOTE}",
+              f"chosen by {search.task.search.choose}: {chosen['id']}, {chosen['network']}"]
+    return lines

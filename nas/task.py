@@ -1,0 +1,144 @@
+"""Task: one experiment made ready, and what it asks of each candidate."""
+
+import math
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from ..flow import config, targets
+from ..flow.cost.energy import STATIC_W
+from ..flow.errors import ConfigError, unknown
+from . import datasets, strategies
+from .columns import COLUMNS, price
+from .residual import ResidualSpace
+from .space import Genome, Space, sparsity
+from .train import TrainSettings
+
+
+def _named(find: Callable, name: str, where: str):
+    """find(name), an unknown name with where it stands."""
+    try:
+        return find(name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+@dataclass
+class Counts:
+    """What the free checks did: networks priced, and how many of them broke a bound."""
+
+    priced: int = 0
+    refused: int = 0
+
+
+class Task:
+    """One experiment made ready: data, space, board, and what is asked of each candidate.
+
+    Raises ConfigError for a name or a key that only these know.
+    """
+
+    def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
+        self.settings = config.section(TrainSettings, experiment.train, source, "train")
+        try:
+            self.settings.check()
+        except ConfigError as error:
+            raise ConfigError(f"{source}: train.{error}") from error
+        plain = {key: value for key, value in msgspec.to_builtins(self.settings).items()
+                 if value is not None}
+        self.experiment = msgspec.structs.replace(experiment, train=plain)
+        self.search = experiment.search
+        self.board = _named(targets.board, experiment.target.board, f"{source}: target.board")
+        self.device = targets.device(self.board.device)
+        self.strategy = strategies.load(self.search.strategy, source)
+        for key in ("objectives", "constraints", "reference"):
+            for name in getattr(self.search, key):
+                if name not in COLUMNS:
+                    raise ConfigError(f"{source}: search.{key}: "
+                                      + unknown("column", name, COLUMNS))
+        choose = self.search.choose
+        if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
+            raise ConfigError(f"{source}: search.choose must be a column or the id of a candidate: "
+                              + unknown("column", choose, COLUMNS))
+        if self.device.name not in STATIC_W and "energy_nj" in (
+                *self.search.objectives, *self.search.constraints, choose):
+            raise ConfigError(f"{source}: search must be without energy_nj on board "
+                              f"{self.board.name}: no energy figures of the {self.device.name} are "
+                              "known; take it out of objectives, constraints and choose")
+        self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
+        for key, wanted in (("encoders", self.data.encoders),
+                            ("num_steps", self.data.num_steps and (self.data.num_steps,))):
+            values = getattr(experiment.space, key)
+            if wanted and not set(values) <= set(wanted):
+                raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
+                                  f"of {self.data.name!r}, not {list(values)}")
+        if self.settings.sparsity and any(experiment.space.sparsities):
+            raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
+                              f"shares to choose from, not {self.settings.sparsity}")
+        kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
+        self.space = kind(experiment.space, self.data.shape, self.data.num_classes)
+        self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
+                       "ebr": self.device.ebr}
+        for name, bound in self.search.constraints.items():
+            least = min if COLUMNS[name].sense > 0 else max
+            self.bounds[name] = least(bound, self.bounds.get(name, bound))
+        self.counts = Counts()
+        self._excess: dict[Genome, float] = {}
+
+    def sparsity(self, genome: Genome) -> float:
+        """The share of its weights that training makes zero."""
+        return sparsity(genome) or self.settings.sparsity
+
+    def excess(self, genome: Genome) -> float:
+        """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
+        if genome not in self._excess:
+            found = self.broken(price(self.space.graph(genome), self.board,
+                                      self.sparsity(genome)))
+            self._excess[genome] = sum(max(0.0, value) for value in found.values())
+            self.counts.priced += 1
+            self.counts.refused += self._excess[genome] > 0
+        return self._excess[genome]
+
+    def broken(self, columns: Mapping[str, float]) -> dict[str, float]:
+        """Each bound's violation as a fraction of it, at most 0 where it holds.
+
+        Bounds of columns that are not there (accuracy before training) are left out.
+        """
+        return {
+            name: COLUMNS[name].sense * (columns[name] - bound) / max(abs(bound), 1e-9)
+            for name, bound in self.bounds.items() if columns.get(name) is not None
+        }
+
+    def F(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
+        """Objectives of rows of columns, less is better: float [n, objectives]."""
+        names = self.search.objectives
+        return np.array([[COLUMNS[name].sense * row[name] for name in names] for row in rows],
+                        float).reshape(-1, len(names))
+
+    def G(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
+        """Constraints of rows of columns, at most 0 where they hold: float [n, constraints].
+
+        What is not known before a build counts as held until then.
+        """
+        return np.array([[self.broken(row).get(name, 0.0) for name in self.bounds] for row in rows],
+                        float).reshape(-1, len(self.bounds))
+
+    def reference(self, rows: Sequence[Mapping[str, float]]) -> np.ndarray:
+        """The point from which hypervolumes are measured: float [objectives], less is better.
+
+        What `search.reference` says, else the accuracy of guessing, a bound, or the worst of rows.
+        """
+        out = []
+        for name in self.search.objectives:
+            sense = COLUMNS[name].sense
+            value = self.search.reference.get(name, self.bounds.get(name))
+            if value is None:
+                value = 1 / self.data.num_classes if name == "accuracy" else \
+                    sense * max(sense * row[name] for row in rows)
+            out.append(sense * value)
+        return np.array(out, float)
+
+    def feasible(self, columns: Mapping[str, float]) -> bool:
+        return all(value <= 0 for value in self.broken(columns).values())
