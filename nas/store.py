@@ -94,6 +94,7 @@ class Store(Database):
     """The opened store of one run directory; a context manager that closes it."""
 
     STEPS = (_SCHEMA,)
+    TABLE = "evaluation"
     AGAIN = "go on with --resume"
     BUSY = "wait for that search, or use another --run"
     OTHER = "use another --run, or --fresh to set it aside"
