@@ -44,7 +44,10 @@ class Pages:
         return kept
 
     def rows(self, columns: int) -> Iterator[tuple]:
-        """The rows of so many columns that are whole, of all tables."""
+        """The rows of so many columns that are whole, of all tables.
+
+        SQLite stores a whole number in a column of type REAL as an integer, and so it comes.
+        """
         for number, page in self.pages.items():
             start = 100 if number == 1 else 0
             if page[start] != LEAF:
@@ -66,6 +69,8 @@ class Pages:
         most, least = self.usable - 35, (self.usable - 12) * 32 // 255 - 23
         if size <= most:
             return page[at:at + size]
+        if size > self.size * len(self.pages):
+            raise ValueError("a row larger than the file")
         local = least + (size - least) % (self.usable - 4)
         local = local if local <= most else least
         parts, size = [page[at:at + local]], size - local
