@@ -61,6 +61,7 @@ def builds(monkeypatch, tmp_path):
     found = Builds()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPIKELOOM_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(synthesis, "top", lambda *_, **__: None)
     monkeypatch.setattr(synthesis, "build_seeds", found)
     monkeypatch.setattr(tools, "prepare", lambda names, note: [Found(name) for name in names])
     monkeypatch.setattr(characterise, "workers", one)
