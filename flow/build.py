@@ -214,7 +214,11 @@ class _Builder:
                 (folder / name).write_bytes(data)
             seconds = self._run("yosys", folder)
             netlist = (folder / "top.json").read_bytes()
-            cells = count_cells(netlist)
+            try:
+                cells = count_cells(netlist)
+            except (msgspec.DecodeError, KeyError) as error:
+                raise ToolError(f"yosys wrote a netlist that cannot be read ({error}); spikeloom "
+                                "needs Yosys 0.40 or later") from error
             return {
                 "top.json.gz": gzip.compress(netlist, compresslevel=1, mtime=0),
                 "cells.json": msgspec.json.encode(cells),
@@ -302,6 +306,8 @@ class _Builder:
     def _check_fit(self, log: str, problem: str | None) -> None:
         """Raise _Unroutable if nextpnr's log says that the device cannot take the design."""
         name, used = self.plan.board.device, read_utilisation(log)
+        if not used:  # it failed before it counted
+            return
         if problem and targets.device(name).excess(used):
             raise _Unroutable(used, targets.advice(name, used), retry=False)
         by_number = (f"{used.get('lc', 0):,} LCs fit the {name} by number, but nextpnr %s; try "

@@ -28,7 +28,8 @@ COMMANDS = {
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),
     "doctor": ("spikeloom.flow.commands.doctor", "list boards, tools, and what is missing"),
-    "show": ("spikeloom.flow.commands.show", "print a network, a generator or the boards"),
+    "show": ("spikeloom.flow.commands.show", "print a network, a generator, what is measured"),
+    "store": ("spikeloom.flow.commands.store", "export and import what was measured"),
 }
 
 

@@ -20,6 +20,8 @@ class Database:
 
     #: What makes version n + 1 of version n, in order; a new file takes all steps.
     STEPS: tuple[str, ...] = ()
+    #: A table that every version has, by which the file of another program is told.
+    TABLE = ""
     #: What to do about a file that cannot be used, for messages.
     AGAIN = "run the command again"
     BUSY = "wait for the other process"
@@ -27,29 +29,44 @@ class Database:
     DAMAGED = "use another one"
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file. RunError if it is damaged or of a later version."""
+        """Open or make the file, and bring it to this version.
+
+        Raises Damaged if it is damaged, RunError if it is another program's or of a later version;
+        such a file is left as it is.
+        """
         self.path = Path(path)
         with self.errors(), contextlib.ExitStack() as undo:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.db = sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE)
             undo.callback(self.db.close)
-            version = self.db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(self.STEPS):
-                raise RunError(f"{self.path}: has version {version}, this version of spikeloom "
-                               f"reads up to {len(self.STEPS)}; {self.OTHER}")
+            version = self._version()
             problem = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem.splitlines()[-1])
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=FULL")
             if version < len(self.STEPS):
-                self._migrate()
+                with self.transaction():
+                    self._migrate(self._version())  # another process may have been faster
             undo.pop_all()
 
-    def _migrate(self) -> None:
-        with self.transaction():
-            # another process may have been faster
-            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+    def _version(self) -> int:
+        """How many of the steps the file has taken."""
+        # in one statement, between whose parts nobody can write
+        version, tables, own = self.db.execute(
+            "SELECT user_version, (SELECT count(*) FROM sqlite_master), "
+            "(SELECT count(*) FROM sqlite_master WHERE name = ?) FROM pragma_user_version",
+            (self.TABLE,)).fetchone()
+        if version > len(self.STEPS):
+            raise RunError(f"{self.path}: has version {version}, this version of spikeloom reads "
+                           f"up to {len(self.STEPS)}; {self.OTHER}")
+        if bool(version) != bool(own) or bool(tables) != bool(own):
+            raise RunError(f"{self.path}: is a database of another program, without a table "
+                           f"{self.TABLE!r}; {self.OTHER}")
+        return version
+
+    def _migrate(self, version: int) -> None:
+        if version < len(self.STEPS):
             for statement in _statements("\n".join(self.STEPS[version:])):
                 self.db.execute(statement)
             self.db.execute(f"PRAGMA user_version={len(self.STEPS)}")

@@ -3,7 +3,8 @@
 import json
 import sys
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 
 
 class Output:
@@ -28,6 +29,23 @@ class Output:
         else:
             for item in renderables:
                 self.console.print(item, markup=False)
+
+
+class Wide:
+    """A table as wide as its content, however narrow the terminal; its columns stay readable."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = options.update(max_width=1000)
+        width = console.measure(self.table, options=whole).maximum
+        yield from console.render(self.table, options.update(width=width))
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: ``1 network``, ``1,200 networks``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _plain(value):

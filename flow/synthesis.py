@@ -32,13 +32,15 @@ def variant_of(trace: bool, features: Features, stored: Sequence[bytes]) -> str:
 
 def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), trace: bool = False,
                features: Features = BASIC, stored: Sequence[bytes] = (), note: Note | None = None,
-               on_measured: Callable[[Measurement], None] | None = None, **options
-               ) -> list[Report]:
+               warn: Note | None = None, on_measured: Callable[[Measurement], None] | None = None,
+               **options) -> list[Report]:
     """Build a scheduled graph's gateware with its UART link; one report for each seed.
 
     What was measured goes to the store, and to `on_measured`; a store that cannot be written is no
-    reason to fail. options: those of `build.build_seeds`, with its errors.
+    reason to fail. warn: told what is wrong with the store, `note` if there is none. options: those
+    of `build.build_seeds`, with its errors.
     """
+    warn = warn or note
     design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
     variant, known = variant_of(trace, features, stored), describe(structure(graph))
 
@@ -46,11 +48,11 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
         item = measurement(graph, board, outcome, variant=variant, options=flow_options(),
                            features=known)
         try:
-            with open_store(note=note) as store:
+            with open_store(note=warn) as store:
                 store.add(item, graph)
         except SpikeloomError as error:
-            if note is not None:
-                note(f"the measurement is not stored: {error}")
+            if warn is not None:
+                warn(f"the measurement is not stored: {error}")
         if on_measured is not None:
             on_measured(item)
 

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..flow import ir, targets, tools
-from ..flow.build import TIMEOUTS
+from ..flow.build import TIMEOUTS, flow_options
 from ..flow.cost.measured import Measurement
 from ..flow.cost.salvage import open_store
 from ..flow.cost.store import MeasurementStore
@@ -36,44 +35,57 @@ def jobs(count: int, boards: tuple[str, ...] = BOARDS) -> Iterator[Job]:
 
 
 def measured(store: MeasurementStore, job: Job, identities: dict[str, str]) -> list[Measurement]:
-    """What the store has of a job, by these tools; the newest of each seed."""
+    """What the store has of a job, by these tools; the newest of each seed, failures included."""
+    options = flow_options()
     found = {item.seed: item for item in store.select(design=job.network.graph.digest(),
                                                       board=job.board, variant="")
-             if item.tools == identities and item.counted}
+             if item.tools == identities and item.options == options}
     return [found[seed] for seed in job.seeds if seed in found]
 
 
-def measure(data: bytes, board: str, seeds: tuple[int, ...]) -> list[Measurement]:
-    """Build one network; what a worker runs. A tool that fails is a measurement, too."""
+def measure(data: bytes, board: str, seeds: tuple[int, ...]
+            ) -> tuple[list[Measurement], list[str]]:
+    """Build one network; what a worker runs. A tool that fails is a measurement, too.
+
+    Also returns what is wrong with the store.
+    """
     from ..flow.synthesis import synthesise
 
     found: list[Measurement] = []
+    wrong: list[str] = []
     try:
         synthesise(ir.from_bytes(data, "a network"), targets.board(board), seeds=seeds,
-                   must_fit=False, on_measured=found.append)
+                   must_fit=False, warn=wrong.append, on_measured=found.append)
     except SpikeloomError:
         if not found:
             raise
-    return found
+    return found, wrong
 
 
 def characterise(count: int, executor: Executor, note: Callable[[str], None],
-                 boards: tuple[str, ...] = BOARDS, path: Path | None = None) -> list[Measurement]:
-    """Measure what is missing of `count` networks; the measurements of all, in order."""
+                 boards: tuple[str, ...] = BOARDS) -> list[Measurement]:
+    """Measure what is missing of `count` networks; the measurements of all, in order.
+
+    Where a tool failed before, it is tried again. A design is known by its digest alone, which does
+    not tell a change of the gateware; that needs another store (`SPIKELOOM_DATA`).
+    """
     identities = {found.tool.name: found.identity for found in tools.prepare(TIMEOUTS, note)}
     todo, all_jobs = {}, []
-    with open_store(path, note) as store:
+    with open_store(note=note) as store:
         for job in jobs(count, boards):
             all_jobs.append(job)
-            missing = set(job.seeds) - {item.seed for item in measured(store, job, identities)}
+            known = {item.seed for item in measured(store, job, identities) if item.counted}
+            missing = tuple(seed for seed in job.seeds if seed not in known)
             if missing:
                 todo[executor.submit(measure, ir.to_bytes(job.network.graph), job.board,
-                                     tuple(sorted(missing)))] = job
+                                     missing)] = job
     began = time.monotonic()
     note(f"{len(all_jobs)} builds of {count} networks; {len(all_jobs) - len(todo)} are measured "
          "already")
     for done, future in enumerate(as_completed(todo), 1):
-        job, found = todo[future], future.result()
+        job, (found, wrong) = todo[future], future.result()
+        for text in wrong:
+            note(text)
         seconds = time.monotonic() - began
         left = seconds / done * (len(todo) - done)
         last = found[-1]
@@ -81,5 +93,5 @@ def characterise(count: int, executor: Executor, note: Callable[[str], None],
         note(f"{done}/{len(todo)}  network {job.network.number} ({job.network.lowering}), "
              f"{job.board}: {last.status}, {what}, {sum(last.seconds.values()):.0f} s; "
              f"{seconds / 60:.0f} min so far, about {left / 60:.0f} to go")
-    with open_store(path, note) as store:
+    with open_store(note=note) as store:
         return [item for job in all_jobs for item in measured(store, job, identities)]

@@ -106,6 +106,7 @@ class Store(Database):
     """The opened store of one run directory; a context manager that closes it."""
 
     STEPS = (_FIRST, _SECOND)
+    TABLE = "evaluation"
     AGAIN = "go on with --resume"
     BUSY = "wait for that search, or use another --run"
     OTHER = "use another --run, or --fresh to set it aside"

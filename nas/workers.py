@@ -22,10 +22,10 @@ from .train import Trained, TrainSettings, train
 
 
 @contextmanager
-def workers(jobs: int) -> Iterator[Executor]:
+def workers(jobs: int, again: str = "go on with --resume") -> Iterator[Executor]:
     """`jobs` processes; on any way out they are killed, with whatever they run.
 
-    A process that dies by itself ends the work with SpikeloomError.
+    A process that dies by itself ends the work with SpikeloomError. again: how its user goes on.
     """
     from loky import ProcessPoolExecutor
 
@@ -34,7 +34,7 @@ def workers(jobs: int) -> Iterator[Executor]:
         yield executor
     except BrokenExecutor as error:
         raise SpikeloomError("a worker process died, perhaps for want of memory; what it had "
-                             "finished is saved, go on with --resume and fewer --jobs") from error
+                             f"finished is saved, {again} and fewer --jobs") from error
     finally:
         executor.shutdown(wait=True, kill_workers=True)
 

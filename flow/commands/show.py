@@ -1,4 +1,4 @@
-"""``spikeloom show``: a run's network, its blocks, number generators, f-I curves, or the boards."""
+"""``spikeloom show``: a run's network or blocks, generators, f-I curves, boards, measurements."""
 
 from dataclasses import asdict
 from importlib import import_module
@@ -15,6 +15,7 @@ from ..passes.compile import compile_graph
 from ..passes.generators import pair_errors
 from ..run import Run
 from ..targets import DEVICES
+from . import show_store
 
 #: What is shown by a module that this package must not import: named, as in `cli`.
 ELSEWHERE = {"fi": "spikeloom.sim.commands.fi"}
@@ -27,6 +28,7 @@ def configure(parser) -> None:
     parser.add_argument("--weight-bits", type=int, default=4, metavar="W",
                         help="sng: sign and code (default: 4)")
     parser.add_argument("--svg", metavar="FILE", help="fi: write a picture, too")
+    show_store.configure(parser)
 
 
 def run(args, out) -> None:
@@ -136,7 +138,7 @@ def show_fi(args, out) -> None:
 
 
 WHAT = {"graph": show_graph, "blocks": show_blocks, "sng": show_sng, "fi": show_fi,
-        "boards": show_boards}
+        "boards": show_boards, "store": show_store.show}
 
 
 def _table(title: str, rows: list[dict]) -> Table:

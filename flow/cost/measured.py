@@ -8,6 +8,7 @@ the place of a clock, and one on which a tool failed has no numbers at all.
 import json
 import time
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
@@ -21,9 +22,18 @@ from .work import work
 #: `routed`: measured whole. `over-full`: counted, but more than the device has. `unroutable`:
 #: counted, but no way found to connect it. `failed`, `timed-out`: a tool gave no answer.
 STATUS = ("routed", "over-full", "unroutable", "failed", "timed-out")
+#: Those with counts.
+COUNTED = STATUS[:3]
+#: Lowerings that are told apart; a design that mixes them has several, with a plus between.
+LOWERINGS = ("spatial", "shared", "folded")
 
 #: Bits of a block memory and of an SPRAM (FPGA-DS-02008-1.9).
 EBR_BITS, SPRAM_BITS = 4096, 262144
+
+#: What SQLite holds in a column.
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+#: Unix time, until the year 9999.
+Moment = Annotated[float, msgspec.Meta(ge=0, lt=253370764800)]
 
 _COUNTS = ("lc", "lut4", "ff", "carry", "ebr", "spram", "dsp")
 
@@ -39,7 +49,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     plan: str
-    seed: int
+    seed: Count
     tools: dict[str, str]
     options: dict[str, str]
     design: str
@@ -51,20 +61,31 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     variant: str
     status: str
     reason: str
-    lc: int | None = None
-    lut4: int | None = None
-    ff: int | None = None
-    carry: int | None = None
-    ebr: int | None = None
-    spram: int | None = None
-    dsp: int | None = None
+    lc: Count | None = None
+    lut4: Count | None = None
+    ff: Count | None = None
+    carry: Count | None = None
+    ebr: Count | None = None
+    spram: Count | None = None
+    dsp: Count | None = None
     fmax_mhz: float | None = None
     critical_path: CriticalPath | None = None
-    weight_memory: int
-    memory_bits: int | None = None
+    weight_memory: Count
+    memory_bits: Count | None = None
     seconds: dict[str, float]
     features: dict[str, float]
-    finished: float
+    finished: Moment
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUS:
+            raise ValueError(f"status must be one of {', '.join(STATUS)}, not {self.status!r}")
+        counted = self.status in COUNTED
+        for name in (*_COUNTS, "memory_bits"):
+            if (getattr(self, name) is not None) != counted:
+                raise ValueError(f"{name} must be {'given' if counted else 'left out'} where "
+                                 f"status is {self.status!r}")
+        if (self.fmax_mhz is not None) != (self.status == "routed"):
+            raise ValueError("fmax_mhz must be given where status is 'routed', and only there")
 
     @property
     def key(self) -> tuple[str, int, str, str]:
@@ -74,7 +95,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def counted(self) -> bool:
         """Whether the tools counted its cells."""
-        return self.lc is not None
+        return self.status in COUNTED
+
+    @property
+    def numbers(self) -> tuple:
+        """What two runs of the same tools on the same plan must agree on."""
+        return (self.status, *(getattr(self, name) for name in _COUNTS), self.fmax_mhz)
 
 
 def plain(value: object) -> str:
@@ -94,7 +120,7 @@ def network_digest(graph: ir.Graph) -> str:
 
 
 def lowering_of(graph: ir.Graph) -> str:
-    """The lowering of a scheduled graph: `spatial`, `shared`, `folded`, or several with a plus."""
+    """The lowering of a scheduled graph: of `LOWERINGS`, or several with a plus."""
     from ..passes.legalize import shares
 
     names = {"shared" if shares(dense) else dense.lowering for dense, _ in graph.layers}
@@ -124,12 +150,3 @@ def measurement(graph: ir.Graph, board: Board, outcome: Report | Failure, *, var
         fmax_mhz=outcome.fmax_mhz if outcome.fits else None,
         critical_path=outcome.critical_path,
         memory_bits=EBR_BITS * outcome.ebr + SPRAM_BITS * outcome.spram, **common)
-
-
-def from_json(line: bytes | str) -> Measurement:
-    """One line of an exported store; msgspec.DecodeError for another text."""
-    found = msgspec.json.decode(line, type=Measurement)
-    if found.status not in STATUS:
-        raise msgspec.ValidationError(f"status must be one of {', '.join(STATUS)}, "
-                                      f"not {found.status!r}")
-    return found

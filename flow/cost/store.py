@@ -9,9 +9,9 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import platformdirs
@@ -19,7 +19,7 @@ import platformdirs
 from .. import ir
 from ..database import Database
 from ..errors import ConfigError, RunError
-from .measured import Measurement, from_json, plain
+from .measured import Measurement, plain
 
 FILE = "measurements.sqlite"
 
@@ -58,17 +58,35 @@ def default_path() -> Path:
     return Path(folder) / FILE
 
 
+#: The digest of a design, and its network as a .safetensors file.
+Network = tuple[str, bytes]
+Line = Measurement | Network
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of measurements from elsewhere.
+
+    differs: those of which others are here, by the same tools of the same plan; these are kept.
+    """
+
+    added: list[Measurement] = field(default_factory=list)
+    known: list[Measurement] = field(default_factory=list)
+    differs: list[Measurement] = field(default_factory=list)
+
+
 class MeasurementStore(Database):
     """The opened store, by default the user's; a context manager that closes it.
 
-    Raises RunError for a file of a later version, `database.Damaged` for one that is damaged, which
-    `salvage` mends.
+    Raises RunError for a file of a later version, `database.Damaged` for one that is damaged.
+    `salvage` opens it safely, and mends it.
     """
 
     STEPS = (_FIRST, _SECOND)
+    TABLE = "measurement"
     OTHER = "update spikeloom, or name another directory in SPIKELOOM_DATA"
     BUSY = "wait for the other process, and run the command again"
-    DAMAGED = "the next build salvages what can be read, and sets it aside"
+    DAMAGED = "the next build that uses it saves what can be read, and sets it aside"
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__(default_path() if path is None else path)
@@ -89,15 +107,15 @@ class MeasurementStore(Database):
                             (item.design, zlib.compress(data, 9)))
         known = self._find(item)
         if known is not None and (known.counted or not item.counted):
-            same = not item.counted or _counts(known) == _counts(item)
+            same = not item.counted or known.numbers == item.numbers
             return "known" if same else "differs"
         values = [_packed(item, name) for name in FIELDS]
         self.db.execute(f"INSERT OR REPLACE INTO measurement ({', '.join(FIELDS)}) "
                         f"VALUES ({','.join('?' * len(FIELDS))})", values)
         return "added"
 
-    def fill(self, items: Iterable[Measurement], networks: Iterable[tuple[str, bytes]]) -> None:
-        """Add measurements and networks (design, compressed file): all of them or none."""
+    def fill(self, items: Iterable[Measurement], networks: Iterable[Network]) -> None:
+        """Add measurements, and networks whose files are compressed: all of them or none."""
         with self.transaction():
             for item in items:
                 self._add(item, None)
@@ -107,7 +125,7 @@ class MeasurementStore(Database):
         row = self.db.execute(
             f"SELECT {', '.join(FIELDS)} FROM measurement "
             "WHERE plan=? AND seed=? AND tools=? AND options=?", item.key).fetchone()
-        return None if row is None else from_row(row)
+        return None if row is None else self._item(row)
 
     def find(self, item: Measurement) -> Measurement | None:
         """The measurement stored under the key of this one."""
@@ -126,7 +144,20 @@ class MeasurementStore(Database):
                 f"SELECT {', '.join(FIELDS)} FROM measurement WHERE {where} "
                 "ORDER BY finished DESC, rowid DESC LIMIT ?",
                 (*wanted.values(), -1 if limit is None else limit)).fetchall()
-        return [from_row(row) for row in reversed(rows)]
+        return [self._item(row) for row in reversed(rows)]
+
+    def _item(self, row: tuple) -> Measurement:
+        try:
+            return from_row(row)
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.path}: holds a measurement of plan {row[0]} that cannot be read "
+                           f"({error}); {self.OTHER}") from error
+
+    def values(self, column: str) -> list[str]:
+        """What there is in one of the columns `SELECTABLE`."""
+        with self.errors():
+            return [value for value, in self.db.execute(
+                f"SELECT DISTINCT {column} FROM measurement ORDER BY 1")]
 
     def count(self) -> int:
         """How many measurements there are, failures included."""
@@ -158,45 +189,48 @@ class MeasurementStore(Database):
                     yield plain({"network": item.design, "graph": packed})
             yield msgspec.json.encode(item).decode()
 
-    def merge(self, source: BinaryIO, where: str) -> dict[str, int]:
-        """Add what `lines` wrote: how many were `added`, `known` or `differs`; all or nothing.
-
-        Raises ConfigError that names the line for what is no such line.
-        """
-        counts = {"added": 0, "known": 0, "differs": 0}
+    def merge(self, lines: Sequence[Line]) -> Merged:
+        """Add what `read_lines` found, all of it or on any failure nothing."""
+        found = Merged()
         networks: dict[str, bytes] = {}
         with self.transaction():
-            for item, graph in read_lines(source, where):
-                if item is None:
-                    networks[graph[0]] = graph[1]
+            for line in lines:
+                if isinstance(line, Measurement):
+                    outcome = self._add(line, networks.get(line.design))
+                    getattr(found, outcome).append(line)
                 else:
-                    counts[self._add(item, networks.get(item.design))] += 1
-        return counts
+                    networks[line[0]] = line[1]
+        return found
 
 
-def read_lines(source: BinaryIO, where: str
-               ) -> Iterator[tuple[Measurement | None, tuple[str, bytes] | None]]:
-    """The measurements and the networks (design, file) of JSON lines, in order.
+def read_lines(source: Iterable[bytes], where: str) -> list[Line]:
+    """The measurements and the networks of JSON lines, in order.
 
     Raises ConfigError that names the line for what is neither.
     """
+    found = []
     for number, line in enumerate(source, 1):
         if not line.strip():
             continue
         try:
-            plain_line = json.loads(line)
-            if isinstance(plain_line, dict) and "graph" in plain_line:
-                design = str(plain_line["network"])
-                data = zlib.decompress(base64.b64decode(plain_line["graph"], validate=True))
-                if ir.from_bytes(data, where).digest() != design:
-                    raise ValueError("the network is not the one that it says it is")
-                yield None, (design, data)
+            content = json.loads(line)
+            if isinstance(content, dict) and "graph" in content:
+                found.append(_network_of(content))
             else:
-                yield from_json(line), None
-        except (ValueError, KeyError, TypeError, zlib.error, msgspec.MsgspecError,
-                RunError) as error:
-            raise ConfigError(f"{where}: line {number} is no measurement and no network "
-                              f"({error})") from error
+                found.append(msgspec.json.decode(line, type=Measurement))
+        except (ValueError, KeyError, TypeError, RecursionError, zlib.error, RunError) as error:
+            raise ConfigError(f"{where}: line {number} must be a measurement or a network, as "
+                              f"'spikeloom store export' writes them, not this one ({error})"
+                              ) from error
+    return found
+
+
+def _network_of(content: dict) -> Network:
+    design = str(content["network"])
+    data = zlib.decompress(base64.b64decode(content["graph"], validate=True))
+    if ir.from_bytes(data, "its graph").digest() != design:
+        raise ValueError("its graph is not that of the network that it names")
+    return design, data
 
 
 def _packed(item: Measurement, name: str) -> object:
@@ -211,9 +245,3 @@ def from_row(row: tuple) -> Measurement:
     values = {name: json.loads(value) if name in _PLAIN and value is not None else value
               for name, value in zip(FIELDS, row, strict=True)}
     return msgspec.convert(values, Measurement)
-
-
-def _counts(item: Measurement) -> tuple:
-    """What two runs of the same tools on the same plan must agree on."""
-    return (item.status, item.lc, item.lut4, item.ff, item.carry, item.ebr, item.spram, item.dsp,
-            item.fmax_mhz)

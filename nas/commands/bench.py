@@ -1,26 +1,51 @@
-"""``spikeloom bench``: measure this installation's figures into build/bench.json."""
+"""``spikeloom bench``: this installation's figures, or measurements of networks of every kind."""
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.table import Table
 
-from ...flow.errors import ConfigError
+from ...flow.errors import ConfigError, unknown
+from ...flow.output import Output
 from .. import bench
 
 FILE = Path("build/bench.json")
 
 
-def configure(parser) -> None:
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", nargs="?", default="figures",
+                        help="figures (default), into build/bench.json, or characterise: place and "
+                             "route networks of every kind for the store of measurements")
     parser.add_argument("--only", metavar="GLOB[,GLOB...]",
-                        help="just the figures whose names match: 'spatial.*,cosim.*'")
-    parser.add_argument("--list", action="store_true", help="print the names, measure nothing")
-    parser.add_argument("--jobs", type=int, default=2, help="processes of the search (default: 2)")
+                        help="figures: just those whose names match: 'spatial.*,cosim.*'")
+    parser.add_argument("--list", action="store_true",
+                        help="figures: print the names, measure nothing")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--networks", type=int, metavar="N",
+                        help="characterise: the first N of the layout (default: 120)")
+    parser.add_argument("--board", nargs="+", metavar="NAME",
+                        help="characterise: for these boards (default: icebreaker "
+                             "ice40_hx8k_b_evn)")
+    parser.add_argument("--out", metavar="FILE",
+                        help="characterise: JSON lines (default: build/characterised.jsonl)")
 
 
-def run(args, out) -> int:
+def run(args: Namespace, out: Output) -> int:
+    if args.what not in WHAT:
+        raise ConfigError(unknown("thing to measure", args.what, WHAT))
     if args.jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
+    own = {"figures": ("only", "list"), "characterise": ("networks", "board", "out")}
+    for what, names in own.items():
+        for name in names:
+            if what != args.what and getattr(args, name) not in (None, False):
+                raise ConfigError(f"--{name} must be left out of 'bench {args.what}'; it is an "
+                                  f"option of 'bench {what}'")
+    return WHAT[args.what](args, out)
+
+
+def figures(args: Namespace, out: Output) -> int:
     wanted = bench.selected(args.only.split(",") if args.only else ["*"])
     if args.list:
         out.result({"names": wanted}, *wanted)
@@ -33,3 +58,12 @@ def run(args, out) -> int:
         table.add_row(figure.name, value, figure.unit, figure.goal, verdict)
     out.result({"figures": [asdict(f) for f in found], "file": str(FILE)}, table, str(FILE))
     return 0
+
+
+def characterise(args: Namespace, out: Output) -> int:
+    from . import characterise
+
+    return characterise.run(args, out)
+
+
+WHAT = {"figures": figures, "characterise": characterise}
