@@ -5,7 +5,7 @@ from ..hdl.delay import delay_blocks, delay_cells
 from ..hdl.shared import passes, slots_of
 from . import ir
 from .cost.cells import total
-from .cost.shared import shared_parts
+from .cost.shared import shared_block
 from .passes.legalize import effective_weights, shares
 from .targets import DEVICES
 
@@ -81,9 +81,9 @@ def banked(graph: ir.Graph) -> int:
     for index, (other, population) in enumerate(graph.layers):
         if shares(other):
             bits = 1 if population.v_bits is None else int(population.v_bits.max())
-            cells += total(shared_parts(
+            cells += total(shared_block(
                 effective_weights(other), other.lanes, other.bitstream_length, index == 0, bits,
-                graph.fires(index), signals if index == 0 else 0)).lc
+                population.neuron, graph.fires(index), signals if index == 0 else 0).parts).lc
     width = EBR_BITS // max(EBR_BITS // EBR_WIDTH, bank.words)
     if width < 2:
         return 0

@@ -101,6 +101,24 @@ def _wide(value: Value, width: int) -> Value:
     return Cat(value, Const(0, width - len(value))) if len(value) < width else value
 
 
+def chains(n: int) -> list[int]:
+    """Lengths of the carry chains of `popcount` over n bits, the first level first."""
+    lengths: dict[int, int] = {}
+
+    def walk(size: int) -> int:
+        if size <= 3:
+            return 0
+        half = 1
+        while 2 * half + 1 < size:
+            half = 2 * half + 1
+        level = 1 + max(walk(half), walk(size - 1 - half))
+        lengths[level] = lengths.get(level, 0) + half.bit_length() + 1
+        return level
+
+    walk(n)
+    return [lengths[level] + 1 for level in sorted(lengths)]
+
+
 def adder_cells(n: int) -> int:
     """Logic cells of `popcount` over n bits by structure: leaves, adders, carries in and out."""
     levels = set()

@@ -4,18 +4,29 @@ Each worker adds its measurement to the store as it ends, so that a run that was
 where it was: what these tools have measured already is not built again.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from msgspec import structs
 
 from ..flow import ir, targets, tools
 from ..flow.build import TIMEOUTS, flow_options
-from ..flow.cost.measured import Measurement
+from ..flow.cost.features import describe
+from ..flow.cost.measured import Measurement, network_digest
+from ..flow.cost.predict import CHARACTERISED, HELD_OUT, KERNELS, Predictor
 from ..flow.cost.salvage import open_store
 from ..flow.cost.store import MeasurementStore
+from ..flow.cost.structure import structure
 from ..flow.errors import SpikeloomError
+from ..flow.files import write_atomic
 from .designs import BOARDS, SEEDS, Network, layout
+
+#: Digits behind the point of a feature in the package's data.
+DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -95,3 +106,25 @@ def characterise(count: int, executor: Executor, note: Callable[[str], None],
              f"{seconds / 60:.0f} min so far, about {left / 60:.0f} to go")
     with open_store(note=note) as store:
         return [item for job in all_jobs for item in measured(store, job, identities)]
+
+
+def write_data(folder: Path, items: Sequence[Measurement], networks: Iterable[Network],
+               note: Callable[[str], None]) -> None:
+    """Write what the cost model reads (`flow.cost.predict`): measurements with features as they are
+    counted today, the networks that are held out, and kernels fitted to the others.
+    """
+    kept = {network_digest(network.graph) for network in networks if network.held_out}
+    fresh: dict[str, dict[str, float]] = {}
+    with open_store(note=note) as store:
+        for item in items:
+            if item.design not in fresh:
+                fresh[item.design] = describe(structure(store.graph(item.design)))
+        items = [structs.replace(item, features={
+            name: round(value, DIGITS) for name, value in fresh[item.design].items()})
+            for item in items]
+        lines = list(store.lines(items))
+    found = Predictor(item for item in items if item.network not in kept).kernels
+    write_atomic(folder / CHARACTERISED.name, "".join(f"{line}\n" for line in lines))
+    write_atomic(folder / HELD_OUT.name, json.dumps(sorted(kept), indent=1) + "\n")
+    write_atomic(folder / KERNELS.name, json.dumps(
+        {target: asdict(kernel) for target, kernel in found.items()}, indent=1) + "\n")

@@ -13,7 +13,6 @@ import numpy as np
 from scipy.stats import qmc
 
 from ..flow import ir
-from ..flow.cost.structure import structure
 from ..flow.errors import GraphError
 from ..flow.memories import image_blocks
 from ..flow.passes.compile import compile_graph
@@ -43,9 +42,12 @@ _KINDS = {"spatial": (("lif", 0.6), ("fixed", 0.2), ("homeostatic", 0.12), ("izh
           "shared": (("lif", 0.75), ("fixed", 0.25)), "folded": (("lif", 0.75), ("fixed", 0.25))}
 _GENERATORS = (("sobol1", 0.4), ("ramp", 0.1), ("sobol2", 0.1), ("sobol3", 0.1), ("lfsr", 0.15),
                ("debruijn", 0.15))
-#: Structural cells of a whole `spatial` network, and bits of all weights of a folded one.
-_CELLS, _BITS = (700.0, 4600.0), (1500.0, 90000.0)
-_LUT_BITS = 9000.0
+#: What a network may ask for (`_size`): of `spatial` layers, of shared lanes, of folded ones with
+#: weights in block memory, and in LUTs.
+_SIZES = {"spatial": (150.0, 4200.0), "shared": (150.0, 4000.0), "ebr": (1500.0, 90000.0),
+          "lut": (300.0, 9000.0)}
+#: Cells that a neuron takes, more or less, beside its synapses, by kind.
+_NEURON = {"lif": 25, "fixed": 35, "homeostatic": 60, "izhikevich": 80}
 #: How many times as wide as its point says a network is at first, and each step down.
 _WIDEST, _NARROWER = 3.0, 0.85
 
@@ -79,26 +81,33 @@ def layout(count: int) -> Iterator[Network]:
 
 def network(point: dict[str, float], lowering: str, rng: np.random.Generator) -> ir.Graph | None:
     """The scheduled network of a point in the unit cube; None if there is none."""
-    lo, hi = _BITS if lowering == "folded" else _CELLS
-    most = _log(point["size"], lo, hi)
     seed = int(rng.integers(2 ** 32))
     scale = _WIDEST
     while scale > 0.05:
         graph = _graph(point, lowering, np.random.default_rng(seed), scale)
-        if graph is not None and _size(graph, lowering) <= most:
-            return graph
+        if graph is not None:
+            most = _log(point["size"], *_SIZES[graph.layers[0][0].memory or lowering])
+            if _size(graph, lowering) <= most:
+                return graph
         scale *= _NARROWER
     return None
 
 
 def _size(graph: ir.Graph, lowering: str) -> float:
-    """What `_CELLS` or `_BITS` bound; too much if the image does not fit the block memories."""
+    """About how large a design is, by its shape alone, so that a better cost model changes nothing.
+
+    Of folded layers the bits of all weights, else cells, more or less. Too much if the image does
+    not fit the block memories.
+    """
     if image_blocks(graph) > device("UP5K").ebr - (8 if lowering == "folded" else 2):
         return np.inf
-    if lowering != "folded":
-        return structure(graph).cells.lc
-    bits = sum(d.synapses * d.weight_bits for d, _ in graph.layers)
-    return bits * _BITS[1] / _LUT_BITS if graph.layers[0][0].memory == "lut" else bits
+    if lowering == "folded":
+        return sum(d.synapses * d.weight_bits for d, _ in graph.layers)
+    cells = float(sum(int((synapses.weight != 0).sum()) for synapses, _ in graph.layers))
+    if lowering == "spatial":
+        cells += sum(_NEURON[population.neuron.kind] * population.size
+                     for _, population in graph.layers)
+    return cells
 
 
 def _graph(point: dict[str, float], lowering: str, rng: np.random.Generator, scale: float

@@ -26,8 +26,8 @@ from .store import Build, Store
 from .task import Task
 
 #: Rounds while candidates are trained, and the builds of one; at least half of all builds are left
-#: for closing the front afterwards, so many at once. Constant, so that asking for more builds in the
-#: end does not change the search.
+#: for closing the front afterwards, so many at once. Constant, so that asking for more builds in
+#: the end does not change the search.
 ROUNDS, ROUND, CLOSING = 4, 3, 4
 #: Builds tried for each one wanted, before the search makes do with what it has.
 TRIES = 3

@@ -21,6 +21,20 @@ class Cells:
 Parts = dict[str, Cells]
 
 
+@dataclass(frozen=True)
+class Block:
+    """A layer, or a run of folded ones: its parts, and what their sizes do not show.
+
+    ebr: block memories beside those of image, neurons and delays. counted: the most bits that one
+    popcount adds up; 0 without any. cut: whether it has a register within.
+    """
+
+    parts: Parts
+    ebr: int = 0
+    counted: int = 0
+    cut: bool = True
+
+
 def total(parts: Parts) -> Cells:
     """All parts together."""
     return sum(parts.values(), Cells())

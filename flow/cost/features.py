@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from ...hdl.popcount import chains
 from .. import ir
 from ..passes.legalize import shares
 from .structure import Structure
@@ -49,7 +50,15 @@ def describe(found: Structure) -> dict[str, float]:
         "folded": float(np.mean([synapses.lowering == "folded" for synapses in layers])),
         "shared": float(np.mean([shares(synapses) for synapses in layers])),
         "in_luts": float(any(synapses.memory == "lut" for synapses in layers)),
-        "counted": float(graph.readout.kind == "spike_count"),
+        "spike_count": float(graph.readout.kind == "spike_count"),
+    }
+    lengths = [chains(block.counted) for block in found.blocks if block and block.counted]
+    out |= {
+        "counted": max((block.counted for block in found.blocks if block), default=0),
+        "first_chain": max((levels[0] for levels in lengths if levels), default=0),
+        "chain": max((sum(levels[1:]) for levels in lengths), default=0),
+        "uncut": max((sum(chains(block.counted)) for block in found.blocks
+                      if block and not block.cut), default=0),
     }
     out |= {f"encoder_{name}": float(graph.input.encoder == name) for name in ir.ENCODERS}
     kinds = {population.neuron.kind for _, population in graph.layers}

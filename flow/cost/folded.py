@@ -11,8 +11,9 @@ from ...hdl.folded import FoldedRun
 from ...hdl.words import WORD
 from .. import ir
 from ..fold import fold_run, order
-from ..memories import blocks
-from .cells import Cells, Parts
+from ..memories import EBR_BITS, blocks
+from .cells import Block, Cells
+from .memories import forgets
 
 #: Multiplexers of a ROM's pages, beyond the LUTs of its pages: a LUT joins four in two levels.
 PAGE_MUX = 0.75
@@ -23,8 +24,8 @@ def _mux(places: int) -> float:
     return max(0, -(-2 * (places - 1) // 3))
 
 
-def folded_parts(graph: ir.Graph, indices: list[int]) -> tuple[Parts, int]:
-    """Parts of one run of a scheduled graph, and the EBRs that it takes."""
+def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
+    """One run of a scheduled graph."""
     found = fold_run(graph, indices)
     run = FoldedRun(found.steps, found.lanes, inputs=found.inputs, streams=found.streams,
                     memory=found.memory, order=order(graph, indices[-1]))
@@ -32,19 +33,21 @@ def folded_parts(graph: ir.Graph, indices: list[int]) -> tuple[Parts, int]:
     rows = max(2, len(lanes.rows))
     width = lanes.operand_bits * lanes.lanes
     accumulators = sum(lanes.acc_bits)
-    coded = lanes.code_bits * lanes.lanes if lanes.codes else 0
+    coded = _varying(lanes.codes, lanes.code_bits * lanes.lanes) if lanes.codes else 0
     unload = max(lanes.acc_bits) * _mux(lanes.lanes)
     address = (rows - 1).bit_length()
     count = (engine.total - 1).bit_length()
     several = len(run.layers) > 1
     wait = engine.wait_bits
-    served = 5 * engine.v_bits + 4 * count + 12 + (6 * wait + 2 * engine.v_bits if wait else 0)
+    resting = 6 * wait + 2 * engine.v_bits if wait else 0
     chosen = 2 * engine.v_bits if several else 0
+    leak = sum(graph.layers[k][1].neuron.extra_cells(int(graph.layers[k][1].v_bits.max()))
+               for k in indices)
     taps = max(len(step.walk.taps) for step in run.steps)
     walk = 2 * taps.bit_length() + address + 12
     if not run.walker.flat:
         walk += 40 + sum(len(step.walk.taps) for step in run.steps)
-    control = 45 + 8 * len(run.steps) + 2 * lanes.lanes.bit_length()
+    steps = 8 * len(run.steps) + 2 * lanes.lanes.bit_length()
     words = 0
     if run.inputs is not None:
         words += 45
@@ -61,23 +64,32 @@ def folded_parts(graph: ir.Graph, indices: list[int]) -> tuple[Parts, int]:
                        ff=accumulators, carry=accumulators),
         "codes": Cells(lc=coded + (lanes.lanes if coded else 0), lut=coded, carry=coded),
         "unload": Cells(lc=unload, lut=unload, ff=max(lanes.acc_bits)),
-        "engine": Cells(lc=served + chosen, lut=served + chosen,
-                        ff=4 * engine.v_bits + 3 * count + 8 + 3 * wait, carry=4 * engine.v_bits),
+        "serving": Cells(lc=5 * engine.v_bits, lut=5 * engine.v_bits, ff=4 * engine.v_bits + 8,
+                         carry=4 * engine.v_bits),
+        "counters": Cells(lc=4 * count, lut=4 * count, ff=3 * count),
+        "leak": Cells(lc=leak, lut=leak),
+        "resting": Cells(lc=resting, lut=resting, ff=3 * wait),
+        "chosen": Cells(lc=chosen, lut=chosen),
         "walk": Cells(lc=walk, lut=walk, ff=taps.bit_length() + address),
         "words": Cells(lc=words, lut=words, ff=words // 2),
         "streams": Cells(lc=streams, lut=streams, ff=streams // 2),
-        "control": Cells(lc=control, lut=control, ff=control // 2),
+        "folded": Cells(lc=57, lut=57, ff=22),
+        "steps": Cells(lc=steps, lut=steps, ff=steps // 2),
         "spikes": Cells(lc=offered, ff=offered),
     }
-    ebr = 0
-    if lanes.memory == "lut":
-        parts["weights"] = _rom(lanes.rows, width) + (
-            _rom(lanes.codes, lanes.code_bits * lanes.lanes) if lanes.codes else Cells())
-    else:
-        ebr += blocks(rows, width)
-        if lanes.codes:
-            ebr += blocks(len(lanes.codes), lanes.code_bits * lanes.lanes)
-    ebr += blocks(engine.total, engine.v_bits + wait) + blocks(engine.total, engine.constant_bits)
+    ebr, parts["weights"] = 0, Cells()
+    for content, bits in ((lanes.rows, width), (lanes.codes, lanes.code_bits * lanes.lanes)):
+        if not content:
+            continue
+        if lanes.memory == "lut":
+            parts["weights"] += _rom(content, bits)
+            continue
+        count, muxes = rom_blocks(len(content), _varying(content, bits))
+        ebr += count
+        parts["weights"] += Cells(lc=muxes, lut=muxes)
+    if not all(forgets(served.neuron, served.fires) for served in engine.layers):
+        ebr += blocks(engine.total, engine.v_bits + wait)
+    ebr += blocks(engine.total, engine.constant_bits)
     if run.inputs is not None:
         ebr += blocks(2 << (run.inputs.count - 1).bit_length(), WORD)
     if run.inner is not None:
@@ -86,16 +98,41 @@ def folded_parts(graph: ir.Graph, indices: list[int]) -> tuple[Parts, int]:
         ebr += blocks(run.sizes[0], len(lanes.current))
     if indices[-1] == len(graph.layers) - 1:
         ebr += 1  # the scores
-    return parts, ebr
+    return Block(parts, ebr)
+
+
+def rom_blocks(depth: int, width: int) -> tuple[int, float]:
+    """EBRs of a memory of constants, and the LUTs of the multiplexers behind them.
+
+    Yosys' memory_libmap lays words of several depths of an EBR side by side, and multiplexes them;
+    of the four shapes it takes the one that costs least, with 64 for an EBR and half a unit for
+    each bit of a multiplexer's further input (its techlibs/ice40/brams.txt and FACTOR_MUX).
+    """
+    found = []
+    for shape_width in (16, 8, 4, 2):
+        pages = -(-depth * shape_width // EBR_BITS)
+        count = -(-pages * width // shape_width)
+        found.append((64 * count + width * (pages - 1) / 2, count, width * _mux(pages)))
+    _, count, muxes = min(found)
+    return count, muxes
+
+
+def _bits(rows: list[int], width: int) -> np.ndarray:
+    """The bits of words: uint8 [words, width]."""
+    size = -(-width // 8)
+    table = np.frombuffer(b"".join(int(row).to_bytes(size, "little") for row in rows), np.uint8)
+    return np.unpackbits(table.reshape(len(rows), size), axis=1, bitorder="little")[:, :width]
+
+
+def _varying(rows: list[int], width: int) -> int:
+    """How many bits are not the same in all words; the others take no memory."""
+    bits = _bits(rows, width)
+    return int((bits != bits[0]).any(0).sum())
 
 
 def _rom(rows: list[int], width: int) -> Cells:
     """LUTs of a memory of constants: of each bit, the LUTs of 16 words that differ, and muxes."""
-    if not rows or not width:
-        return Cells()
-    size = -(-width // 8)
-    table = np.frombuffer(b"".join(int(row).to_bytes(size, "little") for row in rows), np.uint8)
-    bits = np.unpackbits(table.reshape(len(rows), size), axis=1, bitorder="little")[:, :width]
+    bits = _bits(rows, width)
     padded = np.zeros((-(-len(rows) // 16) * 16, width), np.uint8)
     padded[:len(rows)] = bits
     pages = np.packbits(padded.reshape(-1, 16, width).transpose(0, 2, 1), axis=2)

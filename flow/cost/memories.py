@@ -35,8 +35,17 @@ def encoder_blocks(graph: ir.Graph) -> int:
     return image + count
 
 
+def forgets(neuron, fires: bool) -> bool:
+    """Whether a neuron leaks all of its membrane in a timestep: then nothing of it is kept."""
+    return neuron.leak(-1) == neuron.leak(1 << 20) == 0 and not (fires and neuron.refractory)
+
+
 def plain_blocks(graph: ir.Graph, bank: int) -> int:
     """EBRs of a scheduled graph, but those of folded runs (`folded`); bank: signals in a memory."""
     delays = sum(synapses.delay_blocks or 0 for synapses, _ in graph.layers)
-    return encoder_blocks(graph) + neuron_blocks(graph) + bank_blocks(graph, bank) + delays
+    unused = 0
+    for index, (synapses, population) in enumerate(graph.layers):
+        if shares(synapses) and forgets(population.neuron, graph.fires(index)):
+            unused += blocks(population.size, int(population.v_bits.max()))
+    return encoder_blocks(graph) + neuron_blocks(graph) + bank_blocks(graph, bank) + delays - unused
 

@@ -21,12 +21,13 @@ from .store import read_lines
 DATA = Path(__file__).with_name("data")
 CHARACTERISED = DATA / "characterised.jsonl"
 KERNELS = DATA / "kernels.json"
+HELD_OUT = DATA / "held_out.json"
 
 #: What is predicted, in this order.
 TARGETS = ("lc", "ff", "fmax_mhz", "seconds")
 #: Features whose logarithm counts.
 _LOGARITHMIC = {"lc", "lut4", "ff", "carry", "inputs", "classes", "neurons", "synapses", "fan_in",
-                "num_steps", "magnitude", "lanes"}
+                "num_steps", "magnitude", "lanes", "counted", "first_chain", "chain", "uncut"}
 #: Families of devices: cells and wires of one are alike. LP devices are not measured.
 _FAMILY = {"UP5K": 1.0, "HX8K": 0.0, "HX1K": 0.0}
 #: MHz and seconds per structural cell that the process corrects: rough means of either family.
@@ -48,24 +49,32 @@ class Prediction:
 
 
 class Predictor:
-    """Fitted to measurements; the same measurements in the same order give the same predictions."""
+    """Fitted to measurements; the same measurements in the same order give the same predictions.
+
+    Of a design that was measured with several seeds the mean counts.
+    """
 
     def __init__(self, measurements: Iterable[Measurement],
                  kernels: Mapping[str, Kernel] | None = None) -> None:
         """kernels: by target, to go on with; None fits them, which takes seconds."""
         self.measurements = [item for item in measurements if usable(item)]
-        if len({item.network for item in self.measurements}) < 2:
+        seeds: dict[tuple, list[Measurement]] = {}
+        for item in self.measurements:
+            seeds.setdefault((item.design, item.device, item.clock_mhz), []).append(item)
+        designs = list(seeds.values())
+        first = [items[0] for items in designs]
+        if len({item.network for item in first}) < 2:
             raise RunError("a cost model must be fitted to designs of two networks or more; "
                            "'spikeloom bench characterise' measures some")
-        rows = [item.features for item in self.measurements]
+        rows = [item.features for item in first]
         self.names = sorted({name for row in rows for name in row} - {"version"})
         table = self._table(rows)
-        families = np.array([_FAMILY[item.device] for item in self.measurements])
-        networks = np.unique([item.network for item in self.measurements], return_inverse=True)[1]
+        families = np.array([_FAMILY[item.device] for item in first])
+        networks = np.unique([item.network for item in first], return_inverse=True)[1]
         self.lowest, self.highest = table.min(0), table.max(0)
         self.regressors: dict[str, Regressor] = {}
         for target in TARGETS:
-            y = np.array([_value(item, target) for item in self.measurements])
+            y = np.array([_mean(items, target) for items in designs])
             known = np.isfinite(y)
             inputs = [part[known] for part in self._inputs(target, table, families)]
             self.regressors[target] = Regressor((kernels or {}).get(target)).fit(
@@ -131,13 +140,18 @@ def usable(item: Measurement) -> bool:
             and item.features.get("version") == VERSION)
 
 
-def _value(item: Measurement, target: str) -> float:
-    """What was measured, nan where nothing was."""
+def measured(item: Measurement, target: str) -> float | None:
+    """What a measurement says of a target; None if nothing."""
     if target == "seconds":
         found = [item.seconds.get(tool) for tool in ("yosys", "nextpnr")]
-        return sum(found) if None not in found and item.status == "routed" else np.nan
-    value = getattr(item, target)
-    return np.nan if value is None else float(value)
+        return sum(found) if None not in found and item.status == "routed" else None
+    return getattr(item, target)
+
+
+def _mean(items: Sequence[Measurement], target: str) -> float:
+    """The mean over the seeds of a design, nan where nothing was measured."""
+    values = [value for item in items if (value := measured(item, target)) is not None]
+    return sum(values) / len(values) if values else np.nan
 
 
 @lru_cache(maxsize=1)
@@ -148,7 +162,18 @@ def characterised() -> tuple[Measurement, ...]:
 
 
 @lru_cache(maxsize=1)
+def held_out() -> frozenset[str]:
+    """Networks of `characterised` that no kernel was fitted to: what errors are measured on."""
+    return frozenset(json.loads(HELD_OUT.read_text()))
+
+
+@lru_cache(maxsize=1)
+def kernels() -> dict[str, Kernel]:
+    """The kernels that were fitted to `characterised`, but for what is `held_out`."""
+    return {target: Kernel(**item) for target, item in json.loads(KERNELS.read_text()).items()}
+
+
+@lru_cache(maxsize=1)
 def shipped() -> Predictor:
-    """The predictor of a fresh installation."""
-    kernels = {target: Kernel(**item) for target, item in json.loads(KERNELS.read_text()).items()}
-    return Predictor(characterised(), kernels)
+    """The predictor of a fresh installation, fitted to all that comes with the package."""
+    return Predictor(characterised(), kernels())

@@ -8,9 +8,11 @@ in a Random World", 2005; cross-validated as in R. F. Barber et al., "Predictive
 jackknife+", Annals of Statistics 49(1), 2021).
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import Ridge
@@ -23,6 +25,8 @@ COVERAGE = 0.9
 FOLDS = 6
 #: Strength of the ridge, in units of one design with all its cells in one part.
 RIDGE = 0.3
+#: Longest length of the process, in units of the distance of one spread in every feature.
+LONGEST = 4.0
 #: What a ridge may multiply structure by.
 _CLIP = (0.3, 3.0)
 
@@ -81,15 +85,21 @@ class Regressor:
         size = np.sqrt(points.shape[1])
         start = self.kernel or Kernel(float(max(rest.var(), 1e-5)), float(size),
                                       float(max(rest.var() / 10, 1e-5)))
-        kernel = (ConstantKernel(start.variance, (1e-6, 1e2))
-                  * RBF(start.length, (0.2 * size, 20 * size))
-                  + WhiteKernel(start.noise, (1e-6, 1e1)))
-        self.process = GaussianProcessRegressor(
-            kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b").fit(points, rest)
+        # A process that could vary more, over longer distances, would be a regression over all
+        # features, of which there are too many for the designs that were measured.
+        most = max(2 * start.variance, 1e-3)
+        kernel = (ConstantKernel(start.variance, (1e-6, most))
+                  * RBF(start.length, (0.2 * size, LONGEST * size))
+                  + WhiteKernel(start.noise, (1e-7, most)))
+        with warnings.catch_warnings():
+            # of a best value that lies on a bound, which is what the bounds are for
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.process = GaussianProcessRegressor(
+                kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b").fit(points, rest)
         if self.kernel is None:
             product, noise = self.process.kernel_.k1, self.process.kernel_.k2
-            self.kernel = Kernel(product.k1.constant_value, product.k2.length_scale,
-                                 noise.noise_level)
+            self.kernel = Kernel(float(product.k1.constant_value),
+                                 float(product.k2.length_scale), float(noise.noise_level))
 
     def _corrected(self, shares: np.ndarray) -> np.ndarray:
         return np.clip(1 + self.ridge.predict(shares), *_CLIP)

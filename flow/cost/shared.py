@@ -11,7 +11,7 @@ import numpy as np
 from ...hdl.popcount import adder_cells
 from ...hdl.shared import slots_of
 from ...hdl.slots import PlaneSlots, StreamSlots
-from .cells import Cells, Parts
+from .cells import Block, Cells
 
 #: Cells of the bank for each signal: a quarter of the LUTs serves other signals, too, beside whose
 #: registers they then do not stand (74 of 252 in that design).
@@ -54,9 +54,9 @@ def plane_cells(slots: PlaneSlots) -> tuple[int, int]:
     return int(used.sum()) * rom_cells(address), sum(int(n).bit_length() for n in used)
 
 
-def shared_parts(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
-                 fires: bool, banked: int) -> Parts:
-    """Parts of a layer with signed counts [out, in]; banked: signals that are in a memory."""
+def shared_block(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
+                 neuron, fires: bool, banked: int) -> Block:
+    """A layer with signed counts [out, in]; banked: signals that are in a memory."""
     size = len(weights)
     slots = slots_of(weights, lanes, length, columns, banked)
     used = slots.weights.any(0).sum(1)
@@ -65,17 +65,22 @@ def shared_parts(weights: np.ndarray, lanes: int, length: int, columns: bool, v_
     accumulators = lanes * slots.bits
     unload = slots.bits * -(-2 * (lanes - 1) // 3)
     index = size.bit_length()
-    engine = 5 * v_bits + 4 * index + 12
-    control = 35 + 2 * index + (30 if columns else 0)
+    wait = neuron.refractory.bit_length() if fires else 0
+    resting = 2 * v_bits + 6 * wait if wait else 0
+    leak = neuron.extra_cells(v_bits)
     state = size if fires else 0
     counts = sum(int(n).bit_length() for n in used)
-    return {
-        "slots": Cells(lc=own, lut=own, ff=int(used.sum())),
+    return Block({
+        "slots" if columns else "planes": Cells(lc=own, lut=own, ff=int(used.sum())),
         "bank": Cells(lc=common, lut=common, ff=common),
         "popcounts": Cells(lc=adders, lut=adders, ff=counts, carry=adders // 2),
         "lanes": Cells(lc=accumulators, lut=accumulators, ff=accumulators, carry=accumulators),
         "unload": Cells(lc=unload, lut=unload),
-        "engine": Cells(lc=engine, lut=engine, ff=4 * v_bits + 40, carry=3 * v_bits),
-        "control": Cells(lc=control, lut=control),
+        "serving": Cells(lc=5 * v_bits, lut=5 * v_bits, ff=4 * v_bits, carry=3 * v_bits),
+        "leak": Cells(lc=leak, lut=leak),
+        "resting": Cells(lc=resting, lut=resting, ff=resting),
+        "counters": Cells(lc=6 * index, lut=6 * index, ff=3 * index),
+        "passes": Cells(lc=47, lut=47, ff=40),
+        "columns": Cells(lc=30 if columns else 0, lut=30 if columns else 0),
         "spikes": Cells(lc=state, ff=state),
-    }
+    }, counted=int(used.max()), cut=False)

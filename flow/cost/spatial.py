@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...hdl.popcount import adder_cells
-from .cells import Cells, Parts
+from .cells import Block, Cells
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def _adders(slots: int) -> int:
     return adder_cells(slots)
 
 
-def spatial_parts(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, fires: bool,
-                  max_shift: int) -> Parts:
-    """Parts of one layer with signed counts [out, in] and membranes of `v_bits` [out]."""
+def spatial_block(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, fires: bool,
+                  max_shift: int) -> Block:
+    """One layer with signed counts [out, in] and membranes of `v_bits` [out]."""
     size = len(weights)
     slots = packed(weights, length, max_shift)
     counts = slots.each.reshape(2, size).sum(0)
@@ -81,21 +81,24 @@ def spatial_parts(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, 
     widths = np.array([int(n).bit_length() for n in counts])
     cells = {int(bits): neuron.cells(int(bits), fires) for bits in np.unique(v_bits)}
     luts, states = (np.array([cells[int(bits)][k] for bits in v_bits]) for k in (0, 1))
+    kind = sum(neuron.extra_cells(int(bits)) for bits in v_bits)
     # a multiplexer of max_shift + 1 places for each bit of a count
     shifting = int((-(-2 * max_shift // 3) * (widths + max_shift)).sum())
     streams = len(slots.ups) + len(slots.downs)
     spikes = size if fires else 0
-    control = 25 + 2 * (length.bit_length() - 1)
-    return {
+    bits = length.bit_length() - 1
+    return Block({
         "slots": Cells(lc=slots.distinct, lut=slots.distinct),
         "streams": Cells(lc=streams, lut=streams, ff=streams),
         "popcounts": Cells(lc=int(adders.sum() + (widths // 2).sum()), lut=int(adders.sum()),
-                           ff=int(widths.sum() + (adders // 2).sum()),
+                           ff=int((widths + adders // 3).sum()),
                            carry=int((adders // 2).sum())),
-        "neurons": Cells(lc=int(np.maximum(luts, states).sum()) + shifting,
-                         lut=int(luts.sum()) + shifting, ff=int(states.sum()),
+        "neurons": Cells(lc=int(np.maximum(luts, states).sum()) - kind,
+                         lut=int(luts.sum()) - kind, ff=int(states.sum()),
                          carry=int(np.sum(v_bits))),
+        "kind": Cells(lc=kind + shifting, lut=kind + shifting),
         "spikes": Cells(lc=spikes, ff=spikes),
         "engine": Cells(lc=neuron.engine_cells, lut=neuron.engine_cells),
-        "control": Cells(lc=control, lut=control, ff=20),
-    }
+        "control": Cells(lc=25, lut=25, ff=20),
+        "clocks": Cells(lc=2 * bits, lut=2 * bits),
+    }, counted=int(counts.max()))

@@ -20,29 +20,29 @@ from ..fold import runs
 from ..memories import banked, image_bytes
 from ..passes.legalize import effective_weights, membrane_ranges, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
-from .cells import Cells, Parts, merge, total
-from .folded import folded_parts
+from .cells import Block, Cells, Parts, merge, total
+from .folded import folded_block
 from .memories import plain_blocks
-from .shared import shared_parts
-from .spatial import spatial_parts
+from .shared import shared_block
+from .spatial import spatial_block
 
 #: Standard deviation of assumed codes over the largest code: a typical one, and a low one.
 TYPICAL_SPREAD, LOW_SPREAD = 0.7, 0.35
 #: UART, link and the top's reset for 64 inputs and 10 classes, by Yosys' count.
-LINK = Cells(lc=300, lut=270, ff=110, carry=40)
+LINK = Cells(lc=300, lut=270, ff=102, carry=40)
 
 
 @dataclass(frozen=True)
 class Structure:
     """Cells of a whole design by part, with its link, and what is exact: EBRs and clocks.
 
-    graph: scheduled, with the widths of its membranes. layers: cells of each layer, of a run of
-    folded ones at its first.
+    graph: scheduled, with the widths of its membranes. blocks: of each layer, of a run of folded
+    ones at its first, and None at the others.
     """
 
     graph: ir.Graph
     parts: Parts
-    layers: tuple[float, ...]
+    blocks: tuple[Block | None, ...]
     ebr: int
     cycles: int
     load_cycles: int
@@ -50,6 +50,11 @@ class Structure:
     @property
     def cells(self) -> Cells:
         return total(self.parts)
+
+    @property
+    def layers(self) -> tuple[float, ...]:
+        """Cells of each of `blocks`."""
+        return tuple(total(block.parts).lc if block else 0.0 for block in self.blocks)
 
 
 def assume_weights(graph: ir.Graph, sparsity: float = 0.0, spread: float = TYPICAL_SPREAD
@@ -82,37 +87,39 @@ def structure(graph: ir.Graph) -> Structure:
                                       for name, bits in ranges.items()}))
     bank = banked(graph)
     ebr = plain_blocks(graph, bank)
-    found, layers = [{"link": LINK}, _encoder(graph), _readout(graph)], [0.0] * len(graph.layers)
+    blocks: list[Block | None] = [None] * len(graph.layers)
+    delays = []
     for indices in runs(graph):
-        parts, more = _stage(graph, indices, bank)
-        ebr += more
-        layers[indices[0]] = total(parts).lc
-        found.append(parts)
-    return Structure(graph, merge(*found), tuple(layers), ebr, inference_cycles(graph),
-                     load_cycles(graph))
+        blocks[indices[0]] = block = _block(graph, indices, bank)
+        ebr += block.ebr
+        delays.append(_delay(graph.layers[indices[0]][0]))
+    parts = merge({"link": LINK}, _encoder(graph), _readout(graph), *delays,
+                  *(block.parts for block in blocks if block))
+    return Structure(graph, parts, tuple(blocks), ebr, inference_cycles(graph), load_cycles(graph))
 
 
-def _stage(graph: ir.Graph, indices: list[int], bank: int) -> tuple[Parts, int]:
-    """Parts of a layer or a run of folded ones, with the delay in front of it, and its EBRs."""
+def _block(graph: ir.Graph, indices: list[int], bank: int) -> Block:
+    """A layer or a run of folded ones; bank: signals of the first layer's that are in a memory."""
     index = indices[0]
     synapses, population = graph.layers[index]
-    if synapses.max_delay:
-        waiting = delay_cells(synapses.delays, synapses.delay_blocks or 0)
-        delay = {"delay": Cells(lc=waiting, lut=waiting, ff=waiting)}
-    else:
-        delay = {}
     if synapses.lowering == "folded":
-        parts, ebr = folded_parts(graph, indices)
-        return merge(delay, parts), ebr
+        return folded_block(graph, indices)
     weights, fires = effective_weights(synapses), graph.fires(index)
+    if not shares(synapses):
+        return spatial_block(weights, synapses.bitstream_length, population.v_bits,
+                             population.neuron, fires, graph.max_shift)
     columns = index == 0 and graph.input.encoder == "stream"
-    if shares(synapses):
-        parts = shared_parts(weights, synapses.lanes, synapses.bitstream_length, columns,
-                             int(population.v_bits.max()), fires, bank if columns else 0)
-    else:
-        parts = spatial_parts(weights, synapses.bitstream_length, population.v_bits,
-                              population.neuron, fires, graph.max_shift)
-    return merge(delay, parts), 0
+    return shared_block(weights, synapses.lanes, synapses.bitstream_length, columns,
+                        int(population.v_bits.max()), population.neuron, fires,
+                        bank if columns else 0)
+
+
+def _delay(synapses: ir.Dense | ir.Conv2d) -> Parts:
+    """The delay in front of a layer."""
+    if not synapses.max_delay:
+        return {}
+    cells = delay_cells(synapses.delays, synapses.delay_blocks or 0)
+    return {"delay": Cells(lc=cells, lut=cells, ff=cells)}
 
 
 def _readout(graph: ir.Graph) -> Parts:
@@ -121,12 +128,15 @@ def _readout(graph: ir.Graph) -> Parts:
     score_bits = int(population.v_bits.max())
     if graph.readout.kind == "spike_count":
         score_bits = graph.num_steps.bit_length()
-    cells = 3 * score_bits + 20
+    size, cells = graph.readout.size, 3 * score_bits + 20
+    parts = {"readout": Cells(lc=cells, lut=cells, ff=score_bits + 7)}
     if not shares(last) and last.lowering != "folded":
-        cells += graph.readout.size * score_bits * 2 // 3
+        choosing = size * score_bits * 2 // 3
+        parts["scores"] = Cells(lc=choosing, lut=choosing)
         if graph.readout.kind == "spike_count":
-            cells += graph.readout.size * (score_bits + 1)
-    return {"readout": Cells(lc=cells, lut=cells, ff=3 * score_bits)}
+            counts = size * (score_bits + 1)
+            parts["counts"] = Cells(lc=counts, lut=counts, ff=size * score_bits, carry=counts)
+    return parts
 
 
 def _encoder(graph: ir.Graph) -> Parts:
@@ -136,12 +146,15 @@ def _encoder(graph: ir.Graph) -> Parts:
     if graph.input.encoder != "stream":
         register = 70 if graph.input.encoder == "rate" else 30
         line = 16 if first.lowering == "folded" else n
-        cells = line + register + 2 * address
-        return {"encoder": Cells(lc=cells, lut=cells, ff=line + 24 + 2 * address)}
+        return {graph.input.encoder: Cells(lc=register, lut=register, ff=24),
+                "line": Cells(lc=line, lut=line, ff=line),
+                "image": Cells(lc=2 * address, lut=2 * address, ff=2 * address)}
     bits = first.bits
     if first.lowering == "folded":
-        cells = 30 + 5 * bits + 2 * address
-        return {"encoder": Cells(lc=cells, lut=cells, ff=20 + 2 * address)}
+        return {"codes_encoder": Cells(lc=30, lut=30, ff=20),
+                "image": Cells(lc=5 * bits + 2 * address, lut=5 * bits + 2 * address,
+                               ff=2 * address)}
     rom = 0 if bits <= 4 else bits * (1 << bits) // 20
-    cells = 75 + 9 * bits + rom
-    return {"encoder": Cells(lc=cells, lut=cells, ff=50 + 5 * bits)}
+    return {"stream": Cells(lc=75, lut=75, ff=50), "image": Cells(lc=9 * bits, lut=9 * bits,
+                                                                  ff=5 * bits),
+            "thresholds": Cells(lc=rom, lut=rom)}

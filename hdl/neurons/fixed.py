@@ -36,8 +36,13 @@ class FixedPointLif(Lif):
         return (v * self.beta) >> self.n
 
     def extra_cells(self, v_bits: int) -> int:
-        """An adder per further one in beta, and the multiplexer that loads the product."""
-        return v_bits * max(1, self.beta.bit_count())
+        """The multiplexer that loads the product, and the additions of as many as beta has ones.
+
+        Yosys adds up more than two with carry-save adders, two LUTs a bit each.
+        """
+        ones = self.beta.bit_count()
+        additions = 2 * ones - 3 if ones > 1 else 0
+        return v_bits * (additions + (self.beta != 1 << self.n))
 
 
 class FixedPointLifCell(LifCell):

@@ -27,8 +27,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--board", nargs="+", metavar="NAME",
                         help="characterise: for these boards (default: icebreaker "
                              "ice40_hx8k_b_evn)")
-    parser.add_argument("--out", metavar="FILE",
-                        help="characterise: JSON lines (default: build/characterised.jsonl)")
+    parser.add_argument("--out", metavar="DIR",
+                        help="characterise: what the cost model reads (default: "
+                             "build/characterised)")
 
 
 def run(args: Namespace, out: Output) -> int:

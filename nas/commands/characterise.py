@@ -7,43 +7,39 @@ from pathlib import Path
 from rich.table import Table
 
 from ...flow.cost.measured import LOWERINGS, STATUS, Measurement
-from ...flow.cost.salvage import open_store
 from ...flow.errors import ConfigError
-from ...flow.files import write_atomic
 from ...flow.output import Output, Wide, counted
 from ...flow.targets import board
-from ..characterise import characterise
-from ..designs import BOARDS
+from ..characterise import characterise, write_data
+from ..designs import BOARDS, layout
 from ..workers import workers
 
 NETWORKS = 120
 #: More would take months.
 MOST = 10000
-FILE = Path("build/characterised.jsonl")
+FOLDER = Path("build/characterised")
 
 
 def run(args: Namespace, out: Output) -> int:
-    """Measure what the store lacks, write all to a file, and print what came of it."""
+    """Measure what the store lacks, write all to a folder, and print what came of it."""
     count = NETWORKS if args.networks is None else args.networks
     if not 1 <= count <= MOST:
         raise ConfigError(f"--networks must be in 1..{MOST}, not {count}")
     boards = tuple(board(name).name for name in args.board or BOARDS)
     if len(set(boards)) < len(boards):
         raise ConfigError(f"--board must name each board once, not {' '.join(boards)}")
-    path = Path(args.out or FILE)
-    if path.is_dir():
-        raise ConfigError(f"--out must be a file, not the directory {path}")
+    path = Path(args.out or FOLDER)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out must be a directory, not the file {path}")
     try:
         with workers(args.jobs, "run the same command again with") as executor:
             items = characterise(count, executor, out.note, boards)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("every build that ended is in the store of measurements; the same "
                                 "command goes on with the others") from None
-    with open_store(note=out.note) as store:
-        lines = list(store.lines(items))
-    write_atomic(path, "".join(f"{line}\n" for line in lines))
+    write_data(path, items, layout(count), out.note)
     rows = _rows(items)
-    out.result({"file": str(path), "networks": count, "boards": boards,
+    out.result({"folder": str(path), "networks": count, "boards": boards,
                 "measurements": len(items), "rows": rows}, Wide(_table(rows)),
                f"{counted(len(items), 'measurement')} of {counted(count, 'network')}", str(path))
     return 0
