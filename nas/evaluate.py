@@ -19,7 +19,8 @@ from msgspec import Struct
 
 from ..boards import Board
 from ..flow import config, ir, targets
-from ..flow.cost.energy import STATIC_W, energy_if_known
+from ..flow.cost import prices
+from ..flow.cost.energy import energy_if_known
 from ..flow.cost.features import estimate, unpriced
 from ..flow.cost.work import work
 from ..flow.errors import ConfigError, unknown
@@ -130,7 +131,7 @@ class Task:
         if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
             raise ConfigError(f"{source}: search.choose must be a column or the id of a finalist: "
                               + unknown("column", choose, COLUMNS))
-        if self.device.name not in STATIC_W and "energy_nj" in (
+        if not prices.shipped().known(self.device.name) and "energy_nj" in (
                 *self.search.objectives, *self.search.constraints, choose):
             raise ConfigError(f"{source}: search must be without energy_nj on board "
                               f"{self.board.name}: no energy figures of the {self.device.name} are "
