@@ -274,6 +274,7 @@ class Circuit:
             self._dirty[at].append(number)
             self._queued[number] = 1
         self._settle()
+        self._toggles = [0] * len(self._toggles)  # coming up is not counted
 
     def seen(self) -> Seen:
         """What has been counted so far."""
