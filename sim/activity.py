@@ -18,7 +18,8 @@ from ..flow.lower import design_hash
 from ..flow.lower import top as lower_top
 from ..hdl.uart import MIN_DIVISOR
 from . import reference
-from .cells import Circuit, Seen, read_netlist
+from .cells import Circuit, Seen
+from .flat_netlist import read_netlist
 from .host import Device
 from .icarus import most_clocks
 from .images import shaped

@@ -11,117 +11,18 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from ..flow.errors import ToolError
+from .block_memory import Memory
+from .flat_netlist import Cell, Module, binary, net_of
 
 #: What a net's value comes from: a LUT, a carry, a flip-flop, a block memory, or a pin.
 KINDS = ("lut", "carry", "ff", "ram", "pin")
 _MAJORITY = 0b1110_1000
 _BUFFER = 0b10
 _FLIP_FLOP = re.compile(r"SB_DFF(?P<enable>E?)(?P<sync>S[RS])?")
-#: By mode of an SB_RAM40_4K, which is 256 words of 16 / 2**mode bits' worth of columns: the first
-#: bit of a lane, and the step from lane to lane (Yosys' cells_sim.v).
-_LANES = {0: range(16), 1: range(0, 16, 2), 2: range(1, 16, 4), 3: range(3, 16, 8)}
 #: Pins by their PIN_TYPE: an input, and outputs, without registers.
 _PINS = {"000001": ("PACKAGE_PIN", "D_IN_0"), "101001": ("D_OUT_0", "PACKAGE_PIN"),
          "011001": ("D_OUT_0", "PACKAGE_PIN")}
-_CONSTANTS = {"0": 0, "1": 1, "x": 0, "z": 0}
-_ROWS = 256
-
-
-class Cell(msgspec.Struct):
-    """A cell of Yosys' JSON; bits are numbers of nets from 2 on, or constants."""
-
-    type: str
-    connections: dict[str, list[int | str]]
-    parameters: dict[str, str] = {}
-    port_directions: dict[str, str] = {}
-
-
-class Net(msgspec.Struct):
-    """A name of a design's, and its nets; so are its ports."""
-
-    bits: list[int | str]
-
-
-class Module(msgspec.Struct):
-    """A flat module of Yosys' JSON."""
-
-    ports: dict[str, Net]
-    cells: dict[str, Cell]
-    netnames: dict[str, Net] = {}
-
-
-class _Netlist(msgspec.Struct):
-    modules: dict[str, Module]
-
-
-def read_netlist(netlist: bytes, module: str = "top") -> Module:
-    """A module of a netlist that Yosys wrote."""
-    return msgspec.json.decode(netlist, type=_Netlist).modules[module]
-
-
-class Memory:
-    """One SB_RAM40_4K: words, and reads and writes so far."""
-
-    def __init__(self, cell: Cell) -> None:
-        ports = {name: [_net(bit) for bit in bits] for name, bits in cell.connections.items()}
-        self.out, self.data, self.mask = ports["RDATA"], ports["WDATA"], ports["MASK"]
-        self.read_address, self.write_address = ports["RADDR"], ports["WADDR"]
-        self.reading = [*ports["RE"], *ports["RCLKE"]]
-        self.writing = [*ports["WE"], *ports["WCLKE"]]
-        read_mode, write_mode = (_bits(cell.parameters.get(name, "0"))
-                                 for name in ("READ_MODE", "WRITE_MODE"))
-        self.read_step, self.write_step = 1 << read_mode, 1 << write_mode
-        self.read_lanes, self.write_lanes = _LANES[read_mode], _LANES[write_mode]
-        self.words = []
-        for row in range(_ROWS // 16):
-            bits = _bits(cell.parameters.get(f"INIT_{row:X}", "0"))
-            self.words += [bits >> 16 * word & 0xFFFF for word in range(16)]
-        self.reads = self.writes = 0
-        self._last: list[int] | None = None
-
-    def clock(self, v: bytearray) -> list[tuple[int, int]]:
-        """What a clock edge makes of the values `v`: nets of the output and their new values."""
-        out = []
-        if all(v[net] for net in self.reading):
-            self.reads += 1
-            address = [v[net] for net in self.read_address]
-            if address == self._last:  # the same word again
-                return self._write(v, out)
-            self._last = address
-            word = self.words[_number(v, self.read_address[:8])]
-            column = _number(v, self.read_address[8:])
-            for lane, bit in enumerate(self.read_lanes):
-                first = lane * self.read_step
-                out.append((self.out[bit], word >> (first + column % self.read_step) & 1))
-        return self._write(v, out)
-
-    def _write(self, v: bytearray, out: list) -> list:
-        """Write, after what was read in the same clock; returns `out`."""
-        if all(v[net] for net in self.writing):
-            self.writes += 1
-            self._last = None
-            row = _number(v, self.write_address[:8])
-            column = _number(v, self.write_address[8:])
-            for lane, bit in enumerate(self.write_lanes):
-                if self.write_step == 1 and v[self.mask[bit]]:
-                    continue
-                at = 1 << (lane * self.write_step + column % self.write_step)
-                self.words[row] = self.words[row] | at if v[self.data[bit]] \
-                    else self.words[row] & ~at
-        return out
-
-
-def _bits(text: str) -> int:
-    """A parameter in binary; what is unknown is 0."""
-    return int(text.replace("x", "0"), 2)
-
-
-def _net(bit: int | str) -> int:
-    """The number of a net; a constant's is its value, and what is unknown is 0."""
-    return _CONSTANTS[bit] if isinstance(bit, str) else bit
 
 
 def _passes(name: str, cell: Cell) -> tuple[str, str]:
@@ -133,10 +34,6 @@ def _passes(name: str, cell: Cell) -> tuple[str, str]:
         raise ToolError(f"{name}: a pin of type {kind} has no model here; count the activity of a "
                         "design without it")
     return _PINS[kind]
-
-
-def _number(v: bytearray, nets: list[int]) -> int:
-    return sum(v[net] << k for k, net in enumerate(nets))
 
 
 @dataclass(frozen=True)
@@ -186,7 +83,7 @@ class Circuit:
             if not cell.type.startswith("SB_"):  # a note about a module that was flattened
                 continue
             part = numbers.setdefault(place[name] if place else "top", len(numbers))
-            at = {port: _net(bits[0]) for port, bits in cell.connections.items() if bits}
+            at = {port: net_of(bits[0]) for port, bits in cell.connections.items() if bits}
             self.cells[cell.type] += 1
 
             def drives(out: int, kind: str, part: int = part) -> int:
@@ -196,7 +93,7 @@ class Circuit:
             register = _FLIP_FLOP.fullmatch(cell.type)
             if cell.type == "SB_LUT4":
                 self._functions.append((drives(at["O"], "lut"), at["I0"], at["I1"], at["I2"],
-                                        at["I3"], _bits(cell.parameters["LUT_INIT"])))
+                                        at["I3"], binary(cell.parameters["LUT_INIT"])))
             elif cell.type == "SB_CARRY":
                 self._functions.append((drives(at["CO"], "carry"), at["I0"], at["I1"], at["CI"], 0,
                                         _MAJORITY))

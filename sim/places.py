@@ -7,7 +7,7 @@ names of what it makes. A cell whose names say nothing belongs where most of wha
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from .cells import Cell, Module
+from .flat_netlist import Cell, Module
 
 LINK, OTHER = "link", "other"
 #: What `hdl.top` has beside the core, all of which serves the line.

@@ -9,7 +9,8 @@ import pytest
 
 from spikeloom.flow import tools
 from spikeloom.flow.errors import ToolError
-from spikeloom.sim.cells import KINDS, Circuit, read_netlist
+from spikeloom.sim.cells import KINDS, Circuit
+from spikeloom.sim.flat_netlist import read_netlist
 from spikeloom.sim.netlist import DEFINES
 
 COUNTER = """

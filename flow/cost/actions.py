@@ -96,7 +96,8 @@ class Actions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def transfer(self, image: Image, divisor: int) -> Phase:
         """The transfer of an image at so many clocks per bit.
 
-        Clocks are exact to a bit's, in which a reply begins when the line's clock says so.
+        Clocks are exact to a bit's, in which a reply begins when the line's clock says so; toggles
+        are within some percent of those of a simulation at that rate.
         """
         return image.transfer.plus(self.waiting, self.line_bits * (divisor - self.divisor))
 

@@ -11,7 +11,6 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
@@ -164,9 +163,3 @@ def _price(cls: type, item: object, source: str, name: str) -> Price:
         raise ConfigError(f"{source}: {name} must have {missing[0]}, not only "
                           f"{', '.join(item) or 'nothing'}")
     return section(cls, item, source, name)
-
-
-def scaled(price: Action, low: float, high: float) -> Action:
-    """A price with its bounds multiplied, the lower by `low` and the upper by `high`."""
-    return msgspec.structs.replace(price, low=price.low * low, high=price.high * high,
-                                   typical=None)

@@ -8,7 +8,7 @@ interval is that of the prices; the spread over images is told apart from it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .actions import Actions, Phase
+from .actions import GROUPS, Actions, Phase
 from .prices import DevicePrices
 
 #: Where energy goes. clock: the clock network and clocking flip-flops. compute, link: toggles of
@@ -84,7 +84,7 @@ def split(actions: Actions, prices: DevicePrices, *, divisor: int, clock_hz: flo
 def parts(phase: Phase, actions: Actions, prices: DevicePrices, clock_hz: float
           ) -> dict[str, Span]:
     """nJ of a phase by part."""
-    toggles = dict.fromkeys(("compute", "link", "other"), 0.0)
+    toggles = dict.fromkeys(GROUPS, 0.0)
     for component, count in phase.toggles.items():
         toggles[actions.groups[component]] += count
     flip_flops = phase.clocks * sum(actions.flip_flops.values())
