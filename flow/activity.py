@@ -13,6 +13,7 @@ from ..boards import Board
 from .cost.actions import FILE, Actions, read_actions, write_actions
 from .cost.prices import DevicePrices
 from .cost.split import Span, Split, split
+from .errors import RunError
 from .ir import Graph
 from .run import Run
 
@@ -39,9 +40,15 @@ def known_actions(opened: Run, graph: Graph, board_name: str) -> Actions | None:
 def actions_of(opened: Run, graph: Graph, board: Board, images: int | None, out) -> Actions:
     """The actions of a run's first test images on a board, counted unless they are known.
 
-    images: how many; for None, as many as are known, or `IMAGES`.
+    images: how many; for None, as many as are known, or `IMAGES`. A damaged file is written anew
+    only if a number is asked for.
     """
-    known = known_actions(opened, graph, board.name)
+    try:
+        known = known_actions(opened, graph, board.name)
+    except RunError:
+        if images is None:
+            raise
+        known = None
     if known is not None and images in (None, len(known.images)):
         out.note(f"{len(known.images)} images are counted already, in "
                  f"{actions_file(opened, board)}")

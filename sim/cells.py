@@ -2,8 +2,9 @@
 
 Zero delay: after every clock edge each cell takes its settled value once, in topological order and
 only where an input changed, so a net counts at most one toggle a clock and glitches are not seen.
-A 64-24-10 network of 5,500 cells runs 29,000 idle clocks a second and 700 busy ones; Icarus does
-1,200 with the models that come with Yosys, and would have to write every change down.
+An image of 64 pixels through the UART of a 64-24-10 network, 4,700 clocks of 4,200 LUTs and carries
+and 1,300 flip-flops, takes a second; Icarus takes four with the models that come with Yosys, and
+would have to write every change down.
 """
 
 import re

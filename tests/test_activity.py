@@ -228,6 +228,35 @@ def test_known_actions_are_priced_without_a_simulation(run, capsys, monkeypatch,
     assert code == 0 and "counted" in out and "mean of 3 images" in out and "pop1" in out
 
 
+def test_damaged_actions_are_counted_anew_when_images_are_asked_for(run, spatial, capsys,
+                                                                    monkeypatch):
+    monkeypatch.setattr(simulated, "count", lambda *_, **__: spatial[1])
+    activity.actions_file(run, BOARD).write_text("{")
+    code, err = estimate(run, capsys, "--activity")
+    assert code == 2 and "is damaged" in err and "--images N' writes it again" in err
+    assert estimate(run, capsys, "--images", 3)[0] == 0
+    assert estimate(run, capsys, "--activity")[0] == 0
+
+
+def test_measured_currents_close_the_interval(run, capsys, tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text("volts = 1.2\n[blank]\nma = 0.08\n[idle]\nma = 0.65\nmhz = 12\n"
+                    "[running]\nma = 0.75\nmhz = 12\ninferences_per_second = 5000\n")
+    _, told = estimate(run, capsys, "--baud", 3_000_000)
+    code, data = estimate(run, capsys, "--baud", 3_000_000, "--measured", mine)
+    low, high = data["activity"]["total_nj"]
+    assert code == 0 and data["calibrated"]["residuals"].keys() == {"blank", "idle", "running"}
+    before = told["activity"]["total_nj"]
+    assert abs(high - low) < 0.1 * (before[1] - before[0])
+    assert all(abs(value) < 1e-9 for value in data["calibrated"]["residuals"].values())
+    assert main(["estimate", "--run", str(run.path), "--baud", "3000000", "--measured",
+                 str(mine)]) == 0
+    assert "calibrated from measured currents: static power, the clock" in capsys.readouterr().out
+    mine.write_text(mine.read_text().replace("0.75", "0.60"))
+    code, err = estimate(run, capsys, "--baud", 3_000_000, "--measured", mine)
+    assert code == 2 and "running.ma must be above 0.6" in err
+
+
 def test_actions_of_another_network_are_counted_anew(run, capsys, monkeypatch, spatial):
     graph, found = spatial
     other = replace(graph, num_steps=3)

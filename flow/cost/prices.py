@@ -95,7 +95,8 @@ class Prices:
         Raises ConfigError for a device without static power.
         """
         if device not in self.static:
-            raise ConfigError(unknown("device with energy figures", device, self.static))
+            raise ConfigError(unknown("device with energy figures", device, self.static)
+                              + f"; 'estimate --prices' takes a table with [static.{device}]")
         own = self.dynamic.get(device, {})
         return DevicePrices(static=self.static[device], borrowed=set(own) != set(ACTIONS),
                             **{**self.dynamic[LENDER], **own})
