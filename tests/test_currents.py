@@ -95,6 +95,12 @@ def test_every_measured_current_is_met(names):
         assert found.factors == (1.0, 1.0)
 
 
+def test_a_price_of_nothing_has_no_factor():
+    found = fitted(currents("blank", "idle", "running"), toggle=Action(0.0, 570e-15))
+    assert found.factors[0] == float("inf") and 0 < found.factors[1] < 1
+    assert found.prices.toggle.low > TOGGLE > found.prices.toggle.high
+
+
 def test_what_cannot_be_met_is_refused():
     good = currents("blank", "idle", "running")
 

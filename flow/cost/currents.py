@@ -230,8 +230,9 @@ def calibrate(prices: DevicePrices, actions: Actions, currents: Currents, *, div
         if measured is not None and measured.ma:
             residuals[name] = max((end.watts(work, measured) / currents.watts(measured) - 1
                                    for end in (low, high)), key=abs)
-    return Calibrated(made, (low.toggle / prices.toggle.low if prices.toggle.low else 1.0,
-                             high.toggle / prices.toggle.high), residuals)
+    factors = tuple(end.toggle / bound if bound else math.inf for end, bound in (
+        (low, prices.toggle.low), (high, prices.toggle.high)))
+    return Calibrated(made, factors, residuals)
 
 
 def _end(prices: DevicePrices, work: _Work, currents: Currents, source: str, high: bool) -> _End:
