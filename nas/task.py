@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ..flow import config, targets
-from ..flow.cost.energy import STATIC_W
+from ..flow.cost import prices
 from ..flow.errors import ConfigError, unknown
 from . import datasets, strategies
 from .columns import COLUMNS, price
@@ -62,7 +62,7 @@ class Task:
         if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
             raise ConfigError(f"{source}: search.choose must be a column or the id of a candidate: "
                               + unknown("column", choose, COLUMNS))
-        if self.device.name not in STATIC_W and "energy_nj" in (
+        if not prices.shipped().known(self.device.name) and "energy_nj" in (
                 *self.search.objectives, *self.search.constraints, choose):
             raise ConfigError(f"{source}: search must be without energy_nj on board "
                               f"{self.board.name}: no energy figures of the {self.device.name} are "

@@ -1,16 +1,20 @@
-"""``spikeloom estimate``: price a network without any tool, by its structure and what was measured.
+"""``spikeloom estimate``: price a network without any tool, or by its activity.
 
-Everything printed is a prediction but EBRs and clocks, which are exact. A network is that of
-`--run`, or one described by options, whose weights do not exist yet and are assumed.
+Everything printed is a prediction, by structure and by what was measured, but EBRs and clocks, which
+are exact. A network is that of `--run`, or one described by options, whose weights do not exist yet
+and are assumed. With `--activity` a run's test images are simulated on the netlist, and what was
+counted is priced.
 """
 
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 
 from rich.table import Table
 
 from ...hdl.neurons import Lif
-from .. import bare, ir, targets
+from .. import activity, activity_table, bare, ir, targets
+from ..cost import currents, prices
 from ..cost.energy import energy_if_known
 from ..cost.estimate import Estimate, estimate
 from ..cost.structure import TYPICAL_SPREAD
@@ -27,6 +31,9 @@ ENCODERS = ("rate", "stream")
 
 #: What a device limits and an estimate knows.
 LIMITED = ("lc", "ebr")
+
+#: Options that ask for the activity.
+_ACTIVITY = ("images", "baud", "prices", "measured")
 
 _ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "ebr": "EBR",
          "fmax_mhz": "Fmax (MHz)", "seconds": "seconds to build"}
@@ -45,10 +52,22 @@ def configure(parser) -> None:
     add("--readout", default="membrane",
         help="of --layers: membrane or spike_count (default: membrane)")
     bare.add_arguments(parser)
+    add("--activity", action="store_true",
+        help="energy from what the netlist of --run does with test images; the counts are kept in "
+             "the run's build/BOARD/actions.json, and what follows implies it")
+    add("--images", type=int, metavar="N",
+        help=f"test images to simulate (default: those counted already, or {activity.IMAGES})")
+    add("--baud", type=float, metavar="RATE", help="of the line (default: the board's at reset)")
+    add("--prices", metavar="FILE",
+        help="prices of actions (TOML) over those that ship, flow/cost/prices.toml")
+    add("--measured", metavar="FILE",
+        help="currents of your own board (TOML), to which the prices are fitted")
 
 
 def run(args, out) -> int:
     board = bare.chosen(args)
+    if args.activity or any(getattr(args, key) is not None for key in _ACTIVITY):
+        return _activity(args, board, out)
     if args.layers is None:
         opened = Run.open(args.run)
         graph, source = compile_graph(opened.graph()), str(opened.graph_file)
@@ -71,6 +90,32 @@ def run(args, out) -> int:
     }
     out.result(data, _table(data, found), *_lines(data, found, energy))
     return 0 if fits else FitError.exit_code
+
+
+def _activity(args, board, out) -> int:
+    """Count what the design does, unless that is known, and price it."""
+    if args.layers is not None:
+        raise ConfigError("--layers must not be used with --activity, which needs a run's weights "
+                          "and test images; leave one of them out")
+    table = prices.shipped() if args.prices is None else prices.load(Path(args.prices))
+    measured = None if args.measured is None else currents.load_currents(Path(args.measured))
+    price, divisor = table.of(board.device), activity.divisor_of(board, args.baud)
+    opened = Run.open(args.run)
+    graph = compile_graph(opened.graph())
+    actions = activity.actions_of(opened, graph, board, args.images, out)
+    fitted = None
+    if measured is not None:
+        fitted = currents.calibrate(price, actions, measured, divisor=divisor,
+                                    source=args.measured)
+        price = fitted.prices
+    found = activity.priced(actions, price, divisor=divisor)
+    data = {"source": str(opened.graph_file), "network": graph.text(), "board": board.name,
+            "device": board.device, "actions": str(activity.actions_file(opened, board)),
+            "activity": activity_table.data(found), "calibrated": fitted and {
+                "factors": list(fitted.factors), "residuals": fitted.residuals}}
+    out.result(data, activity_table.actions_table(found), activity_table.energy_table(found),
+               *activity_table.lines(found), *([fitted.text()] if fitted else []))
+    return 0
 
 
 def graph_from(args) -> ir.Graph:

@@ -5,10 +5,14 @@ from dataclasses import asdict
 from msgspec import to_builtins
 
 from ...boards import BOARDS
-from .. import length_table
+from ...boards.board import RESET_BAUD
+from .. import activity, activity_table, length_table
 from ..build import REPORT
+from ..cost import claims
 from ..cost.energy import energy_of
 from ..cost.estimate import estimate
+from ..cost.prices import shipped
+from ..cost.split import Span
 from ..errors import RunError
 from ..ir import Graph
 from ..passes.compile import compile_graph
@@ -49,9 +53,10 @@ def run(args, out) -> int:
                  "report": to_builtins(report)}
         if build["current"]:
             found, lines = _present(graph, report, rows, why)
+            published, more = _published(opened, graph, report, rows)
             guess = estimate(graph, report.device)
-            build |= {**found, "estimate": asdict(guess)}
-            shown += [compare(report, guess), *lines]
+            build |= {**found, **published, "estimate": asdict(guess)}
+            shown += [compare(report, guess), *lines, *more]
         else:
             board = f" --board {name}" if name in BOARDS else ""
             shown += [compare(report), "this build is of another network; run "
@@ -72,8 +77,8 @@ def _present(graph: Graph, report: Report, rows: list, why: str | None) -> tuple
     costed, speed = length_table.costed(rows, report), throughput(graph, clock_hz)
     microseconds, energy = 1e6 * speed.cycles / clock_hz, energy_of(report, speed.cycles)
     borrowed = ", with the UP5K's dynamic figures" if energy and energy.borrowed else ""
-    cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate{borrowed})" \
-        if energy else f"; no energy figures of the {report.device} are known"
+    cost = f", for {energy.low_nj:,.0f} to {energy.total_nj:,.0f} nJ (estimate without activity" \
+        f"{borrowed})" if energy else f"; no energy figures of the {report.device} are known"
     return {
         "microseconds_per_inference": microseconds,
         "energy_estimate": energy and {**asdict(energy), "low_nj": energy.low_nj,
@@ -81,3 +86,31 @@ def _present(graph: Graph, report: Report, rows: list, why: str | None) -> tuple
         "lengths": to_builtins(costed), "throughput": asdict(speed),
     }, [f"{most}{microseconds:,.1f} us an inference at {report.clock_mhz:g} MHz, without the "
         f"image's transfer{cost}", speed.text(clock_hz), length_table.table(costed, why)]
+
+
+def _published(opened: Run, graph: Graph, report: Report, rows: list) -> tuple[dict, list]:
+    """A build's energy from its activity, where that was counted, and the claims beside it."""
+    clock_hz, device, priced = report.clock_mhz * 1e6, report.device, None
+    divisor, damaged = round(clock_hz / RESET_BAUD), {}
+    try:
+        known = activity.known_actions(opened, graph, report.board)
+    except RunError as error:
+        known, damaged = None, {"problem": str(error)}
+    if known is not None and shipped().known(device):
+        priced = activity.priced(known, shipped().of(device), divisor=divisor)
+    quick = energy_of(report, inference_cycles(graph))
+    ours = claims.Ours(
+        accuracy=rows[0].accuracy, lut4=report.lut4, lc=report.lc,
+        nj=priced.split.total("compute") if priced else
+        quick and Span(quick.low_nj, quick.total_nj),
+        transfer=priced and priced.split.total("transfer"),
+        clocks=priced.split.clocks["compute"] if priced else inference_cycles(graph),
+        inputs=graph.input.size, classes=graph.readout.size,
+        synapses=sum(dense.synapses for dense, _ in graph.layers))
+    lines = [activity_table.energy_table(priced), *activity_table.lines(priced)] if priced else [
+        damaged.get("problem", "the energy above knows no activity; 'spikeloom estimate "
+                    f"--activity --run {opened.path}' counts it")]
+    return {"activity": priced and activity_table.data(priced), **damaged,
+            "claims": claims.plain(ours, shipped(), clock_hz)}, [
+        *lines, claims.table(ours, f"this build, {report.board}"),
+        *claims.lines(ours, shipped(), clock_hz, clock_hz / divisor)]

@@ -1,23 +1,14 @@
-"""Energy of one inference, from a documented model: an estimate, never a measurement.
+"""The quick price: energy of one inference from cells and clocks alone, for a search.
 
-``E = P_static * t + cycles * (E_clock + LCs * E_lc)``. The clock term is the UP5K's clock network;
-E_lc lies between a clocked but idle cell and one in busy arithmetic, so an interval is given, and
-`total_nj` is its upper end. EBR accesses have no public figure and are left out.
+``E = P_static * t + cycles * (E_clock + LCs * E_cell)`` at the prices of `prices.toml`. Nothing is
+known of the activity, so E_cell lies between a clocked but idle cell and one in busy arithmetic;
+`total_nj` is the upper end. EBR accesses are left out. What a simulation counts is priced in
+`split`.
 """
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError, unknown
-
-#: Static power in watts: data sheet currents (FPGA-DS-02008-1.9 for the UP5K, 75 uA; the LP/HX
-#: family data sheet for the HX8K, 1,140 uA, and LP8K, 250 uA) at 1.2 V.
-STATIC_W = {"UP5K": 90e-6, "HX8K": 1.37e-3, "LP8K": 300e-6}
-#: Joules per clock of the UP5K's clock network of about 28 LCs; derived from the 6 to 48 MHz slope
-#: of tinyvision-ai-inc/ice40_power (52 to 54 pJ).
-CLOCK_J = 53e-12
-#: Joules per clock and LC: clocked and nearly idle (counters of 32 to 228 LCs), and busy arithmetic
-#: (an 8x8 multiplier in LUTs); both derived from the same measurements.
-IDLE_LC_J, BUSY_LC_J = 14e-15, 198e-15
+from .prices import shipped
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ def energy_of(report, cycles: float) -> Energy | None:
 
 def energy_if_known(device: str, lc: float, cycles: float, clock_hz: float) -> Energy | None:
     """As `energy_nj`, None for a device without figures."""
-    return energy_nj(device, lc, cycles, clock_hz) if device in STATIC_W else None
+    return energy_nj(device, lc, cycles, clock_hz) if shipped().known(device) else None
 
 
 def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
@@ -59,13 +50,11 @@ def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
 
     Raises ConfigError for a device without figures.
     """
-    if device not in STATIC_W:
-        raise ConfigError(unknown("device with energy figures", device, STATIC_W))
-    seconds = cycles / clock_hz
+    prices = shipped().of(device)
     return Energy(
-        static_nj=1e9 * STATIC_W[device] * seconds,
-        clock_nj=1e9 * CLOCK_J * cycles,
-        logic_low_nj=1e9 * IDLE_LC_J * lc * cycles,
-        logic_high_nj=1e9 * BUSY_LC_J * lc * cycles,
-        borrowed=device != "UP5K",
+        static_nj=1e9 * prices.static.middle * cycles / clock_hz,
+        clock_nj=1e9 * prices.clock.middle * cycles,
+        logic_low_nj=1e9 * prices.cell.low * lc * cycles,
+        logic_high_nj=1e9 * prices.cell.high * lc * cycles,
+        borrowed=prices.borrowed,
     )

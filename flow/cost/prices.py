@@ -1,0 +1,166 @@
+"""Energy per action, as data: `prices.toml`, or a user's own table laid over it.
+
+A price is an interval: nobody has measured most actions alone. Counts of actions are elsewhere
+(`actions`), so any table prices any run.
+"""
+
+import math
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+from .. import targets
+from ..config import Rule, section
+from ..errors import ConfigError, unknown
+
+FORMAT = 1
+#: Where dynamic prices of a device without its own come from.
+LENDER = "UP5K"
+#: No iCE40 takes more; a larger number is one in another unit. Watts, and joules an action.
+MOST_STATIC, MOST_DYNAMIC = 10.0, 1e-6
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """An interval, and what the quick price takes; joules an action, or watts."""
+
+    low: float
+    high: float
+    typical: float | None = None
+    source: str = ""
+
+    @property
+    def middle(self) -> float:
+        return (self.low + self.high) / 2 if self.typical is None else self.typical
+
+
+class Static(Price, frozen=True, forbid_unknown_fields=True):
+    """Watts of a configured device whose clock stands still."""
+
+    def rules(self) -> Iterator[Rule]:
+        yield from _bounds(self, MOST_STATIC, "watts")
+
+
+class Action(Price, frozen=True, forbid_unknown_fields=True):
+    """Joules of one action."""
+
+    def rules(self) -> Iterator[Rule]:
+        yield from _bounds(self, MOST_DYNAMIC, "joules")
+
+
+def _bounds(price: Price, most: float, unit: str) -> Iterator[Rule]:
+    yield "low", 0 <= price.low < math.inf, f"{unit}, 0 or more"
+    yield "high", price.low <= price.high <= most, f"in low..{most:g} {unit}"
+    yield "typical", price.low <= price.middle <= price.high, "in low..high"
+
+
+class DevicePrices(Struct, frozen=True, kw_only=True):
+    """All prices of one device. borrowed: the dynamic ones are the `LENDER`'s."""
+
+    static: Static
+    clock: Action
+    flip_flop: Action
+    toggle: Action
+    ebr_read: Action
+    ebr_write: Action
+    cell: Action
+    borrowed: bool = False
+
+    def floor(self, clock_hz: float) -> float:
+        """Joules of a clock in which nothing happens: clock network and leakage, at the least."""
+        return self.clock.low + self.static.low / clock_hz
+
+
+#: What [dynamic.DEVICE] holds.
+ACTIONS = tuple(f.name for f in fields(DevicePrices) if f.type is Action)
+
+
+class Prices:
+    """A table: static prices by device, dynamic ones by device and action."""
+
+    def __init__(self, static: dict[str, Static], dynamic: dict[str, dict[str, Action]]) -> None:
+        self.static, self.dynamic = static, dynamic
+
+    def known(self, device: str) -> bool:
+        """Whether energy can be told on a device."""
+        return device in self.static
+
+    def of(self, device: str) -> DevicePrices:
+        """The prices of a device, its dynamic ones borrowed where it has none.
+
+        Raises ConfigError for a device without static power.
+        """
+        if device not in self.static:
+            raise ConfigError(unknown("device with energy figures", device, self.static)
+                              + f"; 'estimate --prices' takes a table with [static.{device}]")
+        own = self.dynamic.get(device, {})
+        return DevicePrices(static=self.static[device], borrowed=set(own) != set(ACTIONS),
+                            **{**self.dynamic[LENDER], **own})
+
+
+@cache
+def shipped() -> Prices:
+    """The table that ships."""
+    file = resources.files(__package__) / "prices.toml"
+    return _parse(tomllib.loads(file.read_text()), "prices.toml", Prices({}, {}))
+
+
+def load(path: Path) -> Prices:
+    """A user's table over the one that ships: what it leaves out stays.
+
+    Raises ConfigError with file, key, rule and value.
+    """
+    return _parse(read_toml(path), str(path), shipped())
+
+
+def read_toml(path: Path) -> dict:
+    """A TOML file; ConfigError if there is none, or it is something else."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: must be TOML ({error})") from error
+
+
+def _parse(data: dict, source: str, base: Prices) -> Prices:
+    sections = ("format", "static", "dynamic")
+    for name in data:
+        if name not in sections:
+            raise ConfigError(f"{source}: " + unknown("section", name, sections))
+    if data.get("format") != FORMAT:
+        raise ConfigError(f"{source}: format must be {FORMAT}, not {data.get('format')!r}; see "
+                          "flow/cost/prices.toml for the table that ships")
+    static, dynamic = dict(base.static), {name: dict(item) for name, item in base.dynamic.items()}
+    for device, item in _table(data, "static", source, targets.DEVICES, "device"):
+        static[device] = _price(Static, item, source, f"static.{device}")
+    for device, actions in _table(data, "dynamic", source, targets.DEVICES, "device"):
+        for action, item in _table({device: actions}, device, source, ACTIONS, "action"):
+            dynamic.setdefault(device, {})[action] = _price(
+                Action, item, source, f"dynamic.{device}.{action}")
+    return Prices(static, dynamic)
+
+
+def _table(data: dict, key: str, source: str, known, kind: str) -> list[tuple[str, object]]:
+    """Items of a table all of whose keys are known."""
+    table = data.get(key, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: {key} must be a table, not {table!r}")
+    for name in table:
+        if name not in known:
+            raise ConfigError(f"{source}: " + unknown(kind, name, known))
+    return list(table.items())
+
+
+def _price(cls: type, item: object, source: str, name: str) -> Price:
+    if not isinstance(item, dict):
+        raise ConfigError(f"{source}: {name} must be a table with low and high, not {item!r}")
+    missing = [key for key in ("low", "high") if key not in item]
+    if missing:
+        raise ConfigError(f"{source}: {name} must have {missing[0]}, not only "
+                          f"{', '.join(item) or 'nothing'}")
+    return section(cls, item, source, name)
