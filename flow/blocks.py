@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from . import tools
-from .build import Netlist, script
+from .netlist import Netlist
+from .plan import script
 
 TIMEOUT = 1800.0
 #: The clock that the mapper aims at, that of most boards.

@@ -22,13 +22,14 @@ from ..boards import Board
 from . import cache, targets, tools
 from .errors import FitError, ToolError, ToolTimeout
 from .files import write_atomic
+from .netlist import count_cells
 from .nextpnr import read_timing, read_utilisation, routing_is_stuck
+from .plan import CONSTRAINTS, Plan, prepare
 from .report import Report, decode_report, write_report
 
 Note = Callable[[str], None]
 
 BITSTREAM = "top.bin"
-CONSTRAINTS = "top.pcf"
 REPORT = "report.json"
 
 #: In this order. router1, nextpnr's own default, gives circuits a few percent faster, but on dense
@@ -46,52 +47,6 @@ _NEXTPNR_OPTIONS = ("--timing-allow-fail", "--report", "top.report.json")
 def flow_options() -> dict[str, str]:
     """What a plan does not say of how it is placed and routed."""
     return {"nextpnr": " ".join(_NEXTPNR_OPTIONS), "routers": ",".join(ROUTERS)}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be built: the files and commands of Amaranth's plan for one board."""
-
-    board: Board
-    design: str
-    digest: str
-    files: dict[str, str | bytes]
-    seconds: float
-
-    @property
-    def commands(self) -> dict[str, list[str]]:
-        """The arguments of each tool, by its name."""
-        commands = json.loads(self.files["build_top.json"])["commands"]
-        return {argv[0]: argv[1:] for argv in commands}
-
-
-#: No design uses a word that it reads in the clock in which it writes it (`hdl.encoders.memory`).
-#: Amaranth defines such a read as the old word, for which Yosys would build a bypass around every
-#: EBR.
-MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
-
-
-def script(clock_hz: float) -> str:
-    """What Yosys does between reading a design and `synth_ice40`.
-
-    Its technology mapper, abc9, is told the period that the clock needs, and to recover area within
-    it: otherwise it buys speed with LUTs that no board asks for (764 LUT4 instead of 713 for
-    64-32-10 folded on 8 lanes, Yosys 0.70).
-    """
-    return (f"{MEMORIES}\nscratchpad -copy abc9.script.flow2 abc9.script\n"
-            f"scratchpad -set abc9.D {round(1e12 / clock_hz)}")
-
-
-def prepare(top, board: Board, *, design: str) -> Plan:
-    """Elaborate `top` (signals rx, tx, busy, cls) on the board's pins; runs no tool.
-
-    design: the hash of the network, which the report repeats. The same design gives the same plan,
-    wherever the sources lie.
-    """
-    start = time.monotonic()
-    plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
-                                  script_after_read=script(board.clock_hz))
-    return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -325,26 +280,6 @@ class _Unroutable(Exception):
         self.used = used
         self.problem = problem
         self.retry = retry
-
-
-class _Cell(msgspec.Struct):
-    type: str
-
-
-class _Module(msgspec.Struct):
-    cells: dict[str, _Cell] = {}
-
-
-class Netlist(msgspec.Struct):
-    modules: dict[str, _Module]
-
-
-def count_cells(netlist: bytes, module: str = "top") -> dict[str, int]:
-    """How often each primitive occurs in a flat Yosys netlist (JSON)."""
-    counts: dict[str, int] = {}
-    for cell in msgspec.json.decode(netlist, type=Netlist).modules[module].cells.values():
-        counts[cell.type] = counts.get(cell.type, 0) + 1
-    return counts
 
 
 def _primitives(cells: dict[str, int]) -> dict[str, int]:

@@ -302,12 +302,6 @@ def test_a_stuck_router_is_followed_by_the_other(warm, monkeypatch, tmp_path, bo
         assert report.lc == warm.lc
 
 
-def test_cells_are_counted_by_type():
-    netlist = (b'{"creator":"x","modules":{"top":{"cells":{"a":{"type":"SB_LUT4"},"b":{"type":'
-               b'"SB_DFFE"},"c":{"type":"SB_LUT4"}}},"SB_LUT4":{"cells":{"d":{"type":"x"}}}}}')
-    assert build.count_cells(netlist) == {"SB_LUT4": 2, "SB_DFFE": 1}
-
-
 def test_cache_publishes_whole_entries_only(tmp_path):
     store = cache.Cache(tmp_path)
     name = cache.key("a", 1)
