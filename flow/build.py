@@ -20,11 +20,12 @@ import msgspec
 
 from ..boards import Board
 from . import cache, targets, tools
+from .block_memories import quick
 from .errors import FitError, ToolError, ToolTimeout
 from .files import write_atomic
 from .netlist import count_cells
 from .nextpnr import read_timing, read_utilisation, routing_is_stuck
-from .plan import CONSTRAINTS, Plan, prepare
+from .plan import CONSTRAINTS, SCRIPT, Plan, prepare
 from .report import Report, decode_report, write_report
 
 Note = Callable[[str], None]
@@ -163,8 +164,9 @@ class _Builder:
 
     def _synthesise(self) -> dict[str, bytes]:
         self.note(f"{self.plan.board.name}: synthesis with {self.found['yosys'].identity}")
+        script, beside = quick(self.plan.files[SCRIPT], self.found["yosys"])
         with self.cache.workspace() as folder:
-            for name, content in self.plan.files.items():
+            for name, content in {**self.plan.files, SCRIPT: script, **beside}.items():
                 data = content.encode() if isinstance(content, str) else content
                 (folder / name).write_bytes(data)
             seconds = self._run("yosys", folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..boards import Board
 
 CONSTRAINTS = "top.pcf"
+SCRIPT = "top.ys"
 
 
 @dataclass(frozen=True)
