@@ -1,8 +1,9 @@
 """From a design to a bitstream: Amaranth's build plan, Yosys, nextpnr and icepack, cached.
 
 The plan is pure (`prepare`); its commands run here, without a shell, in a folder that is gone
-afterwards. Two results are cached: the netlist, by plan and Yosys, and what place and route made of
-it, by netlist, nextpnr, icepack and seed; so another seed costs no second synthesis.
+afterwards. Two results are cached: the netlist, by what Yosys reads and Yosys, and what place and
+route made of it, by plan, tools and seed; so another seed, or the same pins elsewhere on a device,
+costs no second synthesis.
 """
 
 import gzip
@@ -118,16 +119,13 @@ class _Builder:
     out_dir: Path | None
     note: Note
 
-    @property
-    def netlist_key(self) -> str:
-        return cache.key("netlist", self.plan.digest, self.found["yosys"].identity)
-
     def netlist(self) -> dict[str, bytes]:
         """The files of the netlist, from the cache or synthesised."""
-        files = self.cache.get(self.netlist_key, self.note)
+        key = cache.key("netlist", self.plan.read_by_yosys, self.found["yosys"].identity)
+        files = self.cache.get(key, self.note)
         if files is None:
             files = self._synthesise()
-            self.cache.put(self.netlist_key, files)
+            self.cache.put(key, files)
         return files
 
     def recorded(self, seed: int, record) -> tuple[Report, dict[str, bytes]]:
@@ -147,8 +145,7 @@ class _Builder:
     def result(self, seed: int) -> tuple[Report, dict[str, bytes]]:
         """The report of one seed and the files that belong to it."""
         identities = {name: item.identity for name, item in self.found.items()}
-        key = cache.key("routed", self.netlist_key, identities["nextpnr-ice40"],
-                        identities["icepack"], _NEXTPNR_OPTIONS, ROUTERS, seed)
+        key = cache.key("routed", self.plan.digest, identities, _NEXTPNR_OPTIONS, ROUTERS, seed)
         files = self.cache.get(key, self.note)
         cached = files is not None
         if files is None:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from ..boards import Board
+from . import cache
 
 CONSTRAINTS = "top.pcf"
 SCRIPT = "top.ys"
@@ -19,6 +20,11 @@ class Plan:
     digest: str
     files: dict[str, str | bytes]
     seconds: float
+
+    @property
+    def read_by_yosys(self) -> str:
+        """Digest of what Yosys reads: all but the device and where its pins are."""
+        return cache.key(*(self.files[name] for name in ("top.il", SCRIPT)))
 
     @property
     def commands(self) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
 
+from spikeloom.boards.bare import bare
 from spikeloom.flow import build, cache, nextpnr, targets
 from spikeloom.flow.errors import FitError, RunError, SpikeloomError, ToolError
 from spikeloom.flow.report import read_report
@@ -141,6 +142,19 @@ def test_too_large_a_design_is_told_what_fits(tmp_path, own_cache):
     assert report.cached and not report.fits and not report.meets_clock
     assert report.lc > 5280 and report.fmax_mhz == 0 and report.bitstream == ""
     assert "do not fit the UP5K" in report.problem
+
+
+def test_other_pins_of_any_device_cost_no_synthesis(own_cache):
+    notes, reports = [], []
+    for device, package, clock in (("UP5K", "SG48", "35"), ("HX8K", "CT256", "J3")):
+        rx, tx = ("6", "9") if device == "UP5K" else ("B10", "B12")
+        board = bare(name=device, device=device, package=package, clock=clock, clock_hz=12_000_000,
+                     rx=rx, tx=tx)
+        reports.append(build.build(Registers(1), board, design="d", note=notes.append))
+    assert sum("synthesis" in note for note in notes) == 1
+    assert sum("place and route" in note for note in notes) == 2
+    assert [report.device for report in reports] == ["UP5K", "HX8K"]
+    assert reports[0].lut4 == reports[1].lut4 and reports[0].plan != reports[1].plan
 
 
 def _build(path):
