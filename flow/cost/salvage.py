@@ -59,9 +59,11 @@ def _readable(path: Path) -> tuple[list[Measurement], list[tuple]]:
     """The measurements and networks of a damaged file that can be read."""
     items, networks = [], []
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as db:
-        for row in _rows(db, "measurement", FIELDS):
+        there = {row[1] for row in db.execute("PRAGMA table_info(measurement)")}
+        names = [name for name in FIELDS if name in there]  # an older store has fewer
+        for row in _rows(db, "measurement", names):
             with contextlib.suppress(ValueError, TypeError):
-                items.append(from_row(row))
+                items.append(from_row(row, names))
         for design, data in _rows(db, "network", ("design", "graph")):
             with contextlib.suppress(ValueError, TypeError, RunError, zlib.error):
                 if ir.from_bytes(zlib.decompress(data), design).digest() == design:

@@ -9,7 +9,7 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +45,10 @@ CREATE TABLE network (
 );
 """
 
+_THIRD = """
+ALTER TABLE measurement ADD COLUMN lc_low INTEGER;
+"""
+
 FIELDS = Measurement.__struct_fields__
 #: Columns that hold JSON.
 _PLAIN = {"tools", "options", "critical_path", "seconds", "features"}
@@ -65,7 +69,7 @@ class MeasurementStore(Database):
     `salvage` mends.
     """
 
-    STEPS = (_FIRST, _SECOND)
+    STEPS = (_FIRST, _SECOND, _THIRD)
     OTHER = "update spikeloom, or name another directory in SPIKELOOM_DATA"
     BUSY = "wait for the other process, and run the command again"
     DAMAGED = "the next build salvages what can be read, and sets it aside"
@@ -206,10 +210,10 @@ def _packed(item: Measurement, name: str) -> object:
     return value
 
 
-def from_row(row: tuple) -> Measurement:
-    """A measurement from its columns, in the order of `FIELDS`."""
+def from_row(row: tuple, names: Sequence[str] = FIELDS) -> Measurement:
+    """A measurement from its columns of these names."""
     values = {name: json.loads(value) if name in _PLAIN and value is not None else value
-              for name, value in zip(FIELDS, row, strict=True)}
+              for name, value in zip(names, row, strict=True)}
     return msgspec.convert(values, Measurement)
 
 
