@@ -50,7 +50,7 @@ def measure(data: bytes, board: str, seeds: tuple[int, ...]) -> list[Measurement
     found: list[Measurement] = []
     try:
         synthesise(ir.from_bytes(data, "a network"), targets.board(board), seeds=seeds,
-                   must_fit=False, on_measured=found.append)
+                   must_fit=False, exact=True, on_measured=found.append)
     except SpikeloomError:
         if not found:
             raise

@@ -108,6 +108,8 @@ class Routing:
         estimate = price(graph, self.task.board)
         report = built["report"] or {}
         counts = {name: report.get(name) for name in _MEASURED}
+        if report.get("bound"):
+            counts["lc"] = None
         design, target = report.get("design", graph.digest()), self.task.experiment.target
         self.store.add_synthesis(Synthesis(
             design=design, board=target.board, seed=target.seed, tools=report.get("tools", {}),

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ..flow import ir, targets
-from ..flow.errors import FitError, SpikeloomError
+from ..flow.errors import Cancelled, FitError, SpikeloomError
 from .datasets import Split
 from .train import Trained, TrainSettings, train
 
@@ -57,10 +57,12 @@ def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, setting
     return [(item, seconds) for item in done]
 
 
-def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
+def build(data: bytes, where: str, board: str, seed: int, out_dir: str,
+          predicted_low: float | None = None) -> dict:
     """Compile and place and route one network; what a worker process runs.
 
-    Returns status `routed`, `over-full` or `failed`, the reason, seconds, and the report.
+    predicted_low: as for `build_seeds`. Returns status `routed`, `over-full`, `cancelled` or
+    `failed`, the reason, seconds, and the report.
     """
     from ..flow.passes.compile import compile_graph
     from ..flow.synthesis import build_graph
@@ -70,10 +72,13 @@ def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> dict:
     try:
         target = targets.board(board)
         graph = compile_graph(ir.from_bytes(data, where))
-        found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False)
+        found = build_graph(graph, target, seed=seed, out_dir=Path(out_dir), must_fit=False,
+                            predicted_low=predicted_low)
         report = msgspec.to_builtins(found)
         if not found.fits:
             status, reason = "over-full", found.problem
+    except Cancelled as error:
+        status, reason = "cancelled", str(error)
     except FitError as error:
         status, reason = "over-full", str(error)
     except SpikeloomError as error:

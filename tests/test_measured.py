@@ -5,12 +5,13 @@ import pytest
 from networks import random_graph
 from rich.console import Console
 
-from spikeloom.flow import report, targets
+from spikeloom.flow import ir, report, targets
 from spikeloom.flow.build import Unmeasured
 from spikeloom.flow.cost import salvage, store
 from spikeloom.flow.cost.measured import from_json, measurement
 from spikeloom.flow.cost.store import MeasurementStore
 from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.nas import workers
 
 BOARD = targets.board("icebreaker")
 TOOLS = {"yosys": "1"}
@@ -92,3 +93,13 @@ def test_a_store_of_the_version_before_is_read_and_salvaged(measured, graph, tmp
     with salvage.open_store(path, notes.append) as db:
         assert db.select() == [measured["exact"]]
     assert "1 measurements" in notes[0]
+
+
+def test_a_worker_says_that_it_was_cancelled(graph, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKELOOM_DATA", str(tmp_path / "data"))
+    built = workers.build(ir.to_bytes(graph), "here", BOARD.name, 1, str(tmp_path), 5281)
+    assert built["status"] == "cancelled" and built["report"] is None
+    assert "predicted to take at least 5,281 LCs" in built["reason"]
+    with MeasurementStore(tmp_path / "data" / store.FILE) as db:
+        (item,) = db.select()
+    assert item.status == "cancelled" and item.design == graph.digest() and not item.counted
