@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import msgspec
 
 from . import tools
-from .build import Netlist, script
+from .block_memories import quick
+from .netlist import Netlist
+from .plan import script
 
 TIMEOUT = 1800.0
 #: The clock that the mapper aims at, that of most boards.
@@ -38,11 +40,13 @@ def count(design, ports: list, *, flatten: bool = True,
     from amaranth.back import rtlil
 
     whole = "" if flatten else "-noflatten"
+    found, = tools.prepare(["yosys"], note)
+    commands, files = quick(f"read_rtlil top.il\n{script(CLOCK_HZ)}\nsynth_ice40 {whole} -top top\n"
+                            "write_json top.json\n", found)
     netlist = msgspec.json.decode(tools.yosys(
-        "top.il", rtlil.convert(design, name="top", ports=ports, emit_src=False),
-        f"read_rtlil top.il\n{script(CLOCK_HZ)}\nsynth_ice40 {whole} -top top\n"
-        "write_json top.json\n",
-        "top.json", what="synthesise the design", timeout=TIMEOUT, note=note), type=Netlist)
+        "top.il", rtlil.convert(design, name="top", ports=ports, emit_src=False), commands,
+        "top.json", beside=files, what="synthesise the design", timeout=TIMEOUT, note=note),
+        type=Netlist)
     totals: dict[str, Count] = {}
 
     def total(module: str) -> Count:

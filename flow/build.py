@@ -1,34 +1,38 @@
 """From a design to a bitstream: Amaranth's build plan, Yosys, nextpnr and icepack, cached.
 
 The plan is pure (`prepare`); its commands run here, without a shell, in a folder that is gone
-afterwards. Two results are cached: the netlist, by plan and Yosys, and what place and route made of
-it, by netlist, nextpnr, icepack and seed; so another seed costs no second synthesis.
+afterwards. Two results are cached: the netlist, by what Yosys reads and Yosys, and what place and
+route made of it, by plan, tools and seed; so another seed, or the same pins elsewhere on a device,
+costs no second synthesis. What cannot fit is not placed.
 """
 
 import gzip
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import msgspec
 
 from ..boards import Board
 from . import cache, targets, tools
-from .errors import FitError, ToolError, ToolTimeout
+from .block_memories import quick
+from .errors import Cancelled, FitError, ToolError, ToolTimeout
 from .files import write_atomic
-from .nextpnr import read_timing, read_utilisation, routing_is_stuck
+from .netlist import count_cells, floor
+from .nextpnr import CriticalPath, is_packed, read_timing, read_utilisation, routing_is_stuck
+from .plan import CONSTRAINTS, SCRIPT, Plan, prepare
 from .report import Report, decode_report, write_report
 
 Note = Callable[[str], None]
 
 BITSTREAM = "top.bin"
-CONSTRAINTS = "top.pcf"
 REPORT = "report.json"
 
 #: In this order. router1, nextpnr's own default, gives circuits a few percent faster, but on dense
@@ -49,86 +53,47 @@ def flow_options() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be built: the files and commands of Amaranth's plan for one board."""
-
-    board: Board
-    design: str
-    digest: str
-    files: dict[str, str | bytes]
-    seconds: float
-
-    @property
-    def commands(self) -> dict[str, list[str]]:
-        """The arguments of each tool, by its name."""
-        commands = json.loads(self.files["build_top.json"])["commands"]
-        return {argv[0]: argv[1:] for argv in commands}
-
-
-#: No design uses a word that it reads in the clock in which it writes it (`hdl.encoders.memory`).
-#: Amaranth defines such a read as the old word, for which Yosys would build a bypass around every
-#: EBR.
-MEMORIES = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:COLLISION_X_MASK=1'0 %i"
-
-
-def script(clock_hz: float) -> str:
-    """What Yosys does between reading a design and `synth_ice40`.
-
-    Its technology mapper, abc9, is told the period that the clock needs, and to recover area within
-    it: otherwise it buys speed with LUTs that no board asks for (764 LUT4 instead of 713 for
-    64-32-10 folded on 8 lanes, Yosys 0.70).
-    """
-    return (f"{MEMORIES}\nscratchpad -copy abc9.script.flow2 abc9.script\n"
-            f"scratchpad -set abc9.D {round(1e12 / clock_hz)}")
-
-
-def prepare(top, board: Board, *, design: str) -> Plan:
-    """Elaborate `top` (signals rx, tx, busy, cls) on the board's pins; runs no tool.
-
-    design: the hash of the network, which the report repeats. The same design gives the same plan,
-    wherever the sources lie.
-    """
-    start = time.monotonic()
-    plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
-                                  script_after_read=script(board.clock_hz))
-    return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A tool that failed on a plan, or was killed because it took too long."""
+class Unmeasured:
+    """A plan without a report: a tool `failed` on it or `timed-out`, or it was `cancelled`."""
 
     plan: str
     tools: dict[str, str]
     seed: int
+    status: str
     problem: str
-    timed_out: bool
 
 
-def build(top, board: Board, *, design: str, seed: int = 1, out_dir: Path | None = None,
-          use_cache: bool = True, must_fit: bool = True, note: Note | None = None) -> Report:
+Outcome = Report | Unmeasured
+
+
+def build(top, board: Board, *, design: str, seed: int = 1, **options) -> Report:
     """Place and route one design; writes top.bin, its top.pcf, report.json and logs to `out_dir`.
 
-    Raises FitError if it does not fit (with must_fit=False returns a report of the counts, where
-    `fits` is False, and writes nothing), ToolError if a tool is missing, fails or takes too long.
+    options and errors: those of `build_seeds`.
     """
-    return build_seeds(top, board, design=design, seeds=[seed], out_dir=out_dir,
-                       use_cache=use_cache, must_fit=must_fit, note=note)[0]
+    return build_seeds(top, board, design=design, seeds=[seed], **options)[0]
 
 
 def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
                 out_dir: Path | None = None, use_cache: bool = True, must_fit: bool = True,
-                note: Note | None = None,
-                record: Callable[[Report | Failure], None] | None = None) -> list[Report]:
+                exact: bool = False, predicted_low: float | None = None, note: Note | None = None,
+                record: Callable[[Outcome], None] | None = None) -> list[Report]:
     """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`.
 
-    record: told of every report, and of a failure before it is raised.
+    Raises FitError if it does not fit (with must_fit=False returns a report of the counts, where
+    `fits` is False, and writes nothing), ToolError if a tool is missing, fails or takes too long.
+
+    exact: whether nextpnr counts even what cannot fit by its netlist; it takes a second or two, and
+    without it such a report has a bound (`Report.bound`). predicted_low: the fewest LCs that a
+    prediction gives it; if the device has fewer, no tool is run, and `Cancelled` is raised. record:
+    told of every report, and of what there is instead before the error is raised.
     """
     plan = prepare(top, board, design=design)
     found = {item.tool.name: item for item in tools.prepare(TIMEOUTS, note)}
     # Without the cache, one of this call's own still saves synthesis for the other seeds.
     with nullcontext(None) if use_cache else TemporaryDirectory(prefix="spikeloom-") as path:
-        builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None))
+        builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None),
+                           exact, predicted_low)
         results = [builder.recorded(seed, record) for seed in seeds]
         reports = [report for report, _ in results]
         best, files = max(results, key=lambda result: (result[0].fits, result[0].fmax_mhz))
@@ -161,42 +126,61 @@ class _Builder:
     cache: cache.Cache
     out_dir: Path | None
     note: Note
+    exact: bool = False
+    predicted_low: float | None = None
 
     @property
-    def netlist_key(self) -> str:
-        return cache.key("netlist", self.plan.digest, self.found["yosys"].identity)
+    def identities(self) -> dict[str, str]:
+        return {name: item.identity for name, item in self.found.items()}
 
     def netlist(self) -> dict[str, bytes]:
         """The files of the netlist, from the cache or synthesised."""
-        files = self.cache.get(self.netlist_key, self.note)
+        key = cache.key("netlist", self.plan.read_by_yosys, self.found["yosys"].identity)
+        files = self.cache.get(key, self.note)
         if files is None:
             files = self._synthesise()
-            self.cache.put(self.netlist_key, files)
+            self.cache.put(key, files)
         return files
 
     def recorded(self, seed: int, record) -> tuple[Report, dict[str, bytes]]:
         """`result`, of which `record` is told, if there is such."""
         try:
+            self._check_prediction()
             result = self.result(seed)
-        except ToolError as error:
+        except (Cancelled, ToolError) as error:
             if record is not None:
-                identities = {name: item.identity for name, item in self.found.items()}
-                record(Failure(self.plan.digest, identities, seed, str(error),
-                               isinstance(error, ToolTimeout)))
+                status = ("cancelled" if isinstance(error, Cancelled) else
+                          "timed-out" if isinstance(error, ToolTimeout) else "failed")
+                record(Unmeasured(self.plan.digest, self.identities, seed, status, str(error)))
             raise
         if record is not None:
             record(result[0])
         return result
 
+    def _excess(self, used: Mapping[str, int]) -> dict[str, int]:
+        return targets.device(self.plan.board.device).excess(used)
+
+    def _check_prediction(self) -> None:
+        board, low = self.plan.board, self.predicted_low
+        has = targets.device(board.device).lc
+        if low is not None and low > has:
+            raise Cancelled(f"{board.name}: cancelled, for it is predicted to take at least "
+                            f"{low:,.0f} LCs, and the {board.device} has {has:,}")
+
     def result(self, seed: int) -> tuple[Report, dict[str, bytes]]:
         """The report of one seed and the files that belong to it."""
-        identities = {name: item.identity for name, item in self.found.items()}
-        key = cache.key("routed", self.netlist_key, identities["nextpnr-ice40"],
-                        identities["icepack"], _NEXTPNR_OPTIONS, ROUTERS, seed)
+        key = cache.key("routed", self.plan.digest, self.identities, _NEXTPNR_OPTIONS, ROUTERS,
+                        seed)
         files = self.cache.get(key, self.note)
         cached = files is not None
         if files is None:
-            files = self._route(self.netlist(), seed, identities)
+            netlist = self.netlist()
+            data = gzip.decompress(netlist["top.json.gz"])
+            bound = {} if self.exact else floor(data)
+            if self._excess(bound):
+                problem = targets.advice(self.plan.board.device, bound, at_least=True)
+                return self._report(netlist, seed, used=bound, problem=problem, bound=True), {}
+            files = self._route(netlist, data, seed)
             self.cache.put(key, files)
         else:
             self.note(f"{self.plan.board.name}, seed {seed}: from the cache")
@@ -208,37 +192,32 @@ class _Builder:
 
     def _synthesise(self) -> dict[str, bytes]:
         self.note(f"{self.plan.board.name}: synthesis with {self.found['yosys'].identity}")
+        script, beside = quick(self.plan.files[SCRIPT], self.found["yosys"])
         with self.cache.workspace() as folder:
-            for name, content in self.plan.files.items():
+            for name, content in {**self.plan.files, SCRIPT: script, **beside}.items():
                 data = content.encode() if isinstance(content, str) else content
                 (folder / name).write_bytes(data)
             seconds = self._run("yosys", folder)
             netlist = (folder / "top.json").read_bytes()
-            try:
-                cells = count_cells(netlist)
-            except (msgspec.DecodeError, KeyError) as error:
-                raise ToolError(f"yosys wrote a netlist that cannot be read ({error}); spikeloom "
-                                "needs Yosys 0.40 or later") from error
             return {
                 "top.json.gz": gzip.compress(netlist, compresslevel=1, mtime=0),
-                "cells.json": msgspec.json.encode(cells),
+                "cells.json": msgspec.json.encode(count_cells(netlist)),
                 "seconds.json": msgspec.json.encode({"elaborate": self.plan.seconds,
                                                      "yosys": seconds}),
                 "yosys.log": (folder / "top.rpt").read_bytes(),
             }
 
-    def _route(self, netlist: dict[str, bytes], seed: int, identities: dict[str, str]
-               ) -> dict[str, bytes]:
+    def _route(self, netlist: dict[str, bytes], data: bytes, seed: int) -> dict[str, bytes]:
         board = self.plan.board
-        seconds = json.loads(netlist["seconds.json"])
+        seconds: dict[str, float] = {}
         fmax, critical, bitstream, problem = 0.0, None, b"", ""
         start = time.monotonic()
         with self.cache.workspace() as folder:
-            (folder / "top.json").write_bytes(gzip.decompress(netlist["top.json.gz"]))
+            (folder / "top.json").write_bytes(data)
             (folder / CONSTRAINTS).write_text(self.plan.files[CONSTRAINTS])
             for router in ROUTERS:
                 self.note(f"{board.name}: place and route, seed {seed}, {router}, with "
-                          f"{identities['nextpnr-ice40']}")
+                          f"{self.found['nextpnr-ice40'].identity}")
                 try:
                     self._run("nextpnr-ice40", folder,
                               [*_NEXTPNR_OPTIONS, "--seed", str(seed), "--router", router])
@@ -256,20 +235,29 @@ class _Builder:
                     if not unroutable.retry:
                         break
             log = (folder / "top.tim").read_bytes()
-        report = Report(
+        report = self._report(netlist, seed, used=used, problem=problem, router=router, fmax=fmax,
+                              critical=critical, bitstream=bitstream, seconds=seconds)
+        files = {REPORT: msgspec.json.encode(report), "yosys.log": netlist["yosys.log"],
+                 "nextpnr.log": log}
+        return {BITSTREAM: bitstream, **files} if bitstream else files
+
+    def _report(self, netlist: dict[str, bytes], seed: int, *, used: dict[str, int], problem: str,
+                bound: bool = False, router: str = "", fmax: float = 0.0,
+                critical: CriticalPath | None = None, bitstream: bytes = b"",
+                seconds: Mapping[str, float] = MappingProxyType({})) -> Report:
+        board = self.plan.board
+        seconds = {**json.loads(netlist["seconds.json"]), **seconds}
+        return Report(
             design=self.plan.design, board=board.name, device=board.device,
-            **used, **_primitives(json.loads(netlist["cells.json"])),
+            **used, **_primitives(json.loads(netlist["cells.json"])), bound=bound,
             fmax_mhz=round(fmax, 3), clock_mhz=board.clock_hz / 1e6,
             meets_clock=fmax * 1e6 >= board.clock_hz, fits=not problem, problem=problem,
-            router=router, tools=identities, seed=seed,
+            router=router, tools=self.identities, seed=seed,
             seconds={name: round(value, 3) for name, value in seconds.items()},
             cached=False, plan=self.plan.digest, bitstream=BITSTREAM if bitstream else "",
             bitstream_bytes=len(bitstream),
             bitstream_sha256=sha256(bitstream).hexdigest() if bitstream else "",
             critical_path=critical)
-        files = {REPORT: msgspec.json.encode(report), "yosys.log": netlist["yosys.log"],
-                 "nextpnr.log": log}
-        return {BITSTREAM: bitstream, **files} if bitstream else files
 
     def _run(self, name: str, folder: Path, options: Iterable[str] = ()) -> float:
         """Run one command of the plan in `folder`; returns its seconds."""
@@ -277,12 +265,14 @@ class _Builder:
         detail = folder / {"yosys": "top.rpt", "nextpnr-ice40": "top.tim"}.get(name, log.name)
         detail.unlink(missing_ok=True)  # of the router before, which this one would be judged by
 
-        def stuck() -> bool:
-            return detail.is_file() and routing_is_stuck(detail.read_text(errors="replace"))
+        def hopeless() -> bool:
+            text = detail.read_text(errors="replace") if detail.is_file() else ""
+            over = is_packed(text) and self._excess(read_utilisation(text))
+            return bool(over) or routing_is_stuck(text)
 
         route = name == "nextpnr-ice40"
         ran = tools.run(self.found[name], [*self.plan.commands[name], *options], cwd=folder,
-                        log=log, timeout=TIMEOUTS[name], hopeless=stuck if route else None)
+                        log=log, timeout=TIMEOUTS[name], hopeless=hopeless if route else None)
         text = (detail if detail.is_file() else log).read_bytes()
         problem = ran.problem
         if problem is None:
@@ -308,7 +298,7 @@ class _Builder:
         name, used = self.plan.board.device, read_utilisation(log)
         if not used:  # it failed before it counted
             return
-        if problem and targets.device(name).excess(used):
+        if problem and self._excess(used):
             raise _Unroutable(used, targets.advice(name, used), retry=False)
         by_number = (f"{used.get('lc', 0):,} LCs fit the {name} by number, but nextpnr %s; try "
                      "another seed, or a smaller network")
@@ -331,26 +321,6 @@ class _Unroutable(Exception):
         self.used = used
         self.problem = problem
         self.retry = retry
-
-
-class _Cell(msgspec.Struct):
-    type: str
-
-
-class _Module(msgspec.Struct):
-    cells: dict[str, _Cell] = {}
-
-
-class Netlist(msgspec.Struct):
-    modules: dict[str, _Module]
-
-
-def count_cells(netlist: bytes, module: str = "top") -> dict[str, int]:
-    """How often each primitive occurs in a flat Yosys netlist (JSON)."""
-    counts: dict[str, int] = {}
-    for cell in msgspec.json.decode(netlist, type=Netlist).modules[module].cells.values():
-        counts[cell.type] = counts.get(cell.type, 0) + 1
-    return counts
 
 
 def _primitives(cells: dict[str, int]) -> dict[str, int]:

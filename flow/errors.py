@@ -32,6 +32,10 @@ class FitError(SpikeloomError):
     exit_code = 2
 
 
+class Cancelled(FitError):
+    """A build that was not begun, because a prediction says that it cannot fit."""
+
+
 class RunError(SpikeloomError):
     """A run directory or artefact is missing, damaged or of another version."""
 

@@ -97,6 +97,11 @@ def read_utilisation(log: str) -> dict[str, int]:
     return {key: int(counts.get(cell, 0)) for cell, key in CELLS.items()}
 
 
+def is_packed(log: str) -> bool:
+    """Whether nextpnr's log, so far, has all its counts: they end with an empty line."""
+    return re.search(r"^Info: Device utilisation:\n(Info: .*\n)*\n", log, re.MULTILINE) is not None
+
+
 def routing_is_stuck(log: str) -> bool:
     """Whether nextpnr's log, so far, shows a router that does not converge."""
     if re.search(rf"^Info:\s+iter={STUCK_ITERATIONS} ", log, re.MULTILINE):

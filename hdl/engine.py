@@ -49,6 +49,30 @@ def refusal(neuron) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Widths:
+    """How wide an engine's memories are, and its constants, those of all neurons in a row."""
+
+    total: int
+    v_bits: int
+    constants: list[int]
+    constant_bits: int
+    wait_bits: int
+
+    @staticmethod
+    def of(layers: Sequence[Served]) -> "Widths":
+        v_bits = max(layer.v_bits for layer in layers)
+        constants = [int(c) for c in np.concatenate([
+            layer.constants - (layer.neuron.v_threshold if layer.fires else 0)
+            for layer in layers])]
+        constant_bits = min(v_bits, max(int(x if x >= 0 else ~x).bit_length() + 1
+                                        for x in constants))
+        wait_bits = max(layer.neuron.refractory.bit_length() if layer.fires else 0
+                        for layer in layers)
+        return Widths(sum(layer.size for layer in layers), v_bits, constants, constant_bits,
+                      wait_bits)
+
+
 class NeuronEngine(wiring.Component):
     """Serves the neurons of `layers`, all of the first one, then of the next, and so on.
 
@@ -64,16 +88,9 @@ class NeuronEngine(wiring.Component):
         for layer in layers:
             assert refusal(layer.neuron) is None
         self.layers = list(layers)
-        self.total = sum(layer.size for layer in layers)
-        self.v_bits = max(layer.v_bits for layer in layers)
-        constants = np.concatenate([
-            layer.constants - (layer.neuron.v_threshold if layer.fires else 0)
-            for layer in layers])
-        self.constants = [int(c) for c in constants]
-        self.constant_bits = min(self.v_bits, max(
-            int(x if x >= 0 else ~x).bit_length() + 1 for x in self.constants))
-        self.wait_bits = max(layer.neuron.refractory.bit_length() if layer.fires else 0
-                             for layer in layers)
+        found = Widths.of(layers)
+        self.total, self.v_bits, self.wait_bits = found.total, found.v_bits, found.wait_bits
+        self.constants, self.constant_bits = found.constants, found.constant_bits
         super().__init__({
             "valid": In(1), "first": In(1), "layer": In(range(len(self.layers))),
             "current": In(signed(current_bits)),

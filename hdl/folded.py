@@ -98,7 +98,7 @@ class FoldedRun(wiring.Component):
     def less(self, index: int) -> np.ndarray:
         """What the engine's `current` has too much for each neuron of layer `index`, as served."""
         layer = self.layers[index]
-        return np.tile(self.lanes.less(index), layer.walk.positions)
+        return np.tile(self.lanes.contents.less(index), layer.walk.positions)
 
     def numbered(self, index: int) -> int:
         """The number of the step that is layer `index` of the run."""

@@ -49,6 +49,63 @@ class FoldedLayer:
         return np.array([low.min(initial=0), high.max(initial=0)])
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What lanes hold: words of weights, of the first layer's codes, and where layers begin.
+
+    start: of each lane's accumulator of acc_bits. rows, codes: fields of `operand_bits` and
+    `code_bits`, one for each lane; codes is empty but for a first layer with codes.
+    """
+
+    layers: tuple[FoldedLayer, ...]
+    lanes: int
+    start: list[int]
+    acc_bits: list[int]
+    operand_bits: int
+    code_bits: int
+    rows: list[int]
+    bases: list[int]
+    codes: list[int]
+
+    @staticmethod
+    def of(layers: Sequence[FoldedLayer], lanes: int) -> "Contents":
+        bounds = np.array([[layer.bounds(p) for p in range(lanes)] for layer in layers])
+        start = [int(x) for x in -bounds[..., 0].min(0)]
+        acc_bits = [max(1, int(x).bit_length()) for x in start + bounds[..., 1].max(0)]
+        signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
+        operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length() for a in signs)
+        code_bits = max(int(np.abs(x.operands).max(initial=1)).bit_length() if x.codes else 0
+                        for x in layers)
+        rows: list[int] = []
+        bases = []
+        for values in signs:
+            rows += [0] * (-len(rows) % WORD)
+            bases.append(len(rows))
+            rows += _packed(values, operand_bits)
+        coded = [layer.operands for layer in layers if layer.codes]
+        codes = _packed(np.abs(coded[0]), code_bits) if coded else []
+        return Contents(tuple(layers), lanes, start, acc_bits, operand_bits, code_bits, rows, bases,
+                        codes)
+
+    def less(self, index: int) -> np.ndarray:
+        """What is counted too much, for each neuron of a position of layer `index`."""
+        layer = self.layers[index]
+        lanes = np.arange(layer.channels) % layer.operands.shape[-1]
+        return np.array(self.start)[lanes] << layer.scale
+
+    @property
+    def current_bits(self) -> int:
+        """Width of a current."""
+        return max(self.acc_bits) + max(layer.scale for layer in self.layers)
+
+
+def _packed(values: np.ndarray, width: int) -> list[int]:
+    """Words of a memory: values int [..., P] in fields of `width` bits, a row each."""
+    mask = (1 << width) - 1
+    return [sum((int(value) & mask) << p * width for p, value in enumerate(row))
+            for row in values.reshape(-1, values.shape[-1])]
+
+
 class Lanes(wiring.Component):
     """Adds a row of weights in the clock after `add`, which names it; `clear` wins.
 
@@ -60,42 +117,16 @@ class Lanes(wiring.Component):
 
     def __init__(self, layers: Sequence[FoldedLayer], lanes: int, memory: str = "ebr") -> None:
         self.layers, self.lanes, self.memory = list(layers), lanes, memory
-        bounds = np.array([[layer.bounds(p) for p in range(lanes)] for layer in layers])
-        self.start = [int(x) for x in -bounds[..., 0].min(0)]
-        self.acc_bits = [max(1, int(x).bit_length()) for x in self.start + bounds[..., 1].max(0)]
-        signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
-        self.operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length()
-                                    for a in signs)
-        self.code_bits = max(int(np.abs(x.operands).max(initial=1)).bit_length() if x.codes else 0
-                             for x in layers)
-        self.rows, self.bases = [], []
-        for layer in layers:
-            self.rows += [0] * (-len(self.rows) % WORD)
-            self.bases.append(len(self.rows))
-            values = np.sign(layer.operands) if layer.codes else layer.operands
-            self.rows += self._packed(values, self.operand_bits)
-        coded = [layer.operands for layer in layers if layer.codes]
-        #: The codes of the first layer's rows, where they are what its lanes compare.
-        self.codes = self._packed(np.abs(coded[0]), self.code_bits) if coded else []
+        self.contents = found = Contents.of(layers, lanes)
+        self.start, self.acc_bits, self.bases = found.start, found.acc_bits, found.bases
+        self.operand_bits, self.code_bits = found.operand_bits, found.code_bits
+        self.rows, self.codes = found.rows, found.codes
         super().__init__({
             "row": In(range(max(2, len(self.rows)))), "add": In(1), "clear": In(1),
             "coded": In(1), "threshold": In(max(1, self.code_bits)), "lane": In(range(lanes)),
             "layer": In(range(len(layers))),
-            "current": Out(max(self.acc_bits) + max(layer.scale for layer in layers)),
+            "current": Out(found.current_bits),
         })
-
-    def less(self, index: int) -> np.ndarray:
-        """What `current` has too much, for each neuron of a position of layer `index`."""
-        layer = self.layers[index]
-        lanes = np.arange(layer.channels) % layer.operands.shape[-1]
-        return np.array(self.start)[lanes] << layer.scale
-
-    @staticmethod
-    def _packed(values: np.ndarray, width: int) -> list[int]:
-        """Words of a memory: values int [..., P] in fields of `width` bits, a row each."""
-        mask = (1 << width) - 1
-        return [sum((int(value) & mask) << p * width for p, value in enumerate(row))
-                for row in values.reshape(-1, values.shape[-1])]
 
     def elaborate(self, platform) -> Module:
         m = Module()

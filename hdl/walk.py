@@ -73,7 +73,7 @@ class Walker(wiring.Component):
 
     def __init__(self, walks: Sequence[Walk]) -> None:
         self.walks = list(walks)
-        self.flat = all(_flat(walk) for walk in walks)
+        self.flat = all(flat(walk) for walk in walks)
         most = max(len(walk.taps) for walk in walks)
         last = max(_highest(walk) for walk in walks)
         super().__init__({
@@ -140,7 +140,7 @@ def _bits(values: Iterable[int]) -> int:
     return 1 + max(int(value if value >= 0 else ~value).bit_length() for value in values)
 
 
-def _flat(walk: Walk) -> bool:
+def flat(walk: Walk) -> bool:
     """Whether the taps are words in a row, read once."""
     first = walk.taps[0]
     return walk.positions == 1 and not walk.checked and all(

@@ -21,7 +21,7 @@ from ..flow.cost.predict import CHARACTERISED, HELD_OUT, KERNELS, Predictor
 from ..flow.cost.salvage import open_store
 from ..flow.cost.store import MeasurementStore
 from ..flow.cost.structure import structure
-from ..flow.errors import SpikeloomError
+from ..flow.errors import RunError, SpikeloomError
 from ..flow.files import write_atomic
 from .designs import BOARDS, SEEDS, Network, layout
 
@@ -66,7 +66,7 @@ def measure(data: bytes, board: str, seeds: tuple[int, ...]
     wrong: list[str] = []
     try:
         synthesise(ir.from_bytes(data, "a network"), targets.board(board), seeds=seeds,
-                   must_fit=False, warn=wrong.append, on_measured=found.append)
+                   must_fit=False, exact=True, warn=wrong.append, on_measured=found.append)
     except SpikeloomError:
         if not found:
             raise
@@ -116,15 +116,18 @@ def write_data(folder: Path, items: Sequence[Measurement], networks: Iterable[Ne
     kept = {network_digest(network.graph) for network in networks if network.held_out}
     fresh: dict[str, dict[str, float]] = {}
     with open_store(note=note) as store:
-        for item in items:
-            if item.design not in fresh:
-                fresh[item.design] = describe(structure(store.graph(item.design)))
+        for design in {item.design for item in items}:
+            fresh[design] = describe(structure(store.graph(design)))
         items = [structs.replace(item, features={
             name: round(value, DIGITS) for name, value in fresh[item.design].items()})
             for item in items]
         lines = list(store.lines(items))
-    found = Predictor(item for item in items if item.network not in kept).kernels
     write_atomic(folder / CHARACTERISED.name, "".join(f"{line}\n" for line in lines))
     write_atomic(folder / HELD_OUT.name, json.dumps(sorted(kept), indent=1) + "\n")
+    try:
+        found = Predictor(item for item in items if item.network not in kept).kernels
+    except RunError as error:
+        note(f"no kernels are written: {error}")
+        return
     write_atomic(folder / KERNELS.name, json.dumps(
         {target: asdict(kernel) for target, kernel in found.items()}, indent=1) + "\n")

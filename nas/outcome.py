@@ -6,6 +6,7 @@ import msgspec
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ..flow.cost.measured import STATUS
 from . import final, pareto
 from .columns import COLUMNS
 from .evaluate import Candidate
@@ -44,7 +45,7 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
             "candidates": len(rows), "trainings": search.evaluator.trained,
             "restored": search.evaluator.restored, "built": len(routed),
             **{name.replace("-", "_"): status.count(name)
-               for name in ("routed", "over-full", "unroutable", "failed", "timed-out")},
+               for name in STATUS},
         },
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
         "front": [item.id for item in final.front(task, routed)],

@@ -169,6 +169,7 @@ class Routing:
         """Begin builds, the largest first, which keeps all workers busy for longest."""
         target, begun = self.task.experiment.target, {}
         size = {row.id: item.columns["lc"] for row, item in chosen}
+        low = {row.id: item.low["lc"] for row, item in chosen if item.low}
         for row, _ in sorted(chosen, key=lambda pair: -size[pair[0].id]):
             stored = self.store.find_build(row.genome, row.first.seed, row.first.settings,
                                            target.board, target.seed)
@@ -177,7 +178,7 @@ class Routing:
             graph.save(folder / "graph.safetensors")
             begun[row.id] = stored or self.executor.submit(
                 workers.build, ir.to_bytes(graph), str(folder), target.board, target.seed,
-                str(folder / "build" / target.board))
+                str(folder / "build" / target.board), low.get(row.id))
         self.running += [(row, item, begun[row.id]) for row, item in chosen]
 
     def admit(self, rows: Sequence[Candidate]) -> None:

@@ -41,7 +41,7 @@ CREATE TABLE synthesis (
     board TEXT NOT NULL,
     seed INTEGER NOT NULL,      -- of place and route
     tools TEXT NOT NULL,        -- JSON: name and version of each
-    status TEXT NOT NULL,       -- 'routed', 'over-full' or 'failed'
+    status TEXT NOT NULL,       -- 'routed', 'over-full', 'cancelled' or 'failed'
     reason TEXT,                -- why not routed
     lc INTEGER, lut4 INTEGER, ff INTEGER, carry INTEGER, ebr INTEGER, spram INTEGER, dsp INTEGER,
     fmax_mhz REAL, meets_clock INTEGER, seconds REAL,

@@ -89,8 +89,12 @@ class Built(msgspec.Struct, frozen=True):
     measurement: Measurement | None
 
 
-def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> Built:
-    """Compile and place and route one network, and store what was measured."""
+def build(data: bytes, where: str, board: str, seed: int, out_dir: str,
+          predicted_low: float | None = None) -> Built:
+    """Compile and place and route one network, and store what was measured.
+
+    predicted_low: as for `build_seeds`.
+    """
     from ..flow.passes.compile import compile_graph
     from ..flow.synthesis import build_graph
 
@@ -100,7 +104,7 @@ def build(data: bytes, where: str, board: str, seed: int, out_dir: str) -> Built
     try:
         graph = compile_graph(ir.from_bytes(data, where))
         build_graph(graph, targets.board(board), seed=seed, out_dir=Path(out_dir), must_fit=False,
-                    on_measured=found.append)
+                    exact=True, predicted_low=predicted_low, on_measured=found.append)
     except SpikeloomError as error:
         reason = str(error)
     if found:

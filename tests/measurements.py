@@ -32,7 +32,7 @@ def measured(plan: str = "p", **changes) -> Measurement:
         "memory_bits": 20480, "seconds": {"yosys": 0.1, "nextpnr": 2.5},
         "features": {"synapses": 12.5, "layers": 2.0}, "finished": 1.7e9 + 0.123456}
     status = changes.get("status", "routed")
-    if status in ("failed", "timed-out"):
+    if status in ("failed", "timed-out", "cancelled"):
         item |= NOTHING
     elif status != "routed":
         item |= {"fmax_mhz": None, "critical_path": None}

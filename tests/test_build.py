@@ -12,8 +12,9 @@ import msgspec
 import pytest
 from amaranth.hdl import Cat, Elaboratable, Module, Signal
 
+from spikeloom.boards.bare import bare
 from spikeloom.flow import build, cache, nextpnr, targets
-from spikeloom.flow.errors import FitError, RunError, SpikeloomError, ToolError
+from spikeloom.flow.errors import Cancelled, FitError, RunError, SpikeloomError, ToolError
 from spikeloom.flow.report import read_report
 
 ICEBREAKER = targets.board("icebreaker")
@@ -130,17 +131,85 @@ def test_seeds_share_one_synthesis_and_the_fastest_is_kept(tmp_path):
     assert sha256((tmp_path / "top.bin").read_bytes()).hexdigest() == best.bitstream_sha256
 
 
-def test_too_large_a_design_is_told_what_fits(tmp_path, own_cache):
-    design = {"top": Registers(170), "board": ICEBREAKER, "design": "d"}
-    with pytest.raises(FitError, match=r"^icebreaker: 5,4\d\d LCs do not fit the UP5K's 5,280 "
-                                       r"\(1\d\d too many\); the smallest known device that holds "
-                                       r"it is the HX8K, on board ice40_hx8k_b_evn$"):
-        build.build(**design, out_dir=tmp_path / "out")
+TOO_LARGE = {"top": Registers(170), "board": ICEBREAKER, "design": "d"}
+
+
+@pytest.fixture(scope="module")
+def too_large(tmp_path_factory):
+    """A cache that has the netlist of a design that does not fit the iCEBreaker."""
+    path = tmp_path_factory.mktemp("large")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKELOOM_CACHE", str(path))
+        build.netlist(**TOO_LARGE)
+    return path
+
+
+def test_what_cannot_fit_by_its_netlist_is_not_placed(too_large, own_cache, monkeypatch, tmp_path):
+    shutil.copytree(too_large, own_cache)
+    monkeypatch.setenv("NEXTPNR_ICE40", tool(tmp_path / "nextpnr", (
+        "import sys\nif '--version' not in sys.argv: sys.exit('nextpnr was run')\n"
+        "print('nextpnr-ice40 (Version 0.11)')")))
+    with pytest.raises(FitError, match=r"^icebreaker: at least 5,4\d\d LCs do not fit the UP5K's "
+                                       r"5,280 \(1\d\d too many\); the smallest known device that "
+                                       r"may hold it is the HX8K, on board ice40_hx8k_b_evn$"):
+        build.build(**TOO_LARGE, out_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    report = build.build(**design, must_fit=False)
-    assert report.cached and not report.fits and not report.meets_clock
-    assert report.lc > 5280 and report.fmax_mhz == 0 and report.bitstream == ""
-    assert "do not fit the UP5K" in report.problem
+    told = []
+    (report,) = build.build_seeds(**TOO_LARGE, seeds=[7], must_fit=False, record=told.append)
+    assert told == [report] and report.bound and not report.fits and report.seed == 7
+    assert report.lc > 5280 and report.ff > 170 * 32 and report.fmax_mhz == 0
+    assert set(report.seconds) == {"elaborate", "yosys"} and "at least" in report.problem
+    with pytest.raises(ToolError, match="nextpnr was run"):
+        build.build(**TOO_LARGE, must_fit=False, exact=True)
+
+
+def test_nextpnr_stops_at_once_where_cells_are_too_few(too_large, own_cache):
+    shutil.copytree(too_large, own_cache)
+    bound = build.build(**TOO_LARGE, must_fit=False)
+    report = build.build(**TOO_LARGE, must_fit=False, exact=True)
+    assert not report.fits and not report.meets_clock and not report.bound
+    assert bound.lc <= report.lc <= bound.lc + 10 and bound.lut4 == report.lut4
+    assert report.fmax_mhz == 0 and report.bitstream == "" and report.seconds["nextpnr"] > 0
+    assert report.problem.startswith(f"{report.lc:,} LCs do not fit the UP5K")
+    (log,) = own_cache.rglob("nextpnr.log")
+    assert "placer" not in log.read_text()
+    # an exact count is better than a bound, whoever asks
+    again = build.build(**TOO_LARGE, must_fit=False)
+    assert again.cached and not again.bound and again.lc == report.lc
+
+
+def test_a_nextpnr_that_goes_on_with_too_few_cells_is_stopped(warm, monkeypatch, tmp_path):
+    log = "Info: Device utilisation:\nInfo: \t         ICESTORM_LC:    5281/   5280   100%\n\n"
+    monkeypatch.setenv("NEXTPNR_ICE40", tool(tmp_path / "nextpnr", STUCK.replace(
+        "BOTH", "True").replace("LOG", repr(log))))
+    report = build.build(Registers(1), ICEBREAKER, design="d", must_fit=False)
+    assert report.lc == 5281 and report.problem.startswith("5,281 LCs do not fit the UP5K's 5,280")
+    assert report.seconds["nextpnr"] < 30
+
+
+def test_what_is_predicted_not_to_fit_is_cancelled(monkeypatch, own_cache):
+    monkeypatch.setitem(build.TIMEOUTS, "yosys", 0.0)  # no tool could finish
+    told = []
+    with pytest.raises(Cancelled, match=r"^icebreaker: cancelled, for it is predicted to take at "
+                                        r"least 5,281 LCs, and the UP5K has 5,280$"):
+        build.build_seeds(Registers(1), ICEBREAKER, design="d", seeds=[3, 4], must_fit=False,
+                          predicted_low=5281, record=told.append)
+    assert [(item.status, item.seed) for item in told] == [("cancelled", 3)]
+    with pytest.raises(ToolError, match="took longer"):
+        build.build(Registers(1), ICEBREAKER, design="d", predicted_low=5280)
+
+
+def test_other_pins_of_any_device_cost_no_synthesis(own_cache):
+    notes, reports = [], []
+    for device, package, clock in (("UP5K", "SG48", "35"), ("HX8K", "CT256", "J3")):
+        rx, tx = ("6", "9") if device == "UP5K" else ("B10", "B12")
+        board = bare(name=device, device=device, package=package, clock=clock, clock_hz=12_000_000,
+                     rx=rx, tx=tx)
+        reports.append(build.build(Registers(1), board, design="d", note=notes.append))
+    assert sum("synthesis" in note for note in notes) == 1
+    assert sum("place and route" in note for note in notes) == 2
+    assert [report.device for report in reports] == ["UP5K", "HX8K"]
+    assert reports[0].lut4 == reports[1].lut4 and reports[0].plan != reports[1].plan
 
 
 def _build(path):
@@ -247,6 +316,13 @@ def test_a_missing_report_says_what_writes_it(tmp_path):
         read_report(tmp_path / "report.json")
 
 
+def test_counts_are_read_once_all_are_there():
+    log = ("Info: Packing carries..\nInfo: Device utilisation:\nInfo: \t ICESTORM_LC: 2/ 1 200%\n"
+           "Info: \t SB_IO: 5/ 39 12%\n\n")
+    assert nextpnr.is_packed(log) and nextpnr.is_packed(log + "Info: Placed 6 cells\n")
+    assert not any(nextpnr.is_packed(log[:end]) for end in range(len(log)))
+
+
 def test_utilisation_is_read_from_the_log_of_nextpnr():
     log = ("Info: Device utilisation:\nInfo: \t         ICESTORM_LC:    5617/   5280   106%\n"
            "Info: \t        ICESTORM_RAM:       3/     30    10%\n"
@@ -300,12 +376,6 @@ def test_a_stuck_router_is_followed_by_the_other(warm, monkeypatch, tmp_path, bo
                                   "connect them; try another seed, or a smaller network")
     else:
         assert report.lc == warm.lc
-
-
-def test_cells_are_counted_by_type():
-    netlist = (b'{"creator":"x","modules":{"top":{"cells":{"a":{"type":"SB_LUT4"},"b":{"type":'
-               b'"SB_DFFE"},"c":{"type":"SB_LUT4"}}},"SB_LUT4":{"cells":{"d":{"type":"x"}}}}}')
-    assert build.count_cells(netlist) == {"SB_LUT4": 2, "SB_DFFE": 1}
 
 
 def test_cache_publishes_whole_entries_only(tmp_path):

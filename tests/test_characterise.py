@@ -32,20 +32,21 @@ class Builds:
     def __init__(self):
         self.done, self.ends = [], {}
 
-    def __call__(self, top, board, *, design, seeds, note, record, must_fit):
+    def __call__(self, top, board, *, design, seeds, note, record, must_fit, exact):
         for seed in seeds:
             self.done.append((design, board.name, seed))
             end = self.ends.get(len(self.done))
             if isinstance(end, ToolError):
-                record(build.Failure(design, FOUND, seed, str(end), False))
+                record(build.Unmeasured(design, FOUND, seed, "failed", str(end)))
             if end is not None:
                 raise end
             record(Report(
                 design=design, board=board.name, device=board.device, lc=1000 + seed, lut4=1, ff=2,
                 carry=3, ebr=4, spram=0, dsp=0, fmax_mhz=20.0, clock_mhz=12.0, meets_clock=True,
                 fits=True, problem="", router="router2", tools=FOUND, seed=seed,
-                seconds={"yosys": 1.0}, cached=False, plan=f"{design} {board.name}", bitstream="x",
-                bitstream_bytes=1, bitstream_sha256="x"))
+                seconds={"yosys": 1.0, "nextpnr": 2.0}, cached=False,
+                plan=f"{design} {board.name}", bitstream="x", bitstream_bytes=1,
+                bitstream_sha256="x"))
 
 
 @pytest.fixture
@@ -82,7 +83,11 @@ def test_all_are_measured_and_written(builds, capsys, tmp_path):
         (lowering, board, 1, 1001, 1001) for lowering in ("spatial", "shared", "folded")
         for board in ("ice40_hx8k_b_evn", "icebreaker")]
     assert "6 builds of 3 networks; 0 are measured already" in err and "6/6  network" in err
-    file = tmp_path / "build/characterised.jsonl"
+    folder = tmp_path / "build/characterised"
+    assert {"variance", "length", "noise"} == set(
+        json.loads((folder / "kernels.json").read_text())["lc"])
+    assert json.loads((folder / "held_out.json").read_text()) == []
+    file = folder / "characterised.jsonl"
     with file.open("rb") as source:
         lines = read_lines(source, "f")
     assert sum(isinstance(line, Measurement) for line in lines) == 6
@@ -91,9 +96,9 @@ def test_all_are_measured_and_written(builds, capsys, tmp_path):
 
 
 def test_what_is_measured_is_not_built_again(builds, capsys):
-    run("--board", "icebreaker", "--out", "a.jsonl")
+    run("--board", "icebreaker", "--out", "a")
     assert len(builds.done) == 3
-    run("--out", "b.jsonl")
+    run("--out", "b")
     assert len(builds.done) == 6 and "3 are measured already" in capsys.readouterr().err
     FOUND["yosys"] = "yosys 2"
     try:
@@ -154,7 +159,7 @@ def test_a_store_that_cannot_be_written_is_told(builds, capsys, monkeypatch):
     (("--jobs", "0"), "--jobs must be at least 1, not 0"),
     (("--board", "icebraker"), "unknown board 'icebraker'; did you mean 'icebreaker'?"),
     (("--board", "icestick", "icestick"), "--board must name each board once"),
-    (("--out", "."), "--out must be a file, not the directory ."),
+    (("--out", __file__), "--out must be a directory, not the file "),
     (("--only", "x"), "--only must be left out of 'bench characterise'"),
     (("--list",), "--list must be left out of 'bench characterise'")])
 def test_bad_requests_are_refused(builds, capsys, options, message):

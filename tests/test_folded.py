@@ -337,7 +337,7 @@ def test_lanes_add_the_rows_that_are_named(memory):
                     ctx.set(lanes.lane, lane)
                     await ctx.tick().repeat(2)
                     wanted = int(rows[named, lane].sum()) << one.scale
-                    less = lanes.less(index)[group * 3 + lane]
+                    less = lanes.contents.less(index)[group * 3 + lane]
                     assert ctx.get(lanes.current) - less == wanted
 
     simulate(lanes, bench)
@@ -349,7 +349,7 @@ def test_accumulators_are_as_wide_as_what_they_count():
     operands[0, :, :, 1] = 3
     lanes = Lanes([layer(operands, (3,))], 3)
     assert lanes.start == [64, 0, 0] and lanes.acc_bits == [7, 6, 1]
-    assert lanes.less(0).tolist() == [64, 0, 0]
+    assert lanes.contents.less(0).tolist() == [64, 0, 0]
 
     async def bench(ctx):
         ctx.set(lanes.clear, 1)
@@ -386,6 +386,6 @@ def test_coded_lanes_add_the_sign_where_the_code_exceeds_the_threshold():
         for lane in range(4):
             ctx.set(lanes.lane, lane)
             await ctx.tick().repeat(2)
-            assert ctx.get(lanes.current) - lanes.less(0)[lane] == total[lane]
+            assert ctx.get(lanes.current) - lanes.contents.less(0)[lane] == total[lane]
 
     simulate(lanes, bench)

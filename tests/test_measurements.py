@@ -18,7 +18,7 @@ from measurements import TOOLS, fill, graph, measured
 from spikeloom.flow.cost import salvage
 from spikeloom.flow.cost.measured import STATUS, lowering_of, network_digest
 from spikeloom.flow.cost.salvage import open_store, read_store
-from spikeloom.flow.cost.store import _FIRST, FIELDS, MeasurementStore, read_lines
+from spikeloom.flow.cost.store import _FIRST, COLUMNS, FIELDS, MeasurementStore, read_lines
 from spikeloom.flow.database import Damaged
 from spikeloom.flow.errors import ConfigError, RunError, SpikeloomError
 from spikeloom.flow.passes.compile import compile_graph
@@ -150,8 +150,9 @@ def test_a_later_version_is_refused_and_kept(path):
     with MeasurementStore(path) as store:
         store.db.execute(f"PRAGMA user_version={len(store.STEPS) + 1}")
     before = path.read_bytes()
-    with pytest.raises(RunError, match="has version 3, this version of spikeloom reads up to 2; "
-                                       "update spikeloom"), open_store(path):
+    now = len(MeasurementStore.STEPS)
+    with pytest.raises(RunError, match=f"has version {now + 1}, this version of spikeloom reads up "
+                                       f"to {now}; update spikeloom"), open_store(path):
         pass
     assert path.read_bytes() == before
     assert not path.with_name("x.sqlite.1").exists()
@@ -161,10 +162,11 @@ def test_version_1_is_brought_to_this_one(path):
     item = measured()
     with MeasurementStore(path.with_name("new.sqlite")) as store:
         store.add(item)
-        row = store.db.execute(f"SELECT {', '.join(FIELDS)} FROM measurement").fetchone()
+        first = COLUMNS[:-1]  # the last one came with version 3
+        row = store.db.execute(f"SELECT {', '.join(first)} FROM measurement").fetchone()
     old = sqlite3.connect(path)
     old.executescript(_FIRST + "PRAGMA user_version=1;")
-    old.execute(f"INSERT INTO measurement VALUES ({','.join('?' * len(FIELDS))})", row)
+    old.execute(f"INSERT INTO measurement VALUES ({','.join('?' * len(first))})", row)
     old.commit()
     old.close()
     with MeasurementStore(path) as store:

@@ -63,7 +63,7 @@ def fake_build(over_full=(), slow=()):
         fits = name not in over_full
         report = {"design": graph.digest(), "lc": lc, "lut4": lc, "ff": 1, "carry": 2, "ebr": 0,
                   "spram": 0, "dsp": 0, "fmax_mhz": 9.0 if name in slow else 20.0,
-                  "meets_clock": name not in slow, "tools": {"fake": "1"}}
+                  "meets_clock": name not in slow, "tools": {"fake": "1"}, "bound": not fits}
         return {"status": "routed" if fits else "over-full", "seconds": 1.0, "report": report,
                 "reason": None if fits else "too large by half"}
     return build
@@ -278,6 +278,8 @@ def test_what_does_not_fit_is_recorded_and_replaced_by_the_next(world, monkeypat
     assert first not in found["front"] and found["chosen"] != first
     with Store(world.path / "run" / FILE) as store:
         assert sorted(s.status for s in store.syntheses()) == ["over-full", "routed", "routed"]
+        # a bound is no measurement
+        assert all((s.lc is None) == (s.status == "over-full") for s in store.syntheses())
 
 
 def test_a_network_that_misses_the_clock_is_not_chosen(world, monkeypatch):

@@ -48,6 +48,9 @@ def test_advice_says_by_how_much_and_what_fits():
     assert targets.advice("HX8K", {"lc": 9000, "ebr": 33}) == (
         "9,000 LCs do not fit the HX8K's 7,680 (1,320 too many) and 33 EBRs do not fit the HX8K's "
         "32 (1 too many); no known device holds it: make the network smaller")
+    assert targets.advice("UP5K", {"lc": 6120, "ebr": 33}, at_least=True) == (
+        "at least 6,120 LCs do not fit the UP5K's 5,280 (840 too many) and 33 EBRs do not fit the "
+        "UP5K's 30 (3 too many); no known device holds it: make the network smaller")
     assert targets.advice("HX1K", {"lc": 2000}).endswith(
         "holds it is the UP5K, on board ice40_up5k_b_evn, icebreaker, icebreaker_bitsy, icesugar "
         "or upduino_v3")

@@ -1,9 +1,9 @@
 """``spikeloom estimate``: price a network without any tool, or by its activity.
 
-Everything printed is a prediction, by structure and by what was measured, but EBRs and clocks, which
-are exact. A network is that of `--run`, or one described by options, whose weights do not exist yet
-and are assumed. With `--activity` a run's test images are simulated on the netlist, and what was
-counted is priced.
+Everything printed is a prediction, by structure and by what was measured, but EBRs and clocks,
+which are exact. A network is that of `--run`, or one described by options, whose weights do not
+exist yet and are assumed. With `--activity` a run's test images are simulated on the netlist, and
+what was counted is priced.
 """
 
 from dataclasses import asdict

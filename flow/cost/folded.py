@@ -5,12 +5,16 @@ Yosys's count per module of 64-32-10 designs. Weights in LUTs are the least cert
 cells depend on what it holds.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from ...hdl.folded import FoldedRun
+from ...hdl.engine import Widths
+from ...hdl.lanes import Contents, FoldedLayer
+from ...hdl.walk import flat
 from ...hdl.words import WORD
 from .. import ir
-from ..fold import fold_run, order
+from ..fold import fold_run
 from ..memories import EBR_BITS, blocks
 from .cells import Block, Cells
 from .memories import forgets
@@ -26,10 +30,12 @@ def _mux(places: int) -> float:
 
 def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
     """One run of a scheduled graph."""
-    found = fold_run(graph, indices)
-    run = FoldedRun(found.steps, found.lanes, inputs=found.inputs, streams=found.streams,
-                    memory=found.memory, order=order(graph, indices[-1]))
-    lanes, engine = run.lanes, run.engine
+    run = fold_run(graph, indices)
+    layers = [step for step in run.steps if isinstance(step, FoldedLayer)]
+    lanes = Contents.of(layers, run.lanes)
+    engine = Widths.of([replace(layer.served, constants=layer.served.constants - np.tile(
+        lanes.less(k), layer.walk.positions)) for k, layer in enumerate(layers)])
+    stored = sum(step.stored for step in run.steps[:-1])
     rows = max(2, len(lanes.rows))
     width = lanes.operand_bits * lanes.lanes
     accumulators = sum(lanes.acc_bits)
@@ -37,28 +43,27 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
     unload = max(lanes.acc_bits) * _mux(lanes.lanes)
     address = (rows - 1).bit_length()
     count = (engine.total - 1).bit_length()
-    several = len(run.layers) > 1
     wait = engine.wait_bits
     resting = 6 * wait + 2 * engine.v_bits if wait else 0
-    chosen = 2 * engine.v_bits if several else 0
+    chosen = 2 * engine.v_bits if len(layers) > 1 else 0
     leak = sum(graph.layers[k][1].neuron.extra_cells(int(graph.layers[k][1].v_bits.max()))
                for k in indices)
     taps = max(len(step.walk.taps) for step in run.steps)
     walk = 2 * taps.bit_length() + address + 12
-    if not run.walker.flat:
+    if not all(flat(step.walk) for step in run.steps):
         walk += 40 + sum(len(step.walk.taps) for step in run.steps)
     steps = 8 * len(run.steps) + 2 * lanes.lanes.bit_length()
     words = 0
-    if run.inputs is not None:
+    if run.streams is None:
         words += 45
-    if run.inner is not None:
+    if stored:
         words += 30
-    if run.inputs is not None or run.inner is not None:
+    if run.streams is None or stored:
         words += 3 * WORD  # the scanner
     streams = 0
     if run.streams is not None:
         streams = 35 + 3 * lanes.code_bits + 2 * len(run.streams.thresholds).bit_length()
-    offered = run.sizes[-1]
+    offered = layers[-1].served.size
     parts = {
         "lanes": Cells(lc=accumulators + lanes.lanes, lut=accumulators + lanes.lanes,
                        ff=accumulators, carry=accumulators),
@@ -81,21 +86,21 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
     for content, bits in ((lanes.rows, width), (lanes.codes, lanes.code_bits * lanes.lanes)):
         if not content:
             continue
-        if lanes.memory == "lut":
+        if run.memory == "lut":
             parts["weights"] += _rom(content, bits)
             continue
         count, muxes = rom_blocks(len(content), _varying(content, bits))
         ebr += count
         parts["weights"] += Cells(lc=muxes, lut=muxes)
-    if not all(forgets(served.neuron, served.fires) for served in engine.layers):
+    if not all(forgets(layer.served.neuron, layer.served.fires) for layer in layers):
         ebr += blocks(engine.total, engine.v_bits + wait)
     ebr += blocks(engine.total, engine.constant_bits)
-    if run.inputs is not None:
-        ebr += blocks(2 << (run.inputs.count - 1).bit_length(), WORD)
-    if run.inner is not None:
-        ebr += blocks(run.inner.depth, WORD)
-    if run.streams is not None:
-        ebr += blocks(run.sizes[0], len(lanes.current))
+    if run.streams is None:
+        ebr += blocks(2 << (run.inputs - 1).bit_length(), WORD)
+    else:
+        ebr += blocks(layers[0].served.size, lanes.current_bits)
+    if stored:
+        ebr += blocks(stored, WORD)
     if indices[-1] == len(graph.layers) - 1:
         ebr += 1  # the scores
     return Block(parts, ebr)

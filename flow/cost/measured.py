@@ -14,15 +14,15 @@ import msgspec
 
 from ...boards import Board
 from .. import ir, targets
-from ..build import Failure
+from ..build import Outcome, Unmeasured
 from ..nextpnr import CriticalPath
-from ..report import Report
 from .work import work
 
-#: `routed`: measured whole. `over-full`: counted, but more than the device has. `unroutable`:
-#: counted, but no way found to connect it. `failed`, `timed-out`: a tool gave no answer.
-STATUS = ("routed", "over-full", "unroutable", "failed", "timed-out")
-#: Those with counts.
+#: `routed`: measured whole. `over-full`: more than the device has, counted or, by its netlist, at
+#: least `lc_low`. `unroutable`: counted, but no way found to connect it. `failed`, `timed-out`: a
+#: tool gave no answer. `cancelled`: none was asked, for a prediction said that it cannot fit.
+STATUS = ("routed", "over-full", "unroutable", "failed", "timed-out", "cancelled")
+#: Those that may have counts.
 COUNTED = STATUS[:3]
 #: Lowerings that are told apart; a design that mixes them has several, with a plus between.
 LOWERINGS = ("spatial", "shared", "folded")
@@ -45,7 +45,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     design: digest of the scheduled graph; network: of it without the choices of hardware, so that
     the same network on other lanes or boards has the same. variant: what is built beside the plain
     design, empty for nothing. weight_memory: bits of all weights; memory_bits: those of the block
-    memories that are used, for whatever. seconds: of each tool when it ran. finished: Unix time.
+    memories that are used, for whatever. lc_low: where lc is not counted, the fewest that there can
+    be, which is no measurement. seconds: of each tool when it ran. finished: Unix time.
     """
 
     plan: str
@@ -62,6 +63,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     status: str
     reason: str
     lc: Count | None = None
+    lc_low: Count | None = None
     lut4: Count | None = None
     ff: Count | None = None
     carry: Count | None = None
@@ -79,10 +81,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if self.status not in STATUS:
             raise ValueError(f"status must be one of {', '.join(STATUS)}, not {self.status!r}")
-        counted = self.status in COUNTED
+        counted, bound = self.status in COUNTED, self.lc_low is not None
+        if bound and self.status != "over-full":
+            raise ValueError(f"lc_low must be left out where status is {self.status!r}")
         for name in (*_COUNTS, "memory_bits"):
-            if (getattr(self, name) is not None) != counted:
-                raise ValueError(f"{name} must be {'given' if counted else 'left out'} where "
+            wanted = counted and not (bound and name == "lc")
+            if (getattr(self, name) is not None) != wanted:
+                raise ValueError(f"{name} must be {'given' if wanted else 'left out'} where "
                                  f"status is {self.status!r}")
         if (self.fmax_mhz is not None) != (self.status == "routed"):
             raise ValueError("fmax_mhz must be given where status is 'routed', and only there")
@@ -94,8 +99,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def counted(self) -> bool:
-        """Whether the tools counted its cells."""
-        return self.status in COUNTED
+        """Whether the tools counted its cells, all of them."""
+        return self.lc is not None
 
     @property
     def numbers(self) -> tuple:
@@ -127,7 +132,7 @@ def lowering_of(graph: ir.Graph) -> str:
     return "+".join(sorted(names, reverse=True))
 
 
-def measurement(graph: ir.Graph, board: Board, outcome: Report | Failure, *, variant: str = "",
+def measurement(graph: ir.Graph, board: Board, outcome: Outcome, *, variant: str = "",
                 options: dict[str, str], features: dict[str, float]) -> Measurement:
     """The record of what a build of a scheduled graph came to."""
     common = {
@@ -137,16 +142,17 @@ def measurement(graph: ir.Graph, board: Board, outcome: Report | Failure, *, var
         "lowering": lowering_of(graph), "variant": variant, "features": features,
         "weight_memory": work(graph).weight_memory, "finished": time.time(),
     }
-    if isinstance(outcome, Failure):
-        return Measurement(status="timed-out" if outcome.timed_out else "failed",
-                           reason=outcome.problem, seconds={}, **common)
+    if isinstance(outcome, Unmeasured):
+        return Measurement(status=outcome.status, reason=outcome.problem, seconds={}, **common)
     status = "routed"
     if not outcome.fits:
         over = targets.device(board.device).excess(outcome.used)
         status = "over-full" if over else "unroutable"
+    counts = {key: getattr(outcome, key) for key in _COUNTS}
+    if outcome.bound:
+        counts |= {"lc": None, "lc_low": outcome.lc}
     return Measurement(
-        status=status, reason=outcome.problem, seconds=dict(outcome.seconds),
-        **{key: getattr(outcome, key) for key in _COUNTS},
+        status=status, reason=outcome.problem, seconds=dict(outcome.seconds), **counts,
         fmax_mhz=outcome.fmax_mhz if outcome.fits else None,
         critical_path=outcome.critical_path,
         memory_bits=EBR_BITS * outcome.ebr + SPRAM_BITS * outcome.spram, **common)

@@ -76,6 +76,9 @@ class Predictor:
         for target in TARGETS:
             y = np.array([_mean(items, target) for items in designs])
             known = np.isfinite(y)
+            if len(np.unique(networks[known])) < 2:
+                raise RunError(f"{target} of no two networks is known; 'spikeloom bench "
+                               "characterise' measures some")
             inputs = [part[known] for part in self._inputs(target, table, families)]
             self.regressors[target] = Regressor((kernels or {}).get(target)).fit(
                 *inputs, y[known], networks[known])

@@ -19,7 +19,7 @@ from ..errors import RunError, SpikeloomError
 from ..files import write_atomic
 from ..pages import Pages
 from .measured import Measurement
-from .store import FIELDS, MeasurementStore, default_path, from_row
+from .store import COLUMNS, MeasurementStore, default_path, from_row
 
 LOCK = ".lock"
 Note = Callable[[str], None]
@@ -114,9 +114,10 @@ def _readable(path: Path) -> tuple[list[Measurement], list[tuple[str, bytes]]]:
     """The measurements and networks of a damaged file that are whole."""
     items, networks = [], []
     pages = Pages(path)
-    for row in pages.rows(len(FIELDS)):
-        with contextlib.suppress(ValueError, TypeError):
-            items.append(from_row(row))
+    for count in (len(COLUMNS), len(COLUMNS) - 1):  # rows of version 2 have one less
+        for row in pages.rows(count):
+            with contextlib.suppress(ValueError, TypeError):
+                items.append(from_row(row, COLUMNS[:count]))
     for design, data in pages.rows(2):
         with contextlib.suppress(ValueError, TypeError, RunError, zlib.error):
             if ir.from_bytes(zlib.decompress(data), design).digest() == design:

@@ -45,7 +45,13 @@ CREATE TABLE network (
 );
 """
 
+_THIRD = """
+ALTER TABLE measurement ADD COLUMN lc_low INTEGER;
+"""
+
 FIELDS = Measurement.__struct_fields__
+#: The columns of the table in the order in which versions have added them.
+COLUMNS = (*(name for name in FIELDS if name != "lc_low"), "lc_low")
 #: Columns that hold JSON.
 _PLAIN = {"tools", "options", "critical_path", "seconds", "features"}
 #: Columns by which `MeasurementStore.select` selects.
@@ -82,7 +88,7 @@ class MeasurementStore(Database):
     `salvage` opens it safely, and mends it.
     """
 
-    STEPS = (_FIRST, _SECOND)
+    STEPS = (_FIRST, _SECOND, _THIRD)
     TABLE = "measurement"
     OTHER = "update spikeloom, or name another directory in SPIKELOOM_DATA"
     BUSY = "wait for the other process, and run the command again"
@@ -240,8 +246,8 @@ def _packed(item: Measurement, name: str) -> object:
     return value
 
 
-def from_row(row: tuple) -> Measurement:
-    """A measurement from its columns, in the order of `FIELDS`."""
+def from_row(row: tuple, names: Sequence[str] = FIELDS) -> Measurement:
+    """A measurement from its columns of these names."""
     values = {name: json.loads(value) if name in _PLAIN and value is not None else value
-              for name, value in zip(FIELDS, row, strict=True)}
+              for name, value in zip(names, row, strict=True)}
     return msgspec.convert(values, Measurement)

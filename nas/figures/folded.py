@@ -30,7 +30,7 @@ def area(bench: Bench) -> dict:
         for encoder in ("rate", "stream"):
             graph = lowered(with_encoder(uniform((64, 32, 10)), encoder), "folded", count)
             report = build_graph(graph, targets.board("ice40_hx8k_b_evn"), use_cache=False,
-                                       must_fit=False, note=bench.note)
+                                 must_fit=False, exact=True, note=bench.note)
             told.append((encoder, report))
         out[f"folded.lc_per_synapse_{count}"] = (told[0][1].lc / synapses, (
             f"64-32-10, weights uniform over 15 values, L = 8, HX8K with link, {count} lanes (10 "
