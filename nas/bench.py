@@ -77,9 +77,12 @@ def selected(patterns: Iterable[str]) -> list[str]:
 
 
 def holds(value: float, goal: str) -> bool | None:
-    """Whether a value meets a goal such as ``>= 0.965``; None for no goal."""
+    """Whether a value meets a goal such as ``>= 0.965`` or ``0.85..0.95``; None for no goal."""
     if not goal:
         return None
+    if ".." in goal:
+        low, high = map(float, goal.split(".."))
+        return low <= value <= high
     sign, limit = goal.split()
     return {">=": value >= float(limit), "<=": value <= float(limit),
             "==": value == float(limit)}[sign]

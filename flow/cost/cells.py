@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -26,13 +28,15 @@ class Block:
     """A layer, or a run of folded ones: its parts, and what their sizes do not show.
 
     ebr: block memories beside those of image, neurons and delays. counted: the most bits that one
-    popcount adds up; 0 without any. cut: whether it has a register within.
+    popcount adds up; 0 without any. cut: whether it has a register within. ports: for each way in
+    which columns are read, which inputs are, bool [in].
     """
 
     parts: Parts
     ebr: int = 0
     counted: int = 0
     cut: bool = True
+    ports: tuple[np.ndarray, ...] = ()
 
 
 def total(parts: Parts) -> Cells:

@@ -1,18 +1,18 @@
 """Block memories (EBR) that a design really takes: of what the weights leave unused, none is built.
 """
 
-from ...hdl.shared import slots_of
+import numpy as np
+
 from .. import ir
 from ..memories import EBR_WIDTH, bank_blocks, blocks, image_bytes, neuron_blocks
-from ..passes.legalize import effective_weights, shares
-from .spatial import packed
+from ..passes.legalize import shares
 
 
-def encoder_blocks(graph: ir.Graph) -> int:
-    """EBRs of the image and its columns.
+def encoder_blocks(graph: ir.Graph, ports: tuple[np.ndarray, ...]) -> int:
+    """EBRs of the image and its columns, which the first layer reads through these ports.
 
-    A column memory has a read port for each direction in which an input of its 16 is walked, and is
-    as wide as the inputs that are read. Each port takes memories of its own.
+    A column memory is as wide as those of its 16 inputs that are read. Each port takes memories of
+    its own.
     """
     first, n = graph.layers[0][0], graph.input.size
     if graph.input.encoder != "stream":
@@ -20,13 +20,6 @@ def encoder_blocks(graph: ir.Graph) -> int:
     image = blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, first.bits + 1)
     if first.lowering == "folded":
         return image
-    weights = effective_weights(first)
-    if shares(first):
-        slots = slots_of(weights, first.lanes, first.bitstream_length, True)
-        ports = [slots.weights.any((0, 1))]
-    else:
-        slots = packed(weights, first.bitstream_length, graph.max_shift)
-        ports = [slots.up_inputs, slots.down_inputs]
     count = 0
     for port in ports:
         for low in range(0, n, EBR_WIDTH):
@@ -40,12 +33,13 @@ def forgets(neuron, fires: bool) -> bool:
     return neuron.leak(-1) == neuron.leak(1 << 20) == 0 and not (fires and neuron.refractory)
 
 
-def plain_blocks(graph: ir.Graph, bank: int) -> int:
+def plain_blocks(graph: ir.Graph, bank: int, ports: tuple[np.ndarray, ...]) -> int:
     """EBRs of a scheduled graph, but those of folded runs (`folded`); bank: signals in a memory."""
     delays = sum(synapses.delay_blocks or 0 for synapses, _ in graph.layers)
     unused = 0
     for index, (synapses, population) in enumerate(graph.layers):
         if shares(synapses) and forgets(population.neuron, graph.fires(index)):
             unused += blocks(population.size, int(population.v_bits.max()))
-    return encoder_blocks(graph) + neuron_blocks(graph) + bank_blocks(graph, bank) + delays - unused
+    neurons = neuron_blocks(graph) - unused
+    return encoder_blocks(graph, ports) + neurons + bank_blocks(graph, bank) + delays
 

@@ -83,4 +83,4 @@ def shared_block(weights: np.ndarray, lanes: int, length: int, columns: bool, v_
         "passes": Cells(lc=47, lut=47, ff=40),
         "columns": Cells(lc=30 if columns else 0, lut=30 if columns else 0),
         "spikes": Cells(lc=state, ff=state),
-    }, counted=int(used.max()), cut=False)
+    }, counted=int(used.max()), cut=False, ports=(slots.weights.any((0, 1)),))

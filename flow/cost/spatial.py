@@ -101,4 +101,4 @@ def spatial_block(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, 
         "engine": Cells(lc=neuron.engine_cells, lut=neuron.engine_cells),
         "control": Cells(lc=25, lut=25, ff=20),
         "clocks": Cells(lc=2 * bits, lut=2 * bits),
-    }, counted=int(counts.max()))
+    }, counted=int(counts.max()), ports=(slots.up_inputs, slots.down_inputs))

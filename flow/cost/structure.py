@@ -86,15 +86,15 @@ def structure(graph: ir.Graph) -> Structure:
     graph = schedule(graph.replace(**{name: {"v_bits": bits.astype(np.uint8)}
                                       for name, bits in ranges.items()}))
     bank = banked(graph)
-    ebr = plain_blocks(graph, bank)
     blocks: list[Block | None] = [None] * len(graph.layers)
     delays = []
     for indices in runs(graph):
-        blocks[indices[0]] = block = _block(graph, indices, bank)
-        ebr += block.ebr
+        blocks[indices[0]] = _block(graph, indices, bank)
         delays.append(_delay(graph.layers[indices[0]][0]))
     parts = merge({"link": LINK}, _encoder(graph), _readout(graph), *delays,
                   *(block.parts for block in blocks if block))
+    ebr = plain_blocks(graph, bank, blocks[0].ports)
+    ebr += sum(block.ebr for block in blocks if block)
     return Structure(graph, parts, tuple(blocks), ebr, inference_cycles(graph), load_cycles(graph))
 
 

@@ -75,26 +75,26 @@ def membrane_ranges(graph: ir.Graph) -> dict[str, np.ndarray]:
         if neuron.v_width is not None:
             out[population.name] = np.full(population.size, neuron.v_width)
             continue
-        # the neurons of a map differ at its border only
-        drives, which = np.unique(drive_ranges(graph, index), axis=1, return_inverse=True)
-        widths = [_width(neuron, int(lo), int(hi), graph.num_steps, graph.fires(index))
-                  for lo, hi in drives.T]
-        out[population.name] = np.array(widths, np.int64)[which.reshape(-1)]
+        out[population.name] = _widths(neuron, *drive_ranges(graph, index), graph.num_steps,
+                                       graph.fires(index))
     return out
 
 
-def _width(neuron, low: int, high: int, num_steps: int, fires: bool) -> int:
-    """Width of a membrane whose I + bias lies in low..high."""
-    lo = hi = 0
-    low_seen, high_seen = 0, neuron.thresholds[1] if fires else 0
+def _widths(neuron, low: np.ndarray, high: np.ndarray, num_steps: int, fires: bool) -> np.ndarray:
+    """Widths of membranes whose I + bias lies in low..high: int64 [n], of int64 [n] each."""
+    lo, hi = np.zeros_like(low), np.zeros_like(low)
+    low_seen = np.zeros_like(low)
+    high_seen = np.full_like(low, neuron.thresholds[1] if fires else 0)
     for _ in range(num_steps):
-        before = (lo, hi)
+        before = lo, hi
         lo, hi, wide_lo, wide_hi = neuron.after_step(lo, hi, low, high, fires)
-        lo, hi = min(lo, before[0]), max(hi, before[1])
-        low_seen, high_seen = min(low_seen, wide_lo, lo), max(high_seen, wide_hi, hi)
-        if (lo, hi) == before:
+        lo, hi = np.minimum(lo, before[0]), np.maximum(hi, before[1])
+        low_seen = np.minimum(low_seen, np.minimum(wide_lo, lo))
+        high_seen = np.maximum(high_seen, np.maximum(wide_hi, hi))
+        if np.array_equal(lo, before[0]) and np.array_equal(hi, before[1]):
             break
-    return signed_bits(low_seen, high_seen)
+    return np.array([signed_bits(int(lo), int(hi)) for lo, hi in zip(low_seen, high_seen)],
+                    np.int64)
 
 
 def check_readout(graph: ir.Graph) -> None:

@@ -59,13 +59,12 @@ def _spiking(graph: ir.Graph, index: int) -> np.ndarray:
     if neuron.v_width is not None:
         return np.ones(len(lows), bool)
     may = np.zeros(len(lows), bool)
-    for j, (low, high) in enumerate(zip(lows.tolist(), highs.tolist())):
-        lo = hi = 0
-        for _ in range(graph.num_steps):
-            lo, hi, _, widest = neuron.after_step(lo, hi, low, high, True)
-            if widest >= neuron.thresholds[0]:
-                may[j] = True
-                break
+    lo, hi = np.zeros_like(lows), np.zeros_like(lows)
+    for _ in range(graph.num_steps):
+        lo, hi, _, widest = neuron.after_step(lo, hi, lows, highs, True)
+        may |= widest >= neuron.thresholds[0]
+        if may.all():
+            break
     return may
 
 

@@ -8,6 +8,7 @@ One step: leak ``v <- v - (v >> leak_shift)`` (arithmetic shift; `leak_shift` No
 
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
@@ -55,7 +56,7 @@ class Lif:
         if self.saturate_bits is None:
             return v
         edge = 1 << (self.saturate_bits - 1)
-        return min(max(v, -edge), edge - 1)
+        return np.minimum(np.maximum(v, -edge), edge - 1)
 
     def leak(self, v: int) -> int:
         """v after the leak."""
@@ -75,8 +76,9 @@ class Lif:
         """Estimate of the logic cells that a cell of this kind takes beyond a LIF's."""
         return 0
 
-    def after_step(self, lo: int, hi: int, i_lo: int, i_hi: int, fires: bool) -> tuple:
-        """Interval of v after a step from [lo, hi] with I + bias in [i_lo, i_hi].
+    def after_step(self, lo, hi, i_lo, i_hi, fires: bool) -> tuple:
+        """Interval of v after a step from [lo, hi] with I + bias in [i_lo, i_hi]; integers or int64
+        arrays of them.
 
         Returns ``(lo, hi, widest_lo, widest_hi)``; the last two also span every value that v takes
         within the step, those of the gateware at FIRE included. Each operation is monotone in v, so
@@ -88,15 +90,19 @@ class Lif:
         lo, hi = self.saturate(lo), self.saturate(hi)
         if fires:
             lowest, highest = self.thresholds
-            widest_lo = min(widest_lo, lo - highest)
-            if hi >= lowest:
-                kept = [0] if self.reset == "zero" else [max(lo - highest, 0), hi - lowest]
-                if lo < highest:
-                    kept += [lo, min(hi, highest - 1)]
-                lo, hi = min(kept), max(kept)
+            widest_lo = np.minimum(widest_lo, lo - highest)
+            # after a spike, and, where there may be none, without it
+            reset = (0, 0) if self.reset == "zero" else (np.maximum(lo - highest, 0), hi - lowest)
+            silent, quiet = lo < highest, np.minimum(hi, highest - 1)
+            low = np.where(silent, np.minimum(np.minimum(*reset), np.minimum(lo, quiet)),
+                           np.minimum(*reset))
+            high = np.where(silent, np.maximum(np.maximum(*reset), np.maximum(lo, quiet)),
+                            np.maximum(*reset))
+            spikes = hi >= lowest
+            lo, hi = np.where(spikes, low, lo), np.where(spikes, high, hi)
         if self.refractory:
-            lo, hi = min(lo, held[0]), max(hi, held[1])
-        return lo, hi, min(widest_lo, lo), max(widest_hi, hi)
+            lo, hi = np.minimum(lo, held[0]), np.maximum(hi, held[1])
+        return lo, hi, np.minimum(widest_lo, lo), np.maximum(widest_hi, hi)
 
 
 class Phase(enum.Enum, shape=2):
