@@ -73,8 +73,7 @@ class Search:
                 self.routing.begin(self.rows)
             self._mark(generation, began)
         if self.rows:
-            self.routing.close(self.rows)
-            self._mark(generation, began)
+            self.routing.close(self.rows, lambda: self._mark(generation, began))
         return self
 
     def _tell(self, found: list[Candidate]) -> None:

@@ -105,15 +105,17 @@ class Routing:
         if count > 0:
             self._submit(self.choose(rows, count))
 
-    def close(self, rows: Sequence[Candidate]) -> None:
+    def close(self, rows: Sequence[Candidate], after_round: Callable[[], None]) -> None:
         """After the last generation: go on until as many are routed as are wanted."""
         self.admit(rows)
+        after_round()
         while self.missing:
             chosen = self.choose(rows, min(CLOSING, self.missing), fill=True)
             if not chosen:
                 break
             self._submit(chosen)
             self.admit(rows)
+            after_round()
 
     def choose(self, rows: Sequence[Candidate], count: int, fill: bool = False
                ) -> list[tuple[Candidate, Priced]]:

@@ -15,8 +15,9 @@ FILE = Path("build/bench.json")
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", nargs="?", default="figures",
-                        help="figures (default), into build/bench.json, or characterise: place and "
-                             "route networks of every kind for the store of measurements")
+                        help="figures (default), into build/bench.json; characterise: place and "
+                             "route networks of every kind for the store of measurements; or "
+                             "fronts: compare searches that differ in one thing")
     parser.add_argument("--only", metavar="GLOB[,GLOB...]",
                         help="figures: just those whose names match: 'spatial.*,cosim.*'")
     parser.add_argument("--list", action="store_true",
@@ -29,7 +30,8 @@ def configure(parser: ArgumentParser) -> None:
                              "ice40_hx8k_b_evn)")
     parser.add_argument("--out", metavar="DIR",
                         help="characterise: what the cost model reads (default: "
-                             "build/characterised)")
+                             "build/characterised); fronts: a file (default: "
+                             "build/fronts/fronts.json)")
 
 
 def run(args: Namespace, out: Output) -> int:
@@ -37,10 +39,11 @@ def run(args: Namespace, out: Output) -> int:
         raise ConfigError(unknown("thing to measure", args.what, WHAT))
     if args.jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
-    own = {"figures": ("only", "list"), "characterise": ("networks", "board", "out")}
+    own = {"figures": ("only", "list"), "characterise": ("networks", "board", "out"),
+           "fronts": ("out",)}
     for what, names in own.items():
         for name in names:
-            if what != args.what and getattr(args, name) not in (None, False):
+            if name not in own[args.what] and getattr(args, name) not in (None, False):
                 raise ConfigError(f"--{name} must be left out of 'bench {args.what}'; it is an "
                                   f"option of 'bench {what}'")
     return WHAT[args.what](args, out)
@@ -67,4 +70,10 @@ def characterise(args: Namespace, out: Output) -> int:
     return characterise.run(args, out)
 
 
-WHAT = {"figures": figures, "characterise": characterise}
+def fronts(args: Namespace, out: Output) -> int:
+    from . import fronts
+
+    return fronts.run(args, out)
+
+
+WHAT = {"figures": figures, "characterise": characterise, "fronts": fronts}
