@@ -39,4 +39,3 @@ def plain_blocks(graph: ir.Graph, bank: int) -> int:
     """EBRs of a scheduled graph, but those of folded runs (`folded`); bank: signals in a memory."""
     delays = sum(synapses.delay_blocks or 0 for synapses, _ in graph.layers)
     return encoder_blocks(graph) + neuron_blocks(graph) + bank_blocks(graph, bank) + delays
-

@@ -11,11 +11,6 @@ jackknife+", Annals of Statistics 49(1), 2021).
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold
-from sklearn.preprocessing import StandardScaler
 
 #: Share of measurements that the interval is to hold.
 COVERAGE = 0.9
@@ -58,6 +53,8 @@ class Regressor:
     def fit(self, base: np.ndarray, shares: np.ndarray, features: np.ndarray, y: np.ndarray,
             groups: np.ndarray) -> "Regressor":
         """Fit to measurements y [n]; a fold has all designs of a network (`groups`) or none."""
+        from sklearn.model_selection import GroupKFold
+
         self._fit(base, shares, features, y)
         #: Logarithm of each measurement over its prediction by a fit without its network.
         self.errors = np.empty(len(y))
@@ -74,6 +71,11 @@ class Regressor:
         return self
 
     def _fit(self, base, shares, features, y) -> None:
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+        from sklearn.linear_model import Ridge
+        from sklearn.preprocessing import StandardScaler
+
         self.ridge = Ridge(alpha=RIDGE, fit_intercept=False).fit(shares, y / base - 1)
         rest = np.log(y / base) - np.log(self._corrected(shares))
         self.scaler = StandardScaler().fit(features)
