@@ -29,7 +29,9 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
     """Everything that search.json holds, plain values only."""
     task, rows, routed = search.task, search.rows, search.routing.done
     status = [item.status for item in routed]
-    columns = search.prices.columns(rows)
+    priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
+              if task.feasible(columns)]
+    best = pareto.front(task.F(columns for _, columns in priced))
     return {
         "format": FORMAT,
         "board": task.board.name,
@@ -54,8 +56,8 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
         "routed": [msgspec.to_builtins(item) for item in routed],
         "prediction_error": final.errors(routed),
         "estimated_front": [
-            {"id": rows[i].id, "network": describe(rows[i].genome), **columns[i]}
-            for i in pareto.front(task.F(columns))],
+            {"id": row.id, "network": describe(row.genome), **columns}
+            for row, columns in (priced[i] for i in best)],
         "reference": dict(zip(task.search.objectives, task.reference(
             [row.counted for row in rows]).tolist())),
         "marks": [msgspec.to_builtins(mark) for mark in search.marks],
@@ -66,7 +68,7 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
 def still_open(search: Search) -> list[Candidate]:
     """Candidates that were not measured, but are predicted to be on the front with the measured."""
     task, tried, done = search.task, search.routing.tried, search.routing.done
-    points = [item.measured for item in done if item.usable]
+    points = [item.measured for item in done if item.usable and task.feasible(item.measured)]
     rows = [row for row in search.rows if row.id not in tried]
     priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
               if task.feasible(columns)]
