@@ -54,8 +54,8 @@ class Predictor:
                  kernels: Mapping[str, Kernel] | None = None) -> None:
         """kernels: by target, to go on with; None fits them, which takes seconds."""
         self.measurements = [item for item in measurements if usable(item)]
-        if len({item.network for item in self.measurements}) < 2:
-            raise RunError("a cost model must be fitted to designs of two networks or more; "
+        if len({item.network for item in self.measurements if item.status == "routed"}) < 2:
+            raise RunError("a cost model must be fitted to routed designs of two networks or more; "
                            "'spikeloom bench characterise' measures some")
         rows = [item.features for item in self.measurements]
         self.names = sorted({name for row in rows for name in row} - {"version"})
