@@ -16,14 +16,13 @@ def search(bench: Bench) -> dict:
     """The whole digits search and the synthesis of its choice."""
     _, outcome = bench.search()
     counts = outcome["counts"]
-    routed = [f for f in outcome["finalists"] if f["status"] == "routed"]
     detail = "spikeloom search, then synth, empty build cache, defaults of examples/digits.toml"
-    errors = [abs(f["estimate"]["lc"] / f["measured"]["lc"] - 1) for f in routed]
+    error = outcome["prediction_error"]["predicted"]["mean_absolute"]
     return {
         "search.trained": (counts["candidates"], f"{detail}; distinct candidates, each "
                                                 "trained as the experiment says"),
-        "search.routed": (len(routed), "finalists that nextpnr placed and routed; mean absolute "
-                                       f"error of predicted LCs {statistics.mean(errors):.3f}"),
+        "search.routed": (counts["routed"], "candidates that nextpnr placed and routed; mean "
+                                            f"absolute error of predicted LCs {error:.3f}"),
         "search.front": (len(outcome["front"]), "non-dominated in validation accuracy and "
                                                 "measured LCs"),
         "search.seconds": (outcome["wall"], f"{detail}; wall time of both commands"),
@@ -35,7 +34,7 @@ def search(bench: Bench) -> dict:
 def digits(bench: Bench) -> dict:
     """The network that the digits search chooses, trained anew from several seeds."""
     opened, outcome = bench.search()
-    chosen = next(f for f in outcome["finalists"] if f["id"] == outcome["chosen"])
+    chosen = outcome["final"]
     data = datasets.load("digits")
     graph = shapes(opened.graph())
     trained = train([graph] * SEEDS, data.final, None, TrainSettings(epochs=60),
