@@ -4,6 +4,7 @@ Everything printed is a prediction but EBRs and clocks, which are exact. A netwo
 `--run`, or one described by options, whose weights do not exist yet and are assumed.
 """
 
+import math
 from dataclasses import asdict
 from itertools import pairwise
 
@@ -56,7 +57,7 @@ def run(args, out) -> int:
         graph, source = graph_from(args), f"--layers {args.layers}"
     found = estimate(graph, board.device)
     energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
-    used = {key: getattr(found, key) for key in LIMITED}
+    used = {key: math.ceil(getattr(found, key)) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)
     data = {
