@@ -123,7 +123,7 @@ def _predicted(routed: Sequence[Routed]) -> Table:
     """LCs predicted by what was known before, and by what the search had learned until then."""
     table = _table("LCs, predicted against measured: counted by structure, by what the package "
                    "knew, and by what the search had learned when it chose the candidate",
-                   "id", "LCs", "structure", "package", "search", "interval", "")
+                   "id", "LCs", "structure", "package", "search", "interval; ! outside")
     for item in routed:
         words = [item.id[:SHORT]]
         lc = item.measured and item.measured["lc"]
@@ -133,8 +133,8 @@ def _predicted(routed: Sequence[Routed]) -> Table:
             error = "" if lc is None else f" {value / lc - 1:+6.1%}"
             words.append(f"{COLUMNS['lc'].text(value)}{error}")
         low, high = item.low.get("lc"), item.high.get("lc")
-        words.append("-" if low is None else f"{low:,.0f}..{high:,.0f}")
-        words.append("outside" if lc is not None and low and not low <= lc <= high else "")
+        outside = lc is not None and low is not None and not low <= lc <= high
+        words.append("-" if low is None else f"{low:,.0f}..{high:,.0f}{' !' if outside else ''}")
         table.add_row(*words)
     return table
 
