@@ -8,6 +8,7 @@ in a Random World", 2005; cross-validated as in R. F. Barber et al., "Predictive
 jackknife+", Annals of Statistics 49(1), 2021).
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,7 @@ class Regressor:
         return self
 
     def _fit(self, base, shares, features, y) -> None:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
         from sklearn.linear_model import Ridge
@@ -87,7 +89,11 @@ class Regressor:
                   * RBF(start.length, (0.2 * size, 20 * size))
                   + WhiteKernel(start.noise, (1e-6, 1e1)))
         self.process = GaussianProcessRegressor(
-            kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b").fit(points, rest)
+            kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b")
+        with warnings.catch_warnings():
+            # a kernel at a bound is one: without noise, or of no use
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.process.fit(points, rest)
         if self.kernel is None:
             product, noise = self.process.kernel_.k1, self.process.kernel_.k2
             self.kernel = Kernel(product.k1.constant_value, product.k2.length_scale,
