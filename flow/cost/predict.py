@@ -54,19 +54,18 @@ class Predictor:
                  kernels: Mapping[str, Kernel] | None = None) -> None:
         """kernels: by target, to go on with; None fits them, which takes seconds."""
         self.measurements = [item for item in measurements if usable(item)]
-        if len({item.network for item in self.measurements if item.status == "routed"}) < 2:
-            raise RunError("a cost model must be fitted to routed designs of two networks or more; "
-                           "'spikeloom bench characterise' measures some")
+        networks = np.unique([item.network for item in self.measurements], return_inverse=True)[1]
+        _check(networks)
         rows = [item.features for item in self.measurements]
         self.names = sorted({name for row in rows for name in row} - {"version"})
         table = self._table(rows)
         families = np.array([_FAMILY[item.device] for item in self.measurements])
-        networks = np.unique([item.network for item in self.measurements], return_inverse=True)[1]
         self.lowest, self.highest = table.min(0), table.max(0)
         self.regressors: dict[str, Regressor] = {}
         for target in TARGETS:
             y = np.array([_value(item, target) for item in self.measurements])
             known = np.isfinite(y)
+            _check(networks[known])
             inputs = [part[known] for part in self._inputs(target, table, families)]
             self.regressors[target] = Regressor((kernels or {}).get(target)).fit(
                 *inputs, y[known], networks[known])
@@ -123,6 +122,12 @@ class Predictor:
                       f"{self.lowest[k]:g}..{self.highest[k]:g}" for k in np.flatnonzero(flags)]
             words += [f"{name} was never seen" for name in sorted(set(row) - known) if row[name]]
             yield "; ".join(words)
+
+
+def _check(networks: np.ndarray) -> None:
+    if len(np.unique(networks)) < 2:
+        raise RunError("a cost model must be fitted to routed designs of two networks or more; "
+                       "'spikeloom bench characterise' measures some")
 
 
 def usable(item: Measurement) -> bool:
