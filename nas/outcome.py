@@ -58,8 +58,8 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
         "estimated_front": [
             {"id": row.id, "network": describe(row.genome), **columns}
             for row, columns in (priced[i] for i in best)],
-        "reference": dict(zip(task.search.objectives, task.reference(
-            [row.counted for row in rows]).tolist())),
+        "reference": {name: COLUMNS[name].sense * value for name, value in zip(
+            task.search.objectives, task.reference([row.counted for row in rows]).tolist())},
         "marks": [msgspec.to_builtins(mark) for mark in search.marks],
         "test_accuracy_note": TEST_NOTE,
     }
@@ -122,8 +122,9 @@ def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[st
 def _predicted(routed: Sequence[Routed]) -> Table:
     """LCs predicted by what was known before, and by what the search had learned until then."""
     table = _table("LCs, predicted against measured: counted by structure, by what the package "
-                   "knew, and by what the search had learned when it chose the candidate",
-                   "id", "LCs", "structure", "package", "search", "interval; ! outside")
+                   "knew, and by what the search had learned when it chose the candidate; ! outside "
+                   "the interval",
+                   "id", "LCs", "structure", "package", "search", "interval")
     for item in routed:
         words = [item.id[:SHORT]]
         lc = item.measured and item.measured["lc"]
