@@ -85,8 +85,8 @@ def measured(graph, board="icebreaker", seed=1, status="routed", mhz=MHZ) -> Mea
         options={}, design=graph.digest(), network=network_digest(graph), board=board.name,
         device=board.device, clock_mhz=board.clock_hz / 1e6, lowering=lowering_of(graph),
         variant="", status=status, reason="" if routed else f"{status}, as the test wants",
-        fmax_mhz=mhz + seed / 100 if routed else None, weight_memory=1, seconds={"yosys": 1.0, "nextpnr": 2.0},
-        features=describe(found), finished=1.0, **counts)
+        fmax_mhz=mhz + seed / 100 if routed else None, weight_memory=1,
+        seconds={"yosys": 1.0, "nextpnr": 2.0}, features=describe(found), finished=1.0, **counts)
 
 
 def fake_build(status=(), final=(), mhz=()):
