@@ -122,8 +122,8 @@ def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[st
 def _predicted(routed: Sequence[Routed]) -> Table:
     """LCs predicted by what was known before, and by what the search had learned until then."""
     table = _table("LCs, predicted against measured: counted by structure, by what the package "
-                   "knew, and by what the search had learned when it chose the candidate; ! outside "
-                   "the interval",
+                   "knew, and by what the search had learned when it chose the candidate; ! is "
+                   "outside the interval",
                    "id", "LCs", "structure", "package", "search", "interval")
     for item in routed:
         words = [item.id[:SHORT]]
