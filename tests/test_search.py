@@ -208,6 +208,22 @@ def test_lengthened_it_ends_as_if_it_had_been_as_long_from_the_start(world):
     assert outcome(world.path / "run") == outcome(world.path / "whole")
 
 
+def test_a_search_of_the_first_version_is_resumed(world):
+    assert world.search() == 0
+    whole = outcome(world.path / "run")
+    db = sqlite3.connect(world.path / "run" / FILE)
+    db.executescript("DROP TABLE build; ALTER TABLE evaluation DROP COLUMN features; "
+                     "CREATE TABLE synthesis (design TEXT); PRAGMA user_version = 1;")
+    db.close()
+    text = (world.path / "run" / "experiment.toml").read_text()
+    kept = [line for line in text.splitlines()
+            if not line.startswith(("cost_model", "reference", "pnr_seeds"))]
+    (world.path / "run" / "experiment.toml").write_text("\n".join(kept))
+    assert world.search("--resume", "--set", "search.pnr_seeds=1", experiment=False) == 0
+    assert outcome(world.path / "run") == whole
+    assert saved(world)["counts"]["trainings"] == 0
+
+
 def test_more_builds_keep_what_was_trained(world, monkeypatch):
     monkeypatch.setattr(routing, "ROUND", 1)
     monkeypatch.setattr(routing, "ROUNDS", 2)
