@@ -66,6 +66,8 @@ def test_only_maps_have_one():
         ResidualSpace(config.Space(network="residual"), (64,), 10)
     with pytest.raises(ConfigError, match=r"space.network must be one of chain, residual"):
         space(network="residul")
+    with pytest.raises(ConfigError, match=r"space.neurons must be of fixed, lif with netw"):
+        space(neurons=["lif", "homeostatic"])
     with pytest.raises(ConfigError, match=r"space.delays must be \[0\] with network = 'residual'"):
         space(delays=[0, 1])
 
