@@ -12,6 +12,7 @@ from concurrent.futures import Executor, Future, as_completed
 import msgspec
 from msgspec import Struct
 
+from ..flow.cost.features import VERSION
 from ..flow.passes.simplify import simplify
 from . import workers
 from .columns import priced
@@ -110,8 +111,8 @@ class Evaluator:
                 for n, genome in enumerate(genomes)]
 
     def _counted(self, row: Evaluation) -> Evaluation:
-        """The row with features, which files of an older version have not."""
-        if row.features is not None:
+        """The row with the features of today, which older files lack or have others in place of."""
+        if row.features is not None and row.features.get("version") == VERSION:
             return row
         columns, features = priced(simplify(self.store.graph(row)), self.task.board)
         return msgspec.structs.replace(row, estimate=columns, features=features)

@@ -5,7 +5,7 @@ had it. What the run keeps is trained once more, on train and validation togethe
 routed for itself; the test split is looked at here, and nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -43,17 +43,18 @@ def front(task: Task, routed: Sequence[Routed]) -> list[Routed]:
     return sorted(kept, key=lambda item: (item.measured["lc"], -item.accuracy))
 
 
-def order(routed: Sequence[Routed], rule: str) -> list[Routed]:
-    """Those that `rule` names, the best first: by a column, or the one whose id begins so.
+def order(task: Task, routed: Sequence[Routed]) -> list[Routed]:
+    """Those that `search.choose` names, the best first: by a column, or the one whose id begins so.
 
-    Only what fits and meets the clock is chosen from; ties go to fewer LCs. Raises FitError where
-    nothing does.
+    Only what fits, meets the clock and, as measured, keeps the constraints is chosen from; ties go
+    to fewer LCs. Raises FitError where nothing does.
     """
-    usable = [item for item in routed if item.usable]
+    rule = task.search.choose
+    usable = [item for item in routed if item.usable and task.feasible(item.measured)]
     if not usable:
-        why = {item.reason or f"Fmax {item.fmax_mhz:.1f} MHz" for item in routed}
-        raise FitError(f"none of {len(routed)} candidates fits the board and meets its clock "
-                       f"({'; '.join(sorted(why)) or 'none was built'}); "
+        why = {_problem(task, item) for item in routed}
+        raise FitError(f"none of {len(routed)} candidates fits the board, meets its clock and "
+                       f"keeps the constraints ({'; '.join(sorted(why)) or 'none was built'}); "
                        "try a lower search.max_utilization, or more search.routed")
     if rule in COLUMNS:
         return sorted(usable, key=lambda item: (COLUMNS[rule].sense * item.measured[rule],
@@ -66,17 +67,31 @@ def order(routed: Sequence[Routed], rule: str) -> list[Routed]:
     return found
 
 
+def _problem(task: Task, item: Routed) -> str:
+    """Why a candidate cannot be chosen."""
+    if item.measured is None:
+        return item.reason
+    return broken(task, item.measured) if item.meets_clock else f"Fmax {item.fmax_mhz:.1f} MHz"
+
+
+def broken(task: Task, columns: Mapping[str, float]) -> str:
+    """The bounds that columns do not keep, in words; empty if they keep all."""
+    return ", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(columns[name])}, bound "
+                     f"{COLUMNS[name].text(task.bounds[name])}"
+                     for name, value in task.broken(columns).items() if value > 0)
+
+
 def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: Sequence[Routed]
            ) -> tuple[Final, ir.Graph]:
     """Train, build and test what `search.choose` names; where it does not fit, the next best.
 
-    Builds run with `search.pnr_seeds` seeds at once, of which the fastest is kept. Raises FitError
-    where none fits.
+    To fit is to be routed, to meet the clock and to keep the constraints. Builds run with
+    `search.pnr_seeds` seeds at once, of which the fastest is kept. Raises FitError where none fits.
     """
     evaluator = Evaluator(task, store, executor, held_out=False)
     target = task.experiment.target
     why = []
-    for item in order(routed, task.search.choose):
+    for item in order(task, routed):
         (row,) = evaluator.evaluate([item.genome], 0)
         graph = simplify(store.graph(row.first))
         place = Path(folder) / "candidates" / item.id / "final"
@@ -94,13 +109,16 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
         best = max(good, key=lambda found: found.fmax_mhz)
         counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr",
                                                                 "fmax_mhz")}
+        measured = complete({**row.first.estimate, **counts}, task.board)
+        if not task.feasible(measured):
+            why.append(f"{item.id}: {broken(task, measured)}")
+            continue
         split = task.data.test
         right = reference.run(graph, split.inputs).classes == split.labels
         return Final(
             id=item.id, network=item.network, accuracy=item.accuracy,
             test_accuracy=float(right.mean()),
-            measured=complete({**row.first.estimate, **counts}, task.board),
-            fmax_mhz=best.fmax_mhz, design=best.design,
+            measured=measured, fmax_mhz=best.fmax_mhz, design=best.design,
             seeds={str(found.seed): found.fmax_mhz for found in good}), graph
     raise FitError("no candidate fits any more after its final training: " + "; ".join(why))
 

@@ -59,10 +59,8 @@ class Search:
         """All generations, and all builds."""
         task, began = self.task, time.monotonic()
         generation = 0
-        for generation in range(1, task.search.generations + 1):
-            genomes = self.strategy.ask()
-            if not genomes:
-                break
+        while generation < task.search.generations and (genomes := self.strategy.ask()):
+            generation += 1
             found = self.evaluator.evaluate(genomes, generation)
             self.rows += found
             due = self.routing.due(generation)
@@ -84,11 +82,13 @@ class Search:
         self.strategy.tell(F[-len(found):], G[-len(found):])
 
     def _mark(self, generation: int, began: float) -> None:
-        task, routed = self.task, [item for item in self.routing.done if item.usable]
+        task = self.task
+        routed = [item for item in self.routing.done
+                  if item.usable and task.feasible(item.measured)]
         counted = [row.counted for row in self.rows]
         reference = task.reference(counted)
         ideal = {name: COLUMNS[name].ideal for name in task.search.objectives}
-        box = float(np.prod(reference - task.F([ideal])[0]))
+        box = float(np.prod(np.maximum(reference - task.F([ideal])[0], 0))) or 1.0
         measured = [item.measured for item in routed]
         expected = [columns for columns in self.prices.columns(self.rows) if task.feasible(columns)]
         self.marks.append(Mark(
@@ -98,4 +98,3 @@ class Search:
             expected=pareto.hypervolume(task.F(expected), reference) / box))
         if self.on_generation:
             self.on_generation(self, generation)
-

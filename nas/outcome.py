@@ -30,7 +30,9 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
     """Everything that search.json holds, plain values only."""
     task, rows, routed = search.task, search.rows, search.routing.done
     status = [item.status for item in routed]
-    columns = search.prices.columns(rows)
+    priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
+              if task.feasible(columns)]
+    best = pareto.front(task.F(columns for _, columns in priced))
     return {
         "format": FORMAT,
         "board": task.board.name,
@@ -55,10 +57,10 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
         "routed": [msgspec.to_builtins(item) for item in routed],
         "prediction_error": final.errors(routed),
         "estimated_front": [
-            {"id": rows[i].id, "network": describe(rows[i].genome), **columns[i]}
-            for i in pareto.front(task.F(columns))],
-        "reference": dict(zip(task.search.objectives, task.reference(
-            [row.counted for row in rows]).tolist())),
+            {"id": row.id, "network": describe(row.genome), **columns}
+            for row, columns in (priced[i] for i in best)],
+        "reference": {name: COLUMNS[name].sense * value for name, value in zip(
+            task.search.objectives, task.reference([row.counted for row in rows]).tolist())},
         "marks": [msgspec.to_builtins(mark) for mark in search.marks],
         "test_accuracy_note": TEST_NOTE,
     }
@@ -67,7 +69,7 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
 def still_open(search: Search) -> list[Candidate]:
     """Candidates that were not measured, but are predicted to be on the front with the measured."""
     task, tried, done = search.task, search.routing.tried, search.routing.done
-    points = [item.measured for item in done if item.usable]
+    points = [item.measured for item in done if item.usable and task.feasible(item.measured)]
     rows = [row for row in search.rows if row.id not in tried]
     priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
               if task.feasible(columns)]
@@ -121,8 +123,9 @@ def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[st
 def _predicted(routed: Sequence[Routed]) -> Table:
     """LCs predicted by what was known before, and by what the search had learned until then."""
     table = _table("LCs, predicted against measured: counted by structure, by what the package "
-                   "knew, and by what the search had learned when it chose the candidate",
-                   "id", "LCs", "structure", "package", "search", "interval", "")
+                   "knew, and by what the search had learned when it chose the candidate; ! is "
+                   "outside the interval",
+                   "id", "LCs", "structure", "package", "search", "interval")
     for item in routed:
         words = [item.id[:SHORT]]
         lc = item.measured and item.measured["lc"]
@@ -132,8 +135,8 @@ def _predicted(routed: Sequence[Routed]) -> Table:
             error = "" if lc is None else f" {value / lc - 1:+6.1%}"
             words.append(f"{COLUMNS['lc'].text(value)}{error}")
         low, high = item.low.get("lc"), item.high.get("lc")
-        words.append("-" if low is None else f"{low:,.0f}..{high:,.0f}")
-        words.append("outside" if lc is not None and low and not low <= lc <= high else "")
+        outside = lc is not None and low is not None and not low <= lc <= high
+        words.append("-" if low is None else f"{low:,.0f}..{high:,.0f}{' !' if outside else ''}")
         table.add_row(*words)
     return table
 

@@ -21,8 +21,8 @@ from .task import Task
 _NODES = np.array([-1.2816, -0.5244, 0.0, 0.5244, 1.2816])
 _HALF = 1.6449
 
-#: Columns that a measurement has.
-_MEASURED = ("lc", "lut4", "ff", "ebr", "fmax_mhz")
+#: Columns that a measurement has, and a clock where it was routed.
+_CELLS = ("lc", "lut4", "ff", "ebr")
 
 
 class Priced(Struct, frozen=True):
@@ -48,13 +48,18 @@ class Prices:
             self.predictor = self.predictor.extended(rows.values())
 
     def of(self, rows: Sequence[Candidate]) -> list[Priced]:
-        """Each candidate as it is known now."""
+        """Each candidate as it is known now; of one that could not be routed, cells are counted."""
         found = self.predicted(rows)
         for k, row in enumerate(rows):
             item = self.measured.get(row.id)
-            if item is not None and item.status == "routed":
-                columns = self.measured_columns(row, item)
-                found[k] = Priced(columns, {}, {}, True)
+            if item is None or not item.counted:
+                continue
+            if item.status == "routed":
+                found[k] = Priced(self.measured_columns(row, item), {}, {}, True)
+            else:
+                cells = _counts(item, _CELLS)
+                found[k] = Priced(complete({**found[k].columns, **cells}, self.task.board), {}, {},
+                                  False)
         return found
 
     def columns(self, rows: Sequence[Candidate]) -> list[dict[str, float]]:
@@ -78,7 +83,7 @@ class Prices:
             out.append(Priced(columns, low, high, False))
         return out
 
-    def nodes(self, row: Candidate, item: Priced) -> list[dict[str, float]]:
+    def nodes(self, item: Priced) -> list[dict[str, float]]:
         """Columns at equally likely outcomes of a measurement."""
         if not item.low:
             return [item.columns]
@@ -88,7 +93,8 @@ class Prices:
 
     def measured_columns(self, row: Candidate, item: Measurement) -> dict[str, float]:
         """The columns of a candidate whose first training was placed and routed."""
-        counts = {name: float(getattr(item, name)) for name in _MEASURED}
-        return complete({**row.counted, **counts}, self.task.board)
+        return complete({**row.counted, **_counts(item, (*_CELLS, "fmax_mhz"))}, self.task.board)
 
 
+def _counts(item: Measurement, names: Sequence[str]) -> dict[str, float]:
+    return {name: float(getattr(item, name)) for name in names}

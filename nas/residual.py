@@ -12,6 +12,7 @@ from ..flow import config, ir
 from ..flow.builder import Builder
 from ..flow.errors import ConfigError
 from ..flow.passes import generators
+from ..hdl.neurons import SERIAL
 from ..hdl.words import WORD, words
 from .space import Genome, Space
 
@@ -32,6 +33,10 @@ class ResidualSpace(Space):
         if len(self.shape) not in (2, 3) or min(self.shape[-2:]) < 2:
             raise ConfigError("space.network must be 'chain' for inputs that are no maps of 2 x 2 "
                               f"or more, not {settings.network!r}; these have shape {self.shape}")
+        if not set(settings.neurons) <= set(SERIAL):
+            raise ConfigError(f"space.neurons must be of {', '.join(SERIAL)} with network = "
+                              f"{settings.network!r}, whose layers are folded, not "
+                              f"{list(settings.neurons)}")
         self.depths = [DEPTH]
 
     @cached_property

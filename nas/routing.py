@@ -26,8 +26,8 @@ from .store import Build, Store
 from .task import Task
 
 #: Rounds while candidates are trained, and the builds of one; at least half of all builds are left
-#: for closing the front afterwards, so many at once. Constant, so that asking for more builds in
-#: the end does not change the search.
+#: for closing the front afterwards, so many at once. Constant, so that from 2 * ROUNDS * ROUND
+#: builds on asking for more does not change what is trained.
 ROUNDS, ROUND, CLOSING = 4, 3, 4
 #: Builds tried for each one wanted, before the search makes do with what it has.
 TRIES = 3
@@ -125,11 +125,11 @@ class Routing:
         """
         priced = self.prices.of(rows)
         task, tried = self.task, self.tried
-        front = [task.F([item.columns])[0] for item in priced
-                 if item.measured and task.feasible(item.columns)]
+        front = [task.F([item.measured])[0] for item in self.done
+                 if item.usable and task.feasible(item.measured)]
         front += [task.F([item.columns])[0] for _, item, _ in self.running]
         open_rows = [(row, item) for row, item in zip(rows, priced) if row.id not in tried]
-        nodes = [self.prices.nodes(row, item) for row, item in open_rows]
+        nodes = [self.prices.nodes(item) for _, item in open_rows]
         share = [np.mean([task.feasible(node) for node in each]) for each in nodes]
         kept = [k for k, value in enumerate(share) if value > 0]
         kept = self._promising(kept, nodes, LOOKED_AT * count)

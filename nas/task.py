@@ -67,6 +67,7 @@ class Task:
             raise ConfigError(f"{source}: search must be without energy_nj on board "
                               f"{self.board.name}: no energy figures of the {self.device.name} are "
                               "known; take it out of objectives, constraints and choose")
+        self._check_reference(source)
         self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
@@ -86,6 +87,22 @@ class Task:
             self.bounds[name] = least(bound, self.bounds.get(name, bound))
         self.counts = Counts()
         self._excess: dict[Genome, float] = {}
+
+    def _check_reference(self, source: str) -> None:
+        """Hold `search.objectives` and `search.reference` to each other and to the cost model."""
+        objectives = self.search.objectives
+        if "fmax_mhz" in objectives and self.search.cost_model == "structure":
+            raise ConfigError(f"{source}: search.objectives must be without fmax_mhz with "
+                              "search.cost_model = 'structure', which counts cells and knows no "
+                              "clocks; use 'predicted'")
+        for name, value in self.search.reference.items():
+            if name not in objectives:
+                raise ConfigError(f"{source}: search.reference must be of search.objectives "
+                                  f"({', '.join(objectives)}), not {name!r}")
+            column = COLUMNS[name]
+            if column.sense * (value - column.ideal) <= 0:
+                raise ConfigError(f"{source}: search.reference.{name} must be worse than the best "
+                                  f"that can be, {column.ideal:g}, not {value:g}")
 
     def sparsity(self, genome: Genome) -> float:
         """The share of its weights that training makes zero."""
@@ -128,16 +145,16 @@ class Task:
     def reference(self, rows: Sequence[Mapping[str, float]]) -> np.ndarray:
         """The point from which hypervolumes are measured: float [objectives], less is better.
 
-        What `search.reference` says, else the accuracy of guessing, a bound, or the worst of rows.
+        What `search.reference` says, else a bound, the accuracy of guessing, the board's clock, or
+        the worst of rows.
         """
+        known = {"accuracy": 1 / self.data.num_classes, "fmax_mhz": self.board.clock_hz / 1e6,
+                 **self.bounds, **self.search.reference}
         out = []
         for name in self.search.objectives:
             sense = COLUMNS[name].sense
-            value = self.search.reference.get(name, self.bounds.get(name))
-            if value is None:
-                value = 1 / self.data.num_classes if name == "accuracy" else \
-                    sense * max(sense * row[name] for row in rows)
-            out.append(sense * value)
+            out.append(sense * known[name] if name in known
+                       else max(sense * row[name] for row in rows))
         return np.array(out, float)
 
     def feasible(self, columns: Mapping[str, float]) -> bool:

@@ -88,6 +88,14 @@ class CountingCore(wiring.Component):
 
 
 @pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A tiny experiment, training for real, builds faked; `search(...)` runs the command."""
+    from tiny_search import tiny_world
+
+    return tiny_world(tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def counting_top():
     """Make a Top around a CountingCore: ``counting_top(silence_bits=6, n_inputs=6, ...)``."""
     def make(design=bytes(range(0xA0, 0xA8)), divisor=4, silence_bits=6, features=BASIC,

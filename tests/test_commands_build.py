@@ -76,7 +76,7 @@ def test_synth_prints_what_it_measured_and_ends_with_the_path(run, command):
     assert code == 0 and "from the cache" in err
     path = run / "build/icebreaker/top.bin"
     assert out.splitlines()[-1] == str(path) and path.stat().st_size == 104090
-    for word in ("LCs", "5,280", "measured", "estimated", "error"):
+    for word in ("LCs", "5,280", "measured", "predicted", "interval", "error"):
         assert word in out
 
 

@@ -1,6 +1,7 @@
 """`spikeloom estimate` and `spikeloom show`: what they print and how they refuse."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from networks import random_graph
 
 from spikeloom.flow.cli import main
 from spikeloom.flow.cost.energy import energy_nj
-from spikeloom.flow.cost.features import estimate
+from spikeloom.flow.cost.estimate import estimate
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 
@@ -42,11 +43,13 @@ def test_estimate_of_layers_says_that_its_weights_are_assumed(capsys):
     assert data["fits"] and data["problem"] == ""
     text = shown(capsys, "estimate", "--layers", "12-7-4")
     assert "ESTIMATE" in text and "assumed weights" in text
-    assert f"{data['estimate']['lc']:,}" in text
+    assert f"{data['estimate']['lc']:,.0f}" in text
+    low, high = (f"{data['estimate'][f'lc_{end}']:,.0f}" for end in ("low", "high"))
+    assert f"{low}..{high}" in text and "unlike anything that was measured" in text
 
 
 def test_estimate_of_a_run_counts_its_own_weights(capsys, run_dir):
-    found = estimate(compile_graph(run_dir.graph()))
+    found = estimate(compile_graph(run_dir.graph()), "UP5K")
     data = as_json(capsys, "estimate", "--run", str(run_dir.path))
     assert data["estimate"]["lc"] == found.lc and not data["estimate"]["assumed"]
     assert data["microseconds_per_inference"] == pytest.approx(found.cycles / 12)
@@ -67,7 +70,7 @@ def test_longer_bitstreams_and_more_timesteps_cost_clocks(capsys):
 def test_a_network_that_does_not_fit_is_told_by_how_much_and_what_holds_it(capsys):
     argv = ("estimate", "--layers", "64-48-10")
     data = as_json(capsys, *argv, code=2)
-    more = data["estimate"]["lc"] - 5280
+    more = math.ceil(data["estimate"]["lc"]) - 5280
     assert not data["fits"] and f"({more:,} too many)" in data["problem"]
     assert "LCs do not fit the UP5K's 5,280" in data["problem"]
     assert "HX8K, on board ice40_hx8k_b_evn" in data["problem"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from networks import random_graph, random_images
 
 from spikeloom.flow import cli, ir
-from spikeloom.flow.cost.features import estimate
+from spikeloom.flow.cost.structure import structure
 from spikeloom.flow.errors import GraphError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles, layer_cycles
@@ -162,10 +162,11 @@ def test_integers_and_floats_are_one_network_and_survive_a_file(tmp_path):
     assert ir.load_graph(tmp_path / "graph.safetensors").digest() == one.digest()
 
 
-def test_the_estimate_counts_the_engine():
-    few, many = (estimate(compile_graph(network(PRESETS["chattering"], sizes=(6, n, 2))))
+def test_the_count_has_one_engine():
+    few, many = (structure(compile_graph(network(PRESETS["chattering"], sizes=(6, n, 2))))
                  for n in (2, 4))
-    assert few.lc < many.lc < few.lc + 250
+    assert few.parts["engine"].lc == many.parts["engine"].lc > 250
+    assert few.cells.lc < many.cells.lc < few.cells.lc + 250
 
 
 def digits(neuron, *hidden, num_steps=6, encoder="stream", length=8):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymoo.indicators.hv import HV
 
 from spikeloom.nas import pareto
 
@@ -52,3 +53,32 @@ def test_hypervolume_is_the_area_below_the_reference():
     F = np.array([[0, 2], [1, 1], [2, 0], [2, 2]], float)
     assert pareto.hypervolume(F, (3, 3)) == pytest.approx(3 + 2 + 1)
     assert pareto.hypervolume(F[:1], (0, 3)) == 0.0
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_hypervolumes_are_pymoos(objectives):
+    """With two objectives it is a staircase of our own."""
+    rng = np.random.default_rng(objectives)
+    reference = np.full(objectives, 8.0)
+    for count in (1, 2, 5, 30):
+        for _ in range(10):
+            F = rng.integers(0, 10, (count, objectives)).astype(float)
+            inside = F[(F < reference).all(1)]
+            wanted = float(HV(ref_point=reference)(inside)) if len(inside) else 0.0
+            assert pareto.hypervolume(F, reference) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_a_gain_is_the_difference_of_two_hypervolumes(objectives):
+    rng = np.random.default_rng(objectives)
+    reference = np.full(objectives, 8.0)
+    gains = []
+    for count in (0, 1, 4, 12):
+        for _ in range(20):
+            known = list(rng.integers(0, 10, (count, objectives)).astype(float))
+            point = rng.integers(0, 10, objectives).astype(float)
+            more = pareto.hypervolume(np.array([*known, point]), reference)
+            before = pareto.hypervolume(np.array(known), reference)
+            gains.append(pareto.gain(known, point, reference))
+            assert gains[-1] == pytest.approx(more - before, abs=1e-9)
+    assert min(gains) == 0 < max(gains)

@@ -9,12 +9,16 @@ import pytest
 
 from spikeloom.boards import BOARDS
 from spikeloom.flow import config, ir
+from spikeloom.flow.cost.structure import structure
 from spikeloom.flow.cost.work import work
 from spikeloom.flow.errors import ConfigError
-from spikeloom.nas import evaluate
+from spikeloom.flow.passes.simplify import simplify
+from spikeloom.nas.columns import price
+from spikeloom.nas.loop import Search
 from spikeloom.nas.residual import ResidualSpace
 from spikeloom.nas.space import describe
 from spikeloom.nas.store import Store
+from spikeloom.nas.task import Task
 
 SETTINGS = {"network": "residual", "min_width": 4, "max_width": 6, "weight_bits": [3, 4],
             "bitstream_lengths": [8, 16], "num_steps": [2, 3], "leak_shifts": [0],
@@ -62,6 +66,8 @@ def test_only_maps_have_one():
         ResidualSpace(config.Space(network="residual"), (64,), 10)
     with pytest.raises(ConfigError, match=r"space.network must be one of chain, residual"):
         space(network="residul")
+    with pytest.raises(ConfigError, match=r"space.neurons must be of fixed, lif with netw"):
+        space(neurons=["lif", "homeostatic"])
     with pytest.raises(ConfigError, match=r"space.delays must be \[0\] with network = 'residual'"):
         space(delays=[0, 1])
 
@@ -75,8 +81,9 @@ def test_work_counts_weights_and_what_they_reach():
     assert found.weight_memory == 4 * (4 * 9 + 6 * 4 * 9 + 4 * 6 * 9 + 64 * 10)
     # on n x n pixels, 3n - 2 rows and as many columns are met
     assert found.additions == 3 * (4 * 22 ** 2 + 2 * 24 * 10 ** 2 + 64 * 10)
-    columns = evaluate.price(graph, BOARDS["icebreaker"])
-    assert columns == {"weight_memory": found.weight_memory, "additions": found.additions}
+    columns = price(graph, BOARDS["icebreaker"])
+    assert columns["weight_memory"] == found.weight_memory
+    assert columns["additions"] == found.additions and columns["lc"] > 300
 
 
 def test_synapses_of_strides_and_borders_are_counted():
@@ -90,16 +97,17 @@ def test_synapses_of_strides_and_borders_are_counted():
 def test_a_search_trains_them(tmp_path):
     experiment = config.experiment_from({
         "space": {**SETTINGS, "max_width": 4},
-        "search": {"population": 3, "generations": 2, "repeats": 1,
+        "search": {"population": 3, "generations": 2, "repeats": 1, "routed": 0,
                    "objectives": ["accuracy", "weight_memory", "additions"]},
         "train": {"epochs": 1}})
-    task = evaluate.Task(experiment)
+    task = Task(experiment)
     with Store(tmp_path / "store") as store, ThreadPoolExecutor(1) as executor:
-        rows, _ = evaluate.search(task, store, executor)
+        rows = Search(task, store, executor, tmp_path).run().rows
         graphs = [store.graph(row.trainings[0]) for row in rows]
-    assert len(rows) == 6 and all(task.feasible(row.columns) for row in rows)
+    assert len(rows) == 6 and all(task.feasible(row.counted) for row in rows)
     for row, graph in zip(rows, graphs, strict=True):
-        assert graph.stage == "integer" and 0 <= row.columns["zeros"] < 1
-        assert row.columns["weight_memory"] == work(graph).weight_memory
-        assert row.columns["accuracy"] > 0.1 and "lc" not in row.columns
+        assert graph.stage == "integer" and 0 <= row.counted["zeros"] < 1
+        assert row.counted["weight_memory"] == work(graph).weight_memory
+        assert row.counted["accuracy"] > 0.1
+        assert row.counted["lc"] == structure(simplify(graph)).cells.lc
     assert msgspec.to_builtins(task.experiment)["space"]["network"] == "residual"

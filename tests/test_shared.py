@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from networks import random_graph, random_images
 
 from spikeloom.flow import lower
-from spikeloom.flow.cost.features import estimate
+from spikeloom.flow.cost.structure import structure
 from spikeloom.flow.errors import GraphError
 from spikeloom.flow.memories import banked
 from spikeloom.flow.passes.compile import compile_graph
@@ -79,8 +79,8 @@ def test_the_bank_takes_what_is_left_of_the_memories():
     rng = np.random.default_rng(6)
     large, small = (compile_graph(random_graph(rng, sizes=sizes, lanes=lanes, num_steps=2))
                     for sizes, lanes in (((64, 32, 10), [4, 3]), ((12, 7, 4), [2, 1])))
-    assert banked(large) > 200 and 25 < estimate(large).ebr <= DEVICES["UP5K"].ebr
-    assert 0 < banked(small) and estimate(small).ebr <= DEVICES["HX1K"].ebr
+    assert banked(large) > 200 and 25 < structure(large).ebr <= DEVICES["UP5K"].ebr
+    assert 0 < banked(small) and structure(small).ebr <= DEVICES["HX1K"].ebr
     assert banked(small.replace(fc2={"lowering": "folded"})) == 0
 
 

@@ -5,14 +5,18 @@ import sqlite3
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
+from tiny_search import measured
 
 from spikeloom.flow import ir
 from spikeloom.flow.database import set_aside
 from spikeloom.flow.errors import RunError, SpikeloomError
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.hdl.neurons.lif import Lif
-from spikeloom.nas.store import Evaluation, Store, Synthesis
+from spikeloom.nas import store
+from spikeloom.nas.store import Build, Evaluation, Store
 
 
 def graph() -> ir.Graph:
@@ -26,23 +30,23 @@ def graph() -> ir.Graph:
 def evaluation(genome: str, **changes) -> Evaluation:
     item = {"genome": genome, "seed": 1, "settings": "s", "id": genome, "generation": 1,
             "position": 0, "accuracy": 0.5, "epochs": 2, "stopped": None, "seconds": 0.1,
-            "estimate": {"lc": 10}}
+            "estimate": {"lc": 10}, "features": {"version": 1.0, "lc": 0.1}}
     return Evaluation(**(item | changes))
 
 
-def synthesis(**changes) -> Synthesis:
-    item = {"design": "d", "board": "b", "seed": 1, "tools": {"yosys": "1"}, "status": "routed",
-            "reason": None, "lc": 1, "lut4": 2, "ff": 3, "carry": 4, "ebr": 5, "spram": 6,
-            "dsp": 7, "fmax_mhz": 20.5, "meets_clock": True, "seconds": 1.0,
-            "estimate": {"lc": 2}, "report": {"lc": 1}}
-    return Synthesis(**(item | changes))
+def build(**changes) -> Build:
+    item = {"genome": "a", "training": 1, "settings": "s", "board": "icebreaker", "seed": 1,
+            "status": "routed", "reason": "", "seconds": 1.5,
+            "measurement": measured(compile_graph(graph()))}
+    return Build(**(item | changes))
 
 
 def test_what_is_added_is_found(tmp_path):
     with Store(tmp_path / "x.sqlite") as db:
         rows = [evaluation("b", position=1), evaluation("a", stopped="diverged", accuracy=None)]
         db.add([(rows[0], graph()), (rows[1], None)])
-        db.add_synthesis(synthesis())
+        db.add_build(build())
+        db.add_build(build(genome="0", status="failed", reason="killed", measurement=None))
     with Store(tmp_path / "x.sqlite") as db:
         assert db.find("b", 1, "s") == rows[0]
         assert db.find("b", 2, "s") is db.find("b", 1, "t") is db.find("c", 1, "s") is None
@@ -51,16 +55,22 @@ def test_what_is_added_is_found(tmp_path):
         assert db.graph(rows[0]).digest() == graph().digest()
         with pytest.raises(RunError, match="no trained network for candidate a"):
             db.graph(rows[1])
-        assert db.syntheses() == [synthesis()]
+        assert [row.genome for row in db.builds()] == ["a", "0"], "in the order of their ends"
+        assert db.find_build("a", 1, "s", "icebreaker", 1) == build() == db.builds()[0]
+        assert db.find_build("0", 1, "s", "icebreaker", 1).measurement is None
+        for other in (("b", 1, "s", "icebreaker", 1), ("a", 2, "s", "icebreaker", 1),
+                      ("a", 1, "t", "icebreaker", 1), ("a", 1, "s", "icestick", 1),
+                      ("a", 1, "s", "icebreaker", 2)):
+            assert db.find_build(*other) is None
 
 
 def test_one_row_per_key(tmp_path):
     with Store(tmp_path / "x.sqlite") as db:
         for accuracy in (0.1, 0.2):
             db.add([(evaluation("a", accuracy=accuracy), None)])
-            db.add_synthesis(synthesis(seconds=accuracy))
+            db.add_build(build(seconds=accuracy))
         assert [row.accuracy for row in db.evaluations()] == [0.2]
-        assert [row.seconds for row in db.syntheses()] == [0.2]
+        assert [row.seconds for row in db.builds()] == [0.2]
 
 
 def test_a_batch_is_stored_as_a_whole_or_not_at_all(tmp_path):
@@ -117,6 +127,39 @@ def test_another_version_is_refused_and_kept(tmp_path):
                                        f"spikeloom reads up to {len(Store.STEPS)}"):
         Store(path)
     assert path.exists()
+
+
+def first_version(path, rows) -> None:
+    """A store as version 1 made it: without features, and with syntheses."""
+    db = sqlite3.connect(path)
+    db.executescript(store._FIRST)
+    for row, network in rows:
+        item = msgspec.structs.asdict(row) | {
+            "estimate": '{"lc": 10}', "graph": network and ir.to_bytes(network), "finished": 1.0}
+        del item["features"]
+        db.execute(f"INSERT INTO evaluation ({','.join(item)}) "
+                   f"VALUES ({','.join('?' * len(item))})", list(item.values()))
+    db.execute("INSERT INTO synthesis (design, board, seed, tools, status, estimate, finished) "
+               "VALUES ('d', 'icebreaker', 1, '{}', 'routed', '{}', 1.0)")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+
+
+def test_the_first_version_becomes_this_one_with_all_its_evaluations(tmp_path):
+    rows = [(evaluation("b", position=1), None), (evaluation("a"), graph())]
+    first_version(tmp_path / "x.sqlite", rows)
+    for _ in range(2):
+        with Store(tmp_path / "x.sqlite") as db:
+            assert db.evaluations() == [msgspec.structs.replace(row, features=None)
+                                        for row, _ in rows[::-1]]
+            assert db.graph(rows[1][0]).digest() == graph().digest()
+            assert db.builds() == []
+            assert db.db.execute("PRAGMA user_version").fetchone() == (len(Store.STEPS),)
+    with Store(tmp_path / "x.sqlite") as db:
+        db.add([(evaluation("c"), None)])
+        db.add_build(build())
+        assert db.find("c", 1, "s").features == {"version": 1.0, "lc": 0.1}
 
 
 def test_a_full_disk(tmp_path):

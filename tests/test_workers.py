@@ -6,9 +6,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from networks import random_graph
+from tiny_search import measured
 
-from spikeloom.flow.errors import SpikeloomError
+from spikeloom.flow import ir, synthesis
+from spikeloom.flow.errors import SpikeloomError, ToolError
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.nas import workers
 
 SCRIPT = """
@@ -70,3 +75,29 @@ def test_a_worker_that_dies_is_an_error_of_one_line():
 def test_work_runs_in_other_processes():
     with workers.workers(2) as executor:
         assert executor.submit(os.getpid).result() != os.getpid()
+
+
+@pytest.mark.parametrize("status,measures", [("routed", True), ("timed-out", True),
+                                             ("failed", False)])
+def test_a_build_is_what_was_measured_or_why_nothing_was(tmp_path, monkeypatch, status, measures):
+    network = random_graph(np.random.default_rng(0))
+    known = measured(compile_graph(network), status=status)
+
+    def build_graph(graph, board, *, seed, out_dir, must_fit, on_measured):
+        assert graph == compile_graph(network) and (board.name, seed) == ("icebreaker", 7)
+        assert out_dir == tmp_path and not must_fit
+        if measures:
+            on_measured(known)
+        if status != "routed":
+            raise ToolError("nextpnr was killed")
+
+    monkeypatch.setattr(synthesis, "build_graph", build_graph)
+    found = workers.build(ir.to_bytes(network), "here", "icebreaker", 7, str(tmp_path))
+    assert (found.status, found.measurement) == (status, known if measures else None)
+    assert found.reason == (known.reason if measures else "nextpnr was killed")
+    assert found.seconds > 0
+
+
+def test_a_network_that_cannot_be_compiled_is_a_build_that_failed(tmp_path):
+    found = workers.build(b"nothing", "candidate x", "icebreaker", 1, str(tmp_path))
+    assert found.status == "failed" and found.measurement is None and "candidate x" in found.reason

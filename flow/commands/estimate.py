@@ -6,6 +6,7 @@ exist yet and are assumed. With `--activity` a run's test images are simulated o
 what was counted is priced.
 """
 
+import math
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -75,7 +76,7 @@ def run(args, out) -> int:
         graph, source = graph_from(args), f"--layers {args.layers}"
     found = estimate(graph, board.device)
     energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
-    used = {key: getattr(found, key) for key in LIMITED}
+    used = {key: math.ceil(getattr(found, key)) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)
     data = {

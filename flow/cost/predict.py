@@ -63,22 +63,18 @@ class Predictor:
             seeds.setdefault((item.design, item.device, item.clock_mhz), []).append(item)
         designs = list(seeds.values())
         first = [items[0] for items in designs]
-        if len({item.network for item in first}) < 2:
-            raise RunError("a cost model must be fitted to designs of two networks or more; "
-                           "'spikeloom bench characterise' measures some")
+        networks = np.unique([item.network for item in first], return_inverse=True)[1]
+        _check(networks)
         rows = [item.features for item in first]
         self.names = sorted({name for row in rows for name in row} - {"version"})
         table = self._table(rows)
         families = np.array([_FAMILY[item.device] for item in first])
-        networks = np.unique([item.network for item in first], return_inverse=True)[1]
         self.lowest, self.highest = table.min(0), table.max(0)
         self.regressors: dict[str, Regressor] = {}
         for target in TARGETS:
             y = np.array([_mean(items, target) for items in designs])
             known = np.isfinite(y)
-            if len(np.unique(networks[known])) < 2:
-                raise RunError(f"{target} of no two networks is known; 'spikeloom bench "
-                               "characterise' measures some")
+            _check(networks[known])
             inputs = [part[known] for part in self._inputs(target, table, families)]
             self.regressors[target] = Regressor((kernels or {}).get(target)).fit(
                 *inputs, y[known], networks[known])
@@ -135,6 +131,12 @@ class Predictor:
                       f"{self.lowest[k]:g}..{self.highest[k]:g}" for k in np.flatnonzero(flags)]
             words += [f"{name} was never seen" for name in sorted(set(row) - known) if row[name]]
             yield "; ".join(words)
+
+
+def _check(networks: np.ndarray) -> None:
+    if len(np.unique(networks)) < 2:
+        raise RunError("a cost model must be fitted to routed designs of two networks or more; "
+                       "'spikeloom bench characterise' measures some")
 
 
 def usable(item: Measurement) -> bool:

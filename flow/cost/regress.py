@@ -12,12 +12,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold
-from sklearn.preprocessing import StandardScaler
 
 #: Share of measurements that the interval is to hold.
 COVERAGE = 0.9
@@ -62,6 +56,8 @@ class Regressor:
     def fit(self, base: np.ndarray, shares: np.ndarray, features: np.ndarray, y: np.ndarray,
             groups: np.ndarray) -> "Regressor":
         """Fit to measurements y [n]; a fold has all designs of a network (`groups`) or none."""
+        from sklearn.model_selection import GroupKFold
+
         self._fit(base, shares, features, y)
         #: Logarithm of each measurement over its prediction by a fit without its network.
         self.errors = np.empty(len(y))
@@ -78,6 +74,12 @@ class Regressor:
         return self
 
     def _fit(self, base, shares, features, y) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+        from sklearn.linear_model import Ridge
+        from sklearn.preprocessing import StandardScaler
+
         self.ridge = Ridge(alpha=RIDGE, fit_intercept=False).fit(shares, y / base - 1)
         rest = np.log(y / base) - np.log(self._corrected(shares))
         self.scaler = StandardScaler().fit(features)
@@ -91,11 +93,12 @@ class Regressor:
         kernel = (ConstantKernel(start.variance, (1e-6, most))
                   * RBF(start.length, (0.2 * size, LONGEST * size))
                   + WhiteKernel(start.noise, (1e-7, most)))
+        self.process = GaussianProcessRegressor(
+            kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b")
         with warnings.catch_warnings():
             # of a best value that lies on a bound, which is what the bounds are for
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.process = GaussianProcessRegressor(
-                kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b").fit(points, rest)
+            self.process.fit(points, rest)
         if self.kernel is None:
             product, noise = self.process.kernel_.k1, self.process.kernel_.k2
             self.kernel = Kernel(float(product.k1.constant_value),

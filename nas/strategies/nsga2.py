@@ -76,7 +76,6 @@ class Strategy:
         self.algorithm.evaluator.eval(static, self.asked)
         self.algorithm.tell(infills=self.asked)
 
-
     def revise(self, known: Mapping[Genome, tuple[np.ndarray, np.ndarray]]) -> None:
         """Objectives and constraints of what was told earlier, as they are known now."""
         for individual in self.algorithm.pop if self.algorithm.pop is not None else ():

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..space import Genome, Space
 
-#: Draws for each genome that is wanted, before there is taken to be no other.
+#: Draws for each genome that is wanted, at one depth and then again at any, before there is taken
+#: to be no other.
 DRAWS = 1000
 
 
@@ -27,8 +28,8 @@ class Strategy:
         found: list[Genome] = []
         for _ in range(self.population):
             layers = None
-            for _ in range(DRAWS):
-                vector = self.space.sample(self.rng, layers)
+            for draw in range(2 * DRAWS):
+                vector = self.space.sample(self.rng, layers if draw < DRAWS else None)
                 layers = vector["layers"]
                 genome = self.space.genome(vector)
                 if genome not in self.seen and self.excess(genome) <= 0:
