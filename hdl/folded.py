@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The `folded` lowering: a run of layers on one set of lanes, whose weights live in memory.
 
 Spikes are words in a memory. For each group of P neurons, P lanes add one weight each for every

@@ -93,7 +93,7 @@ def fake_build(status=(), final=(), mhz=()):
     """Instead of place and route: `status` and MHz by candidate, and status of its final build."""
     status, final, mhz = dict(status), dict(final), dict(mhz)
 
-    def build(data, where, board, seed, out_dir):
+    def build(data, where, board, seed, out_dir, predicted_low=None):
         name, _, last = where.partition("candidates/")[2].partition("/")
         found = measured(compile_graph(ir.from_bytes(data, where)), board, seed,
                          (final if last else status).get(name, "routed"), mhz.get(name, MHZ))

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """Parts of a run of `folded` layers (`hdl.folded`), counted by the structure of its gateware.
 
 Lanes, memories and widths are those of the gateware itself; what they cost in cells is rounded from

@@ -163,7 +163,8 @@ def _mean(items: Sequence[Measurement], target: str) -> float:
 def characterised() -> tuple[Measurement, ...]:
     """The measurements that come with the package."""
     with CHARACTERISED.open("rb") as file:
-        return tuple(item for item, _ in read_lines(file, str(CHARACTERISED)) if item is not None)
+        return tuple(item for item in read_lines(file, CHARACTERISED.name)
+                     if isinstance(item, Measurement))
 
 
 @lru_cache(maxsize=1)
