@@ -125,6 +125,10 @@ def compare(report: Report, estimate: object | None = None) -> Table:
     columns = ["", "measured", "available"]
     if estimate is not None:
         columns += ["predicted", "interval", "error"]
+        if estimate.outside:
+            table.caption = ("unlike anything that was measured before, so trust no interval: "
+                             + estimate.outside)
+            table.caption_justify = "left"
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     has = device(report.device).capacity

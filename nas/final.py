@@ -126,7 +126,7 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
 def errors(routed: Sequence[Routed]) -> dict[str, dict[str, float]]:
     """How far LCs were from the measured ones, as fractions of these, by who had foreseen them.
 
-    `structure` counted parts, `first` had learned from the package alone, `predicted` from the
+    `structural` counted parts, `first` had learned from the package alone, `predicted` from the
     search, too; `inside` is the share of measurements that its interval held.
     """
     known = [item for item in routed if item.measured]

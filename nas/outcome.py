@@ -21,9 +21,9 @@ FORMAT = 2
 SHORT = 8
 
 TEST_NOTE = ("the search saw the train and validation splits only; the front pairs the validation "
-             "accuracy of a network with its own measured cells. The chosen one was trained anew "
-             "on both splits together, and test accuracy was computed once, on the integers that "
-             "were built")
+             "accuracy of a network (the mean of its trainings, if there are several) with the "
+             "measured cells of its first training. The chosen one was trained anew on both splits "
+             "together, and test accuracy was computed once, on the integers that were built")
 
 
 def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> dict:

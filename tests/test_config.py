@@ -70,6 +70,9 @@ def test_changes_are_laid_over_the_file(tmp_path):
     ("[search]\nobjectives = []", "search.objectives must be a list of different columns"),
     ("[search]\nconstraints = { lc = nan }", "search.constraints must be a table of finite"),
     ("[search]\nconstraints = 4", "search.constraints must be a table of numbers"),
+    ("[search]\nreference = { lc = inf }", "search.reference must be a table of finite numbers"),
+    ("[search]\ncost_model = 'none'", "search.cost_model must be 'predicted' or 'structure', not"),
+    ("[search]\npnr_seeds = 101", "search.pnr_seeds must be in 1..100, not 101"),
     ("[search]\nmax_utilization = 1.5", "search.max_utilization must be in 0..1"),
     ("[space]\nencoders = ['strem']", "space.encoders: unknown encoder 'strem'; did you mean "
                                       "'stream'?"),

@@ -1,15 +1,19 @@
 """The loop: what is measured when, what is learned from it, and who is told."""
 
+import io
 from collections import Counter
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from tiny_search import BIAS, Reversed, fake_build, few, searched, task, threads
 
 from spikeloom.flow.cost.predict import shipped
 from spikeloom.nas import datasets, evaluate, pareto, workers
 from spikeloom.nas.columns import price, priced
+from spikeloom.nas.commands.progress import View
 from spikeloom.nas.datasets import Dataset
 from spikeloom.nas.loop import Search
 from spikeloom.nas.outcome import outcome, still_open
@@ -271,6 +275,34 @@ def test_the_front_of_the_outcome_is_that_of_all_that_was_measured(tmp_path):
     for item in made["estimated_front"]:
         if item["id"] in measured:
             assert item["lc"] == measured[item["id"]]["lc"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_the_front_so_far(tmp_path, terminal):
+    text, notes = io.StringIO(), []
+    console = Console(file=text, force_terminal=terminal, width=120)
+    found = task()
+    with View(found, SimpleNamespace(progress=console, note=notes.append)) as view:
+        search = learned(found, tmp_path, on_batch=view.batch, on_routed=view.routed,
+                         on_generation=view.generation)
+        view.finishing()
+    builds = [line for line in notes if " LCs (predicted " in line]
+    assert len(builds) == 4 and all(item.id in line for item, line in zip(
+        search.routing.done, builds, strict=True))
+    if terminal:
+        console.print(view.table)
+        shown = text.getvalue()
+        priced = search.prices.of(search.rows)
+        best = pareto.front(found.F(item.columns for item in priced))
+        assert view.table.row_count == len(best)
+        for row, item in [(search.rows[k], priced[k]) for k in best]:
+            mark = "" if item.measured else "~"
+            assert row.id in shown and f"{mark}{item.columns['lc']:,.0f}" in shown
+    else:
+        marks = [f"hypervolume {mark.hypervolume:.4f} measured, {mark.expected:.4f} expected"
+                 for mark in search.marks]
+        told = [line for line in notes if "hypervolume" in line]
+        assert all(mark in line for mark, line in zip(marks, told, strict=True))
 
 
 def test_the_benchmark_reads_the_outcome(tmp_path):

@@ -3,10 +3,14 @@
 What ships is looked at for what holds whatever was characterised: no number is held to it.
 """
 
+import io
+import re
+
 import msgspec
 import numpy as np
 import pytest
 from networks import random_graph
+from rich.console import Console
 from tiny_search import measured
 
 from spikeloom.flow.cost import predict
@@ -18,6 +22,7 @@ from spikeloom.flow.cost.structure import assume_weights, structure
 from spikeloom.flow.errors import RunError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
+from spikeloom.flow.report import Report, compare
 
 WEIGHTS = np.array([0.4, -0.2, 0.1])
 
@@ -195,6 +200,20 @@ def test_the_estimate_of_a_network_is_the_prediction_of_its_features():
     assert found.structural_lc == counted.cells.lc and not found.assumed
     other = estimate(graph, "HX8K")
     assert other.fmax_mhz > 1.5 * found.fmax_mhz and other.ebr == found.ebr
+
+
+def test_a_report_says_where_its_intervals_are_not_to_be_trusted():
+    graph = compile_graph(random_graph(np.random.default_rng(3), sizes=(32, 10, 5)))
+    report = Report(**{f.name: f.type() for f in msgspec.structs.fields(Report) if f.required}
+                    | {"device": "LP8K", "board": "tinyfpga_bx", "lc": 1234})
+    console = Console(file=io.StringIO(), width=200)
+    found = estimate(graph, "LP8K")
+    console.print(compare(report, found))
+    text = console.file.getvalue()
+    words = f"trust no interval: {found.outside}".split()
+    assert " ".join(words) in " ".join(text.split()) and "on a LP8K" in found.outside
+    assert re.search(rf"LCs .* 1,234 .* {found.lc:,.0f} .* {found.lc_low:,.0f}\.\."
+                     rf"{found.lc_high:,.0f} .* [+]?{(found.lc - 1234) / 1234:.1%}", text)
 
 
 def test_shapes_are_priced_on_assumed_weights_and_say_so(family):
