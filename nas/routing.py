@@ -106,12 +106,17 @@ class Routing:
             self._submit(self.choose(rows, count))
 
     def close(self, rows: Sequence[Candidate], after_round: Callable[[], None]) -> None:
-        """After the last generation: go on until as many are routed as are wanted."""
+        """After the last generation: go on until as many are routed as are wanted.
+
+        after_round: called after each round, once at least.
+        """
         self.admit(rows)
-        after_round()
+        if not self.missing:
+            after_round()
         while self.missing:
             chosen = self.choose(rows, min(CLOSING, self.missing), fill=True)
             if not chosen:
+                after_round()
                 break
             self._submit(chosen)
             self.admit(rows)

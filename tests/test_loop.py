@@ -311,6 +311,6 @@ def test_the_benchmark_reads_the_outcome(tmp_path):
     made = {**plain(learned(task(), tmp_path)), "wall": 12.0}
     bench = type("Bench", (), {"search": lambda self: (None, made)})()
     found = figures.search(bench)
-    assert found["search.trained"][0] == 12 and found["search.routed"][0] == 4
+    assert found["search.evaluations"][0] == 12 and found["search.routed"][0] == 4
     assert found["search.front"][0] == len(made["front"])
-    assert "mean absolute error of predicted LCs 0." in found["search.routed"][1]
+    assert "by the search: structural 0." in found["search.routed"][1]

@@ -121,7 +121,8 @@ def test_what_is_no_measurement_of_the_plain_design_teaches_nothing(family):
     stale = {**family[0].features, "version": VERSION - 1.0}
     strange = [
         change(family[0], variant="proof", lc=9 * family[0].lc),
-        change(family[1], status="failed", lc=None, fmax_mhz=None),
+        change(family[1], status="failed", lc=None, lut4=None, ff=None, carry=None, ebr=None,
+               spram=None, dsp=None, memory_bits=None, fmax_mhz=None, critical_path=None),
         change(family[2], device="LP8K", lc=9 * family[2].lc),
         change(family[3], features=stale, lc=9 * family[3].lc),
     ]

@@ -382,7 +382,7 @@ def test_a_search_over_shares_of_zeros(world, capsys):
 
 
 def test_nothing_fits(world, monkeypatch, capsys):
-    def never(data, where, board, seed, out_dir):
+    def never(data, where, board, seed, out_dir, predicted_low=None):
         return workers.Built("failed", "no route", 1.0, None)
 
     monkeypatch.setattr(workers, "build", never)

@@ -83,9 +83,10 @@ def test_a_build_is_what_was_measured_or_why_nothing_was(tmp_path, monkeypatch, 
     network = random_graph(np.random.default_rng(0))
     known = measured(compile_graph(network), status=status)
 
-    def build_graph(graph, board, *, seed, out_dir, must_fit, on_measured):
+    def build_graph(graph, board, *, seed, out_dir, must_fit, exact, predicted_low,
+                    on_measured):
         assert graph == compile_graph(network) and (board.name, seed) == ("icebreaker", 7)
-        assert out_dir == tmp_path and not must_fit
+        assert out_dir == tmp_path and not must_fit and exact and predicted_low is None
         if measures:
             on_measured(known)
         if status != "routed":

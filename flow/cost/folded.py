@@ -19,6 +19,9 @@ from ..memories import EBR_BITS, blocks
 from .cells import Block, Cells
 from .memories import forgets
 
+#: Bits of a memory of constants that may be kept anywhere, up to which Yosys' memory_libmap takes
+#: LUTs: at 16 bits of logic a unit, an EBR costs 64 (256 words of 4 bits are the most, tried).
+MOST_IN_LUTS = 1024
 #: Multiplexers of a ROM's pages, beyond the LUTs of its pages: a LUT joins four in two levels.
 PAGE_MUX = 0.75
 
@@ -99,6 +102,12 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
         ebr += blocks(2 << (run.inputs - 1).bit_length(), WORD)
     else:
         ebr += blocks(layers[0].served.size, lanes.current_bits)
+        words_of = [int(value) for value in run.streams.thresholds]
+        bits = max(1, max(words_of).bit_length())
+        if len(words_of) * bits > MOST_IN_LUTS:
+            ebr += rom_blocks(len(words_of), _varying(words_of, bits))[0]
+        else:
+            parts["thresholds"] = _rom(words_of, bits)
     if stored:
         ebr += blocks(stored, WORD)
     if indices[-1] == len(graph.layers) - 1:

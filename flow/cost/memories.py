@@ -4,15 +4,15 @@
 import numpy as np
 
 from .. import ir
-from ..memories import EBR_WIDTH, bank_blocks, blocks, image_bytes, neuron_blocks
+from ..memories import EBR_BITS, EBR_WIDTH, bank_blocks, blocks, image_bytes, neuron_blocks
 from ..passes.legalize import shares
 
 
 def encoder_blocks(graph: ir.Graph, ports: tuple[np.ndarray, ...]) -> int:
     """EBRs of the image and its columns, which the first layer reads through these ports.
 
-    A column memory is as wide as those of its 16 inputs that are read. Each port takes memories of
-    its own.
+    A column memory has 16 inputs, in as many EBRs as its depth asks for; those of which no input is
+    read are not built. Each port takes memories of its own.
     """
     first, n = graph.layers[0][0], graph.input.size
     if graph.input.encoder != "stream":
@@ -20,12 +20,9 @@ def encoder_blocks(graph: ir.Graph, ports: tuple[np.ndarray, ...]) -> int:
     image = blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, first.bits + 1)
     if first.lowering == "folded":
         return image
-    count = 0
-    for port in ports:
-        for low in range(0, n, EBR_WIDTH):
-            read = int(port[low:low + EBR_WIDTH].sum())
-            count += blocks(1 << first.bits, read) if read else 0
-    return image + count
+    width = min(EBR_WIDTH, EBR_BITS >> first.bits)
+    return image + sum(int(port[low:low + width].any()) for port in ports
+                       for low in range(0, n, width))
 
 
 def forgets(neuron, fires: bool) -> bool:
