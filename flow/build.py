@@ -199,9 +199,14 @@ class _Builder:
                 (folder / name).write_bytes(data)
             seconds = self._run("yosys", folder)
             netlist = (folder / "top.json").read_bytes()
+            try:
+                cells = count_cells(netlist)
+            except (msgspec.DecodeError, KeyError) as error:
+                raise ToolError(f"yosys wrote a netlist that cannot be read ({error}); spikeloom "
+                                "needs Yosys 0.40 or later") from error
             return {
                 "top.json.gz": gzip.compress(netlist, compresslevel=1, mtime=0),
-                "cells.json": msgspec.json.encode(count_cells(netlist)),
+                "cells.json": msgspec.json.encode(cells),
                 "seconds.json": msgspec.json.encode({"elaborate": self.plan.seconds,
                                                      "yosys": seconds}),
                 "yosys.log": (folder / "top.rpt").read_bytes(),

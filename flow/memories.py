@@ -1,11 +1,13 @@
 """Block memories (EBR): how many a design takes for its image, and how many are left for delays."""
 
+import numpy as np
+
 from ..hdl import encoders
 from ..hdl.delay import delay_blocks, delay_cells
+from ..hdl.popcount import adder_cells
 from ..hdl.shared import passes, slots_of
 from . import ir
-from .cost.cells import total
-from .cost.shared import shared_block
+from .cost.shared import CHAIN_CELLS, rom_cells, stream_cells
 from .passes.legalize import effective_weights, shares
 from .targets import DEVICES
 
@@ -81,9 +83,9 @@ def banked(graph: ir.Graph) -> int:
     for index, (other, population) in enumerate(graph.layers):
         if shares(other):
             bits = 1 if population.v_bits is None else int(population.v_bits.max())
-            cells += total(shared_block(
+            cells += _lane_cells(
                 effective_weights(other), other.lanes, other.bitstream_length, index == 0, bits,
-                population.neuron, graph.fires(index), signals if index == 0 else 0).parts).lc
+                graph.fires(index), signals if index == 0 else 0)
     width = EBR_BITS // max(EBR_BITS // EBR_WIDTH, bank.words)
     if width < 2:
         return 0
@@ -92,6 +94,32 @@ def banked(graph: ir.Graph) -> int:
     left = min((device.ebr - taken for device in DEVICES.values()
                 if device.ebr >= taken and device.lc >= cells), default=0)
     return min(left * width, signals)
+
+
+def _lane_cells(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,
+                fires: bool, signals: int) -> int:
+    """About how many cells a layer with shared lanes takes.
+
+    Gateware depends on it, so it is no part of the cost model, which may become better: a change
+    here changes designs.
+    """
+    size = len(weights)
+    slots = slots_of(weights, lanes, length, columns, signals)
+    used = slots.weights.any(0).sum(1)
+    if columns:
+        own, common = stream_cells(slots)
+    else:
+        address = (len(slots.weights) - 1).bit_length() + (slots.clocks - 1).bit_length()
+        taken = slots.units.any(0).sum(1)
+        own = int(taken.sum()) * rom_cells(address)
+        common = sum(int(n).bit_length() for n in taken)
+    adders = sum(adder_cells(int(n)) + CHAIN_CELLS * max(0, int(n).bit_length() - 2) for n in used)
+    unload = slots.bits * -(-2 * (lanes - 1) // 3)
+    index = size.bit_length()
+    serving = 5 * v_bits + 4 * index + 12
+    control = 35 + 2 * index + (30 if columns else 0)
+    return (own + common + adders + lanes * slots.bits + unload + serving + control
+            + (size if fires else 0))
 
 
 def bank_blocks(graph: ir.Graph, signals: int) -> int:

@@ -21,6 +21,9 @@ FOLDS = 6
 RIDGE = 0.3
 #: Longest length of the process, in units of the distance of one spread in every feature.
 LONGEST = 4.0
+#: Least noise of a process, the square of a relative error: without it, designs that were measured
+#: make everything near them look certain.
+FLOOR = 4e-4
 #: What a ridge may multiply structure by.
 _CLIP = (0.3, 3.0)
 
@@ -92,7 +95,7 @@ class Regressor:
         most = max(2 * start.variance, 1e-3)
         kernel = (ConstantKernel(start.variance, (1e-6, most))
                   * RBF(start.length, (0.2 * size, LONGEST * size))
-                  + WhiteKernel(start.noise, (1e-7, most)))
+                  + WhiteKernel(max(start.noise, FLOOR), (FLOOR, most)))
         self.process = GaussianProcessRegressor(
             kernel, optimizer=None if self.kernel else "fmin_l_bfgs_b")
         with warnings.catch_warnings():

@@ -12,6 +12,7 @@ from ...hdl.popcount import adder_cells
 from ...hdl.shared import slots_of
 from ...hdl.slots import PlaneSlots, StreamSlots
 from .cells import Block, Cells
+from .rom import PAGE_MUX
 
 #: Cells of the bank for each signal: a quarter of the LUTs serves other signals, too, beside whose
 #: registers they then do not stand (74 of 252 in that design).
@@ -46,12 +47,27 @@ def stream_cells(slots: StreamSlots) -> tuple[int, int]:
     return own, common + round(BANK_CELLS * len(bank))
 
 
-def plane_cells(slots: PlaneSlots) -> tuple[int, int]:
-    """LUTs of the slots, and of what complements the counts."""
-    passes = len(slots.weights)
-    address = (passes - 1).bit_length() + (slots.clocks - 1).bit_length()
+def plane_cells(slots: PlaneSlots) -> tuple[float, int]:
+    """LUTs of the slots, and of what complements the counts.
+
+    A slot is a ROM of a plane of each pass. A page of 16 words is a LUT where it is neither all
+    zeros nor all ones, once for equal ones, and pages are multiplexed.
+    """
+    passes, lanes, inputs = slots.weights.shape
+    planes = 1 << (slots.clocks - 1).bit_length()
+    shifts = np.arange(slots.clocks - 1, -1, -1)
+    depth = max(16, 1 << (passes - 1).bit_length()) * planes
+    words = np.zeros((lanes, inputs, depth // planes, planes), np.uint8)
+    words[:, :, :passes, :slots.clocks] = np.moveaxis(
+        slots.units[..., None] >> shifts & 1, 0, 2)
+    pages = np.packbits(words.reshape(lanes * inputs, -1, 16), axis=2).astype(np.int64)
+    pages = np.sort(pages[..., 0] << 8 | pages[..., 1], axis=1)
+    new = np.diff(pages, axis=1, prepend=-1) != 0
+    own = (new & (pages != 0) & (pages != 0xFFFF)).sum(1)
+    kinds = new.sum(1)  # pages to choose from, all zeros among them
     used = slots.units.any(0).sum(1)
-    return int(used.sum()) * rom_cells(address), sum(int(n).bit_length() for n in used)
+    muxes = PAGE_MUX * np.maximum(kinds - 1, 0)
+    return float((own + muxes)[pages.any(1)].sum()), sum(int(n).bit_length() for n in used)
 
 
 def shared_block(weights: np.ndarray, lanes: int, length: int, columns: bool, v_bits: int,

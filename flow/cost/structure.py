@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...hdl import sng
 from ...hdl.delay import delay_cells
 from .. import ir
 from ..fold import runs
@@ -23,6 +24,7 @@ from ..passes.schedule import inference_cycles, load_cycles, schedule
 from .cells import Block, Cells, Parts, merge, total
 from .folded import folded_block
 from .memories import plain_blocks
+from .rom import rom_cells
 from .shared import shared_block
 from .spatial import spatial_block
 
@@ -154,7 +156,8 @@ def _encoder(graph: ir.Graph) -> Parts:
         return {"codes_encoder": Cells(lc=30, lut=30, ff=20),
                 "image": Cells(lc=5 * bits + 2 * address, lut=5 * bits + 2 * address,
                                ff=2 * address)}
-    rom = 0 if bits <= 4 else bits * (1 << bits) // 20
+    order = sng.rank_order(first.sng, bits)
+    rom = rom_cells(sng.sequence(graph.input.sng, bits)[order].tolist(), bits)
     return {"stream": Cells(lc=75, lut=75, ff=50), "image": Cells(lc=9 * bits, lut=9 * bits,
                                                                   ff=5 * bits),
-            "thresholds": Cells(lc=rom, lut=rom)}
+            "thresholds": Cells(lc=rom.lc, lut=rom.lut)}

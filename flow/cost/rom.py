@@ -1,0 +1,69 @@
+"""Memories of constants: the LUTs or the block memories that Yosys makes of them."""
+
+import numpy as np
+
+from .cells import Cells
+
+#: Bits of an EBR.
+EBR_BITS = 4096
+#: Bits of a memory of constants that may be kept anywhere, up to which Yosys' memory_libmap takes
+#: LUTs: at 16 bits of logic a unit, an EBR costs 64 (256 words of 4 bits are the most, tried).
+MOST_IN_LUTS = 1024
+#: Multiplexers of a ROM's pages, beyond the LUTs of its pages: a LUT joins four in two levels.
+PAGE_MUX = 0.75
+
+
+def mux_cells(places: int) -> int:
+    """LUTs of a bit of a multiplexer."""
+    return max(0, -(-2 * (places - 1) // 3))
+
+
+def rom_blocks(depth: int, width: int) -> tuple[int, float]:
+    """EBRs of a memory of constants, and the LUTs of the multiplexers behind them.
+
+    Yosys' memory_libmap lays words of several depths of an EBR side by side, and multiplexes them;
+    of the four shapes it takes the one that costs least, with 64 for an EBR and half a unit for
+    each bit of a multiplexer's further input (its techlibs/ice40/brams.txt and FACTOR_MUX).
+    """
+    found = []
+    for shape_width in (16, 8, 4, 2):
+        pages = -(-depth * shape_width // EBR_BITS)
+        count = -(-pages * width // shape_width)
+        found.append((64 * count + width * (pages - 1) / 2, count, width * mux_cells(pages)))
+    _, count, muxes = min(found)
+    return count, muxes
+
+
+def bits_of(rows: list[int], width: int) -> np.ndarray:
+    """The bits of words: uint8 [words, width]."""
+    size = -(-width // 8)
+    table = np.frombuffer(b"".join(int(row).to_bytes(size, "little") for row in rows), np.uint8)
+    return np.unpackbits(table.reshape(len(rows), size), axis=1, bitorder="little")[:, :width]
+
+
+def varying(rows: list[int], width: int) -> int:
+    """How many bits are not the same in all words; the others take no memory."""
+    bits = bits_of(rows, width)
+    return int((bits != bits[0]).any(0).sum())
+
+
+def rom_cells(rows: list[int], width: int) -> Cells:
+    """LUTs of a memory of constants with a register behind it.
+
+    A bit that depends on one bit of the address, or none, takes no LUT, and one that depends on up
+    to four takes one. Others share the LUTs of pages of 16 words that are equal, and multiplex
+    those of their pages that are not all zeros.
+    """
+    depth = max(16, 1 << (len(rows) - 1).bit_length())
+    table = np.zeros((depth, width), np.uint8)
+    table[:len(rows)] = bits_of(rows, width)
+    support = np.zeros(width, np.int64)
+    for k in range(depth.bit_length() - 1):
+        pairs = table.reshape(-1, 2, 1 << k, width)
+        support += (pairs[:, 0] != pairs[:, 1]).any((0, 1))
+    pages = np.packbits(table.reshape(-1, 16, width), axis=1).astype(np.int64)
+    pages = (pages[:, 0] << 8 | pages[:, 1])[:, support > 4]
+    shared = len(set(np.unique(pages).tolist()) - {0, 0xFFFF})
+    muxes = PAGE_MUX * np.maximum((pages != 0).sum(0) - 1, 0).sum()
+    luts = float(((support > 1) & (support <= 4)).sum() + shared + muxes)
+    return Cells(lc=luts, lut=luts, ff=int((support > 0).sum()))
