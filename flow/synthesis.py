@@ -33,15 +33,17 @@ def variant_of(trace: bool, features: Features, stored: Sequence[bytes]) -> str:
 def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), trace: bool = False,
                features: Features = BASIC, stored: Sequence[bytes] = (), note: Note | None = None,
                warn: Note | None = None, on_measured: Callable[[Measurement], None] | None = None,
-               **options) -> list[Report]:
+               design=None, **options) -> list[Report]:
     """Build a scheduled graph's gateware with its UART link; one report for each seed.
 
     What was measured goes to the store, and to `on_measured`; a store that cannot be written is no
-    reason to fail. warn: told what is wrong with the store, `note` if there is none. options: those
-    of `build.build_seeds`, with its errors.
+    reason to fail. warn: told what is wrong with the store, `note` if there is none. design: the
+    gateware, `lower.top` of all this, where somebody has made it already. options: those of
+    `build.build_seeds`, with its errors.
     """
     warn = warn or note
-    design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
+    if design is None:
+        design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
     variant, known = variant_of(trace, features, stored), describe(structure(graph))
 
     def record(outcome: Outcome) -> None:

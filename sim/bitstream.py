@@ -25,15 +25,15 @@ _MODULE = "chip"
 SEEDS = (1, 2, 3, 4)
 
 
-def routed(graph: ir.Graph, board: Board, folder: Path, proof: bool, note) -> Report:
+def routed(design, graph: ir.Graph, board: Board, folder: Path, proof: bool, note) -> Report:
     """The build of the first seed with which nextpnr connects the design.
 
     A dense design that fits by number may be unroutable with one seed and not with the next. Raises
     FitError if it does not fit, or none of `SEEDS` will do.
     """
     for seed in SEEDS:
-        report = build_graph(graph, board, trace=proof, out_dir=folder, note=note, seed=seed,
-                             must_fit=False)
+        report = build_graph(graph, board, trace=proof, design=design, out_dir=folder, note=note,
+                             seed=seed, must_fit=False)
         used = {"lc": report.lc, "ebr": report.ebr}
         if report.fits or targets.device(board.device).excess(used):
             break
@@ -57,7 +57,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     design = lower_top(graph, board.divisor, trace=proof)
-    report = routed(graph, board, folder, proof, note)
+    report = routed(design, graph, board, folder, proof, note)
     if report.spram or report.dsp:
         raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "
                         f"this design uses {report.spram} and {report.dsp}; use --level netlist")

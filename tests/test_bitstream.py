@@ -26,19 +26,19 @@ def fake(monkeypatch, fits, lc=900):
 
 def test_the_first_seed_that_routes_is_taken(monkeypatch, tmp_path):
     asked = fake(monkeypatch, fits={3})
-    assert bitstream.routed(GRAPH, BOARD, tmp_path, False, None).fits
+    assert bitstream.routed(None, GRAPH, BOARD, tmp_path, False, None).fits
     assert asked == [1, 2, 3]
 
 
 def test_a_design_that_is_too_large_is_not_tried_again(monkeypatch, tmp_path):
     asked = fake(monkeypatch, fits=set(), lc=1281)
     with pytest.raises(FitError, match="icestick: no way"):
-        bitstream.routed(GRAPH, BOARD, tmp_path, False, None)
+        bitstream.routed(None, GRAPH, BOARD, tmp_path, False, None)
     assert asked == [1]
 
 
 def test_after_the_last_seed_it_is_refused(monkeypatch, tmp_path):
     asked = fake(monkeypatch, fits=set())
     with pytest.raises(FitError):
-        bitstream.routed(GRAPH, BOARD, tmp_path, False, None)
+        bitstream.routed(None, GRAPH, BOARD, tmp_path, False, None)
     assert asked == list(bitstream.SEEDS)
