@@ -45,7 +45,10 @@ def test_estimate_of_layers_says_that_its_weights_are_assumed(capsys):
     assert "ESTIMATE" in text and "assumed weights" in text
     assert f"{data['estimate']['lc']:,.0f}" in text
     low, high = (f"{data['estimate'][f'lc_{end}']:,.0f}" for end in ("low", "high"))
-    assert f"{low}..{high}" in text and "unlike anything that was measured" in text
+    assert f"{low}..{high}" in text
+    assert ("unlike anything" in text) == bool(data["estimate"]["outside"])
+    huge = shown(capsys, "estimate", "--layers", "900-100-10", code=2)
+    assert "unlike anything that was measured, so trust no interval: " in huge
 
 
 def test_estimate_of_a_run_counts_its_own_weights(capsys, run_dir):
