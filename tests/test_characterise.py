@@ -15,6 +15,7 @@ from spikeloom.flow.cost.measured import Measurement
 from spikeloom.flow.cost.store import MeasurementStore, read_lines
 from spikeloom.flow.errors import SpikeloomError, ToolError
 from spikeloom.flow.report import Report
+from spikeloom.nas import designs
 from spikeloom.nas.commands import characterise
 from spikeloom.nas.designs import layout
 
@@ -108,12 +109,15 @@ def test_what_is_measured_is_not_built_again(builds, capsys):
     assert len(builds.done) == 9
 
 
-def test_networks_that_are_held_out_have_three_seeds(builds):
+def test_networks_that_are_held_out_have_three_seeds(builds, monkeypatch):
+    assert not any(network.held_out for network in layout(10))
+    monkeypatch.setattr(designs, "LOOKED_AT", 3)
     assert main(["bench", "characterise", "--networks", "10", "--board", "icebreaker"]) == 0
     held = [network.graph.digest() for network in layout(10) if network.held_out]
-    assert len(held) == 1
-    assert [seed for design, _, seed in builds.done if design in held] == [1, 2, 3]
-    assert len(builds.done) == 12
+    assert len(held) == 4
+    for graph in held:
+        assert [seed for design, _, seed in builds.done if design == graph] == [1, 2, 3]
+    assert len(builds.done) == 6 + 4 * 3
 
 
 def test_a_failure_is_counted_and_tried_again(builds, capsys):

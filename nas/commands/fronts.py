@@ -1,6 +1,5 @@
 """``spikeloom bench fronts``: what measuring within the search is worth, search against search."""
 
-import os
 import statistics
 from argparse import Namespace
 from pathlib import Path
@@ -12,7 +11,6 @@ from ...flow.build import TIMEOUTS
 from ...flow.errors import ConfigError
 from ...flow.output import Output, Wide
 from .. import fronts
-from ..workers import workers
 
 FOLDER = Path("build/fronts")
 
@@ -30,7 +28,11 @@ def run(args: Namespace, out: Output) -> int:
             if (arm, seed) in done:
                 continue
             folder = FOLDER / f"{arm}-{seed}"
-            found.append(_alone(arm, seed, folder, args.jobs, out))
+            try:
+                found.append(fronts.alone(arm, seed, folder, args.jobs, out.note))
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"the searches that had ended are in {path}; the same "
+                                        "command goes on with the others") from None
             fronts.save(found, path)
     table = Table("seed", *(f"{arm}, s" for arm in fronts.ARMS), *fronts.ARMS,
                   title="hypervolume of the measured front, and seconds", title_justify="left")
@@ -46,20 +48,3 @@ def run(args: Namespace, out: Output) -> int:
         f"({', '.join(f'{value:.4f}' for value in values)})" for other, values in ratios.items()),
         str(path))
     return 0
-
-
-def _alone(arm: str, seed: int, folder: Path, jobs: int, out: Output) -> fronts.Front:
-    """One search with a build cache of its own, so that none is faster for what another built."""
-    before = os.environ.get("SPIKELOOM_CACHE")
-    os.environ["SPIKELOOM_CACHE"] = str((folder / "cache").resolve())
-    try:
-        with workers(jobs, "run the same command again with") as executor:
-            return fronts.explore(arm, seed, executor, folder, out.note)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("finished searches and what others had trained are kept; the same "
-                                "command goes on") from None
-    finally:
-        if before is None:
-            del os.environ["SPIKELOOM_CACHE"]
-        else:
-            os.environ["SPIKELOOM_CACHE"] = before
