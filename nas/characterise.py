@@ -23,7 +23,7 @@ from ..flow.cost.store import MeasurementStore
 from ..flow.cost.structure import structure
 from ..flow.errors import RunError, SpikeloomError
 from ..flow.files import write_atomic
-from .designs import BOARDS, SEEDS, Network, layout
+from .designs import BOARDS, Network, layout
 
 #: Digits behind the point of a feature in the package's data.
 DIGITS = 6
@@ -42,7 +42,7 @@ def jobs(count: int, boards: tuple[str, ...] = BOARDS) -> Iterator[Job]:
     """What a characterisation of `count` networks builds, in order."""
     for network in layout(count):
         for board in boards:
-            yield Job(network, board, SEEDS if network.held_out else SEEDS[:1])
+            yield Job(network, board, network.seeds)
 
 
 def measured(store: MeasurementStore, job: Job, identities: dict[str, str]) -> list[Measurement]:

@@ -11,7 +11,7 @@ import pytest
 
 from spikeloom.flow import build, synthesis, tools
 from spikeloom.flow.cli import main
-from spikeloom.flow.cost.measured import Measurement
+from spikeloom.flow.cost.measured import Measurement, network_digest
 from spikeloom.flow.cost.store import MeasurementStore, read_lines
 from spikeloom.flow.errors import SpikeloomError, ToolError
 from spikeloom.flow.report import Report
@@ -109,15 +109,21 @@ def test_what_is_measured_is_not_built_again(builds, capsys):
     assert len(builds.done) == 9
 
 
-def test_networks_that_are_held_out_have_three_seeds(builds, monkeypatch):
-    assert not any(network.held_out for network in layout(10))
-    monkeypatch.setattr(designs, "LOOKED_AT", 3)
+def test_some_networks_have_three_seeds(builds, monkeypatch):
+    monkeypatch.setattr(designs, "SEEDED", range(3, 9))
     assert main(["bench", "characterise", "--networks", "10", "--board", "icebreaker"]) == 0
-    held = [network.graph.digest() for network in layout(10) if network.held_out]
-    assert len(held) == 4
-    for graph in held:
+    several = [network.graph.digest() for network in layout(10) if len(network.seeds) > 1]
+    assert len(several) == 3
+    for graph in several:
         assert [seed for design, _, seed in builds.done if design == graph] == [1, 2, 3]
-    assert len(builds.done) == 6 + 4 * 3
+    assert len(builds.done) == 7 + 3 * 3
+
+
+def test_networks_from_one_number_on_are_only_predicted(builds, monkeypatch, tmp_path):
+    monkeypatch.setattr(designs, "LOOKED_AT", 3)
+    run("--networks", "5", "--board", "icebreaker", "--out", "a")
+    held = {network_digest(network.graph) for network in layout(5) if network.number >= 3}
+    assert set(json.loads((tmp_path / "a/held_out.json").read_text())) == held
 
 
 def test_a_failure_is_counted_and_tried_again(builds, capsys):

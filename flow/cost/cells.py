@@ -29,7 +29,8 @@ class Block:
 
     ebr: block memories beside those of image, neurons and delays. counted: the most bits that one
     popcount adds up; 0 without any. cut: whether it has a register within. ports: for each way in
-    which columns are read, which inputs are, bool [in].
+    which columns are read, which inputs are, bool [in]. words: depth and width of memories of which
+    `flow.memories.neuron_blocks` takes words of 16 bits for granted.
     """
 
     parts: Parts
@@ -37,6 +38,7 @@ class Block:
     counted: int = 0
     cut: bool = True
     ports: tuple[np.ndarray, ...] = ()
+    words: tuple[tuple[int, int], ...] = ()
 
 
 def total(parts: Parts) -> Cells:

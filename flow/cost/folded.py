@@ -14,11 +14,12 @@ from ...hdl.lanes import Contents, FoldedLayer
 from ...hdl.walk import flat
 from ...hdl.words import WORD
 from .. import ir
-from ..fold import fold_run
+from ..fold import fold_run, serial_input
 from ..memories import blocks
 from .cells import Block, Cells
 from .memories import forgets
 from .rom import MOST_IN_LUTS, mux_cells, rom_blocks, rom_cells, varying
+from .shared import SERVING
 
 
 def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
@@ -39,16 +40,18 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
     wait = engine.wait_bits
     resting = 6 * wait + 2 * engine.v_bits if wait else 0
     chosen = 2 * engine.v_bits if len(layers) > 1 else 0
-    leak = sum(graph.layers[k][1].neuron.extra_cells(int(graph.layers[k][1].v_bits.max()))
-               for k in indices)
+    leaks = {replace(graph.layers[k][1].neuron, v_threshold=1, refractory=0, reset="zero")
+             for k in indices}
+    leak = sum(neuron.leak_cells(engine.v_bits) for neuron in leaks)
+    serving = 3 * engine.v_bits + SERVING
     taps = max(len(step.walk.taps) for step in run.steps)
     walk = 2 * taps.bit_length() + address + 12
     if not all(flat(step.walk) for step in run.steps):
         walk += 40 + sum(len(step.walk.taps) for step in run.steps)
     steps = 8 * len(run.steps) + 2 * lanes.lanes.bit_length()
     words = 0
-    if run.streams is None:
-        words += 45
+    if run.streams is None and not (indices[0] == 0 and serial_input(graph)):
+        words += run.inputs * 3 // 4  # a vector's words, one after the other
     if stored:
         words += 30
     if run.streams is None or stored:
@@ -62,7 +65,7 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
                        ff=accumulators, carry=accumulators),
         "codes": Cells(lc=coded + (lanes.lanes if coded else 0), lut=coded, carry=coded),
         "unload": Cells(lc=unload, lut=unload, ff=max(lanes.acc_bits)),
-        "serving": Cells(lc=5 * engine.v_bits, lut=5 * engine.v_bits, ff=4 * engine.v_bits + 8,
+        "serving": Cells(lc=serving, lut=serving, ff=4 * engine.v_bits + 8,
                          carry=4 * engine.v_bits),
         "counters": Cells(lc=4 * count, lut=4 * count, ff=3 * count),
         "leak": Cells(lc=leak, lut=leak),

@@ -40,3 +40,8 @@ def plain_blocks(graph: ir.Graph, bank: int, ports: tuple[np.ndarray, ...]) -> i
     neurons = neuron_blocks(graph) - unused
     return encoder_blocks(graph, ports) + neurons + bank_blocks(graph, bank) + delays
 
+
+def wider_blocks(words: list[tuple[int, int]]) -> int:
+    """EBRs by which memories of these depths and widths exceed such of words of 16 bits."""
+    return sum(blocks(depth, width) - blocks(depth, EBR_WIDTH)
+               for depth, width in words if width > EBR_WIDTH)

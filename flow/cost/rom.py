@@ -9,8 +9,9 @@ EBR_BITS = 4096
 #: Bits of a memory of constants that may be kept anywhere, up to which Yosys' memory_libmap takes
 #: LUTs: at 16 bits of logic a unit, an EBR costs 64 (256 words of 4 bits are the most, tried).
 MOST_IN_LUTS = 1024
-#: Multiplexers of a ROM's pages, beyond the LUTs of its pages: a LUT joins four in two levels.
-PAGE_MUX = 0.75
+#: LUTs for each page of a bit of a ROM but the first: so many times the number of its pages, and at
+#: most so many.
+MUX, MOST_MUX = 0.15, 0.9
 
 
 def mux_cells(places: int) -> int:
@@ -50,9 +51,11 @@ def varying(rows: list[int], width: int) -> int:
 def rom_cells(rows: list[int], width: int) -> Cells:
     """LUTs of a memory of constants with a register behind it.
 
-    A bit that depends on one bit of the address, or none, takes no LUT, and one that depends on up
-    to four takes one. Others share the LUTs of pages of 16 words that are equal, and multiplex
-    those of their pages that are not all zeros.
+    Bits that are the same in every word are built once. One that depends on one bit of the address,
+    or none, takes no LUT, and one that depends on up to four takes one. Others share the LUTs of
+    pages of 16 words that are equal, and multiplex their own: the more pages, the less of a
+    multiplexer finds room in the LUTs of pages. 19 ROMs of folded layers come out 3 % above Yosys'
+    count together.
     """
     depth = max(16, 1 << (len(rows) - 1).bit_length())
     table = np.zeros((depth, width), np.uint8)
@@ -62,8 +65,12 @@ def rom_cells(rows: list[int], width: int) -> Cells:
         pairs = table.reshape(-1, 2, 1 << k, width)
         support += (pairs[:, 0] != pairs[:, 1]).any((0, 1))
     pages = np.packbits(table.reshape(-1, 16, width), axis=1).astype(np.int64)
-    pages = (pages[:, 0] << 8 | pages[:, 1])[:, support > 4]
-    shared = len(set(np.unique(pages).tolist()) - {0, 0xFFFF})
-    muxes = PAGE_MUX * np.maximum((pages != 0).sum(0) - 1, 0).sum()
+    pages = pages[:, 0] << 8 | pages[:, 1]
+    first = np.unique(pages, axis=1, return_index=True)[1]
+    pages, support = pages[:, first], support[first]
+    paged = pages[:, support > 4]
+    shared = len(set(np.unique(paged).tolist()) - {0, 0xFFFF})
+    kinds = 1 + (np.diff(np.sort(paged, axis=0), axis=0) != 0).sum(0)
+    muxes = (np.minimum(MOST_MUX, MUX * kinds) * (kinds - 1)).sum()
     luts = float(((support > 1) & (support <= 4)).sum() + shared + muxes)
     return Cells(lc=luts, lut=luts, ff=int((support > 0).sum()))

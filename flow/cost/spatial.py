@@ -79,8 +79,9 @@ def spatial_block(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, 
     counts = slots.each.reshape(2, size).sum(0)
     adders = np.array([_adders(int(n)) for n in counts])
     widths = np.array([int(n).bit_length() for n in counts])
-    cells = {int(bits): neuron.cells(int(bits), fires) for bits in np.unique(v_bits)}
-    luts, states = (np.array([cells[int(bits)][k] for bits in v_bits]) for k in (0, 1))
+    sizes = list(zip(v_bits.tolist(), (np.maximum(widths, 1) + max_shift).tolist()))
+    cells = {pair: neuron.cells(pair[0], fires, pair[1]) for pair in set(sizes)}
+    luts, states = (np.array([cells[pair][k] for pair in sizes]) for k in (0, 1))
     kind = sum(neuron.extra_cells(int(bits)) for bits in v_bits)
     # a multiplexer of max_shift + 1 places for each bit of a count
     shifting = int((-(-2 * max_shift // 3) * (widths + max_shift)).sum())
@@ -93,8 +94,8 @@ def spatial_block(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, 
         "popcounts": Cells(lc=int(adders.sum() + (widths // 2).sum()), lut=int(adders.sum()),
                            ff=int((widths + adders // 3).sum()),
                            carry=int((adders // 2).sum())),
-        "neurons": Cells(lc=int(np.maximum(luts, states).sum()) - kind,
-                         lut=int(luts.sum()) - kind, ff=int(states.sum()),
+        "neurons": Cells(lc=float(np.maximum(luts, states).sum()) - kind,
+                         lut=float(luts.sum()) - kind, ff=int(states.sum()),
                          carry=int(np.sum(v_bits))),
         "kind": Cells(lc=kind + shifting, lut=kind + shifting),
         "spikes": Cells(lc=spikes, ff=spikes),

@@ -16,14 +16,15 @@ import numpy as np
 
 from ...hdl import sng
 from ...hdl.delay import delay_cells
+from ...hdl.words import WORD
 from .. import ir
-from ..fold import runs
+from ..fold import runs, serial_input
 from ..memories import banked, image_bytes
 from ..passes.legalize import effective_weights, membrane_ranges, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
 from .cells import Block, Cells, Parts, merge, total
 from .folded import folded_block
-from .memories import plain_blocks
+from .memories import plain_blocks, wider_blocks
 from .rom import rom_cells
 from .shared import shared_block
 from .spatial import spatial_block
@@ -95,7 +96,8 @@ def structure(graph: ir.Graph) -> Structure:
         delays.append(_delay(graph.layers[indices[0]][0]))
     parts = merge({"link": LINK}, _encoder(graph), _readout(graph), *delays,
                   *(block.parts for block in blocks if block))
-    ebr = plain_blocks(graph, bank, blocks[0].ports)
+    wide = [*_scores(graph), *(words for block in blocks if block for words in block.words)]
+    ebr = plain_blocks(graph, bank, blocks[0].ports) + wider_blocks(wide)
     ebr += sum(block.ebr for block in blocks if block)
     return Structure(graph, parts, tuple(blocks), ebr, inference_cycles(graph), load_cycles(graph))
 
@@ -111,7 +113,7 @@ def _block(graph: ir.Graph, indices: list[int], bank: int) -> Block:
         return spatial_block(weights, synapses.bitstream_length, population.v_bits,
                              population.neuron, fires, graph.max_shift)
     columns = index == 0 and graph.input.encoder == "stream"
-    return shared_block(weights, synapses.lanes, synapses.bitstream_length, columns,
+    return shared_block(weights, synapses.bias, synapses.lanes, synapses.bitstream_length, columns,
                         int(population.v_bits.max()), population.neuron, fires,
                         bank if columns else 0)
 
@@ -130,9 +132,10 @@ def _readout(graph: ir.Graph) -> Parts:
     score_bits = int(population.v_bits.max())
     if graph.readout.kind == "spike_count":
         score_bits = graph.num_steps.bit_length()
-    size, cells = graph.readout.size, 3 * score_bits + 20
+    serial = shares(last) or last.lowering == "folded"
+    size, cells = graph.readout.size, 30 if serial else 3 * score_bits + 20
     parts = {"readout": Cells(lc=cells, lut=cells, ff=score_bits + 7)}
-    if not shares(last) and last.lowering != "folded":
+    if not serial:
         choosing = size * score_bits * 2 // 3
         parts["scores"] = Cells(lc=choosing, lut=choosing)
         if graph.readout.kind == "spike_count":
@@ -141,13 +144,23 @@ def _readout(graph: ir.Graph) -> Parts:
     return parts
 
 
+def _scores(graph: ir.Graph) -> list[tuple[int, int]]:
+    """Depth and width of the memory of scores, if neurons are served one after the other."""
+    if not (shares(graph.layers[-1][0]) or graph.layers[-1][0].lowering == "folded"):
+        return []
+    width = max(int(graph.layers[k][1].v_bits.max()) for k in runs(graph)[-1])
+    if graph.readout.kind == "spike_count":
+        width = graph.num_steps.bit_length() + 1
+    return [(graph.readout.size, width)]
+
+
 def _encoder(graph: ir.Graph) -> Parts:
     """What turns pixels into what the first layer reads."""
     n, first = graph.input.size, graph.layers[0][0]
     address = image_bytes(graph).bit_length()
     if graph.input.encoder != "stream":
         register = 70 if graph.input.encoder == "rate" else 30
-        line = 16 if first.lowering == "folded" else n
+        line = WORD if serial_input(graph) else n
         return {graph.input.encoder: Cells(lc=register, lut=register, ff=24),
                 "line": Cells(lc=line, lut=line, ff=line),
                 "image": Cells(lc=2 * address, lut=2 * address, ff=2 * address)}

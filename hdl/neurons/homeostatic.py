@@ -39,9 +39,18 @@ class HomeostaticLif(Lif):
         """The lowest and the highest threshold that can occur."""
         return min(self.lo, self.v_threshold), max(self.hi, self.v_threshold)
 
-    def extra_cells(self, v_bits: int) -> int:
-        """The threshold's register, its adder, two comparisons, and two multiplexers."""
-        return 5 * (self.thresholds[1].bit_length() + 1)
+    def cells(self, v_bits: int, fires: bool, count_bits: int) -> tuple[float, int]:
+        """As for a LIF, with the threshold's register."""
+        luts, states = super().cells(v_bits, fires, count_bits)
+        return luts, states + fires * (self.thresholds[1].bit_length() + 1)
+
+    def extra_cells(self, v_bits: int) -> float:
+        """The threshold's adder and two multiplexers, and the carry chains of two comparisons.
+
+        Yosys' counts of 16 cells have 3.5 LUTs for a bit of the threshold and 8 more; the cells of
+        a chain beside a comparison have no LUT that anything else uses.
+        """
+        return 5.5 * (self.thresholds[1].bit_length() + 1) + 8
 
 
 class Phase(enum.Enum, shape=3):

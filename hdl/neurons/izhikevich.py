@@ -84,11 +84,11 @@ class Izhikevich:
     #: Estimate of the engine's logic cells, measured (see `nas.figures.neurons`), any constants.
     engine_cells = 215
 
-    def extra_cells(self, v_bits: int) -> int:
+    def extra_cells(self, v_bits: int) -> float:
         """None: `cells` has all of it."""
         return 0
 
-    def cells(self, v_bits: int, fires: bool) -> tuple[int, int]:
+    def cells(self, v_bits: int, fires: bool, count_bits: int) -> tuple[float, int]:
         """Estimates of the LUTs and of the flip-flops of a neuron, without its popcount."""
         drive = 16
         return drive + 5, 2 * v_bits + drive + 1

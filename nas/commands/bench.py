@@ -24,7 +24,7 @@ def configure(parser: ArgumentParser) -> None:
                         help="figures: print the names, measure nothing")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--networks", type=int, metavar="N",
-                        help="characterise: the first N of the layout (default: 120)")
+                        help="characterise: the first N of the layout (default: 141)")
     parser.add_argument("--board", nargs="+", metavar="NAME",
                         help="characterise: for these boards (default: icebreaker "
                              "ice40_hx8k_b_evn)")
