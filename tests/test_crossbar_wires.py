@@ -134,7 +134,7 @@ def test_a_solve_that_fails_is_an_error(monkeypatch):
 
     G = np.full((2, 2), 1e-5)
     monkeypatch.setattr(scipy.sparse.linalg, "splu", singular)
-    with pytest.raises(SpikeloomError, match="cannot be solved .Factor is exactly singular"):
+    with pytest.raises(SpikeloomError, match=r"cannot be solved \(Factor is exactly singular"):
         wires.nodal(G, np.ones((1, 2)), 5, 5)
     monkeypatch.setattr(scipy.sparse.linalg, "splu", lambda _matrix: Wrong())
     with pytest.raises(SpikeloomError, match="ill-conditioned"):

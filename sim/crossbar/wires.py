@@ -1,9 +1,9 @@
 """Wires: what their resistance leaves of the currents of a crossbar, exactly.
 
 Row i is driven at its left end by an ideal source V[i], behind one segment of r_row; r_row lies
-between neighbouring cells too. Cell (i, j) of conductance G[i, j] joins row and column. Column j has
-r_col between neighbouring cells, and one more below the last row to a virtual ground, into which
-I[j] flows. A row that does not spike is driven to 0 V. A wire of 0 ohm is one node.
+between neighbouring cells too. Cell (i, j) of conductance G[i, j] joins row and column. Column j
+has r_col between neighbouring cells, and one more below the last row to a virtual ground, into
+which I[j] flows. A row that does not spike is driven to 0 V. A wire of 0 ohm is one node.
 
 Nodal analysis (Kirchhoff's current law at every node) is linear in V, so a crossbar is an effective
 matrix W with ``I = V @ W``, whatever the batch. `effective` finds it by elimination from the far
