@@ -14,6 +14,8 @@ from .weights import integers, magnitude_bits
 #: Why a layer that `stream` input feeds cannot be on crossbars.
 STREAMED = ("its input is streams of bits that meet the weights' streams bit by bit, not spikes "
             "that a word line could carry; use the rate encoder to map it")
+#: What a layer's `source` is called that is no layer: the pixels.
+INPUT = "input"
 
 
 class Layer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +24,8 @@ class Layer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     in_size, out_size: rows and columns of the maps. magnitude_bits: of a stored weight, beside its
     sign. input_bits: of what comes in, 1 of spikes, more behind an average pool. pool: extent of
     the window that reads the outputs, 1 if none does. skip: a sum adds spikes of another layer.
-    digital: why it is not on crossbars, empty if it is.
+    source, skip_source: whose spikes come in and are added, a layer's name or `INPUT`; an empty
+    source is the layer before. digital: why it is not on crossbars, empty if it is.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Layer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input_bits: int = 1
     pool: int = 1
     skip: bool = False
+    source: str = ""
+    skip_source: str = ""
     digital: str = ""
 
     @property
@@ -66,15 +71,18 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def of_graph(graph: ir.Graph, name: str = "network") -> Network:
     """The shapes of a graph of any stage; without weights their codes are taken as stored."""
-    layers = []
+    layers, feeds = [], {population.name: synapses.name for synapses, population in graph.layers}
     for index, (synapses, population) in enumerate(graph.layers):
         known = graph.stage in ("integer", "scheduled")
         bits = (magnitude_bits(integers(synapses)[0]) if known
                 else max(1, synapses.weight_bits - 1))
+        skip = graph.skip(index)
         layer = Layer(name=synapses.name, kind=synapses.op, magnitude_bits=bits,
                       in_channels=synapses.in_features, out_channels=synapses.out_features,
                       input_bits=_input_bits(graph, synapses),
-                      pool=_pool(graph, population.name), skip=graph.skip(index) is not None,
+                      pool=_pool(graph, population.name), skip=skip is not None,
+                      source=_source(graph, synapses.src, feeds),
+                      skip_source=_source(graph, skip.src[1], feeds) if skip else "",
                       digital=STREAMED if synapses.src == graph.input.name
                       and graph.input.encoder == "stream" else "")
         if isinstance(synapses, ir.Conv2d):
@@ -86,6 +94,13 @@ def of_graph(graph: ir.Graph, name: str = "network") -> Network:
             raise GraphError(f"{synapses.name}: {synapses.op} cannot be mapped onto crossbars")
         layers.append(layer)
     return Network(name=name, num_steps=graph.num_steps, layers=tuple(layers))
+
+
+def _source(graph: ir.Graph, name: str, feeds: dict[str, str]) -> str:
+    """The layer whose spikes a node passes on, through pools or not."""
+    while isinstance(node := graph.node(name), ir.MaxPool2d | ir.AvgPool2d):
+        name = node.src
+    return feeds.get(name, INPUT)
 
 
 def _input_bits(graph: ir.Graph, synapses: ir.Dense | ir.Conv2d) -> int:
