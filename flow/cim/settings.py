@@ -1,0 +1,46 @@
+"""An array's settings: a TOML file with the fields of `Array`, and changes laid over it."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..config import section
+from ..errors import ConfigError
+from .array import Array
+
+
+def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
+    """The array of a file, or the default one; `changes` are ``key=value`` texts (TOML values) laid
+    over it. Raises ConfigError: file, key, rule and value.
+    """
+    values, where = {}, "array"
+    if path is not None:
+        where = str(path)
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: must be TOML ({error})") from error
+        values |= _checked(data, where)
+    values |= _checked(dict(map(_change, changes)), "--set")
+    return Array(**values).check("--set" if changes else where)
+
+
+def _checked(data: dict, source: str) -> dict:
+    """The values of known keys, of their types."""
+    whole = msgspec.structs.asdict(section(Array, data, source, "array"))
+    return {key: whole[key] for key in data}
+
+
+def _change(text: str) -> tuple[str, object]:
+    """Split ``key=value``; a value that is not TOML is taken as a string."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise ConfigError(f"--set must be KEY=VALUE, such as rows=128, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
