@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": ("spikeloom.sim.commands.demo", "build, check and flash the network that ships"),
     "export": ("spikeloom.sim.commands.export", "write the core as Verilog for another design"),
     "estimate": ("spikeloom.flow.commands.estimate", "price a network without any tool"),
+    "map": ("spikeloom.flow.commands.map", "map a network onto RRAM crossbars"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),
     "doctor": ("spikeloom.flow.commands.doctor", "list boards, tools, and what is missing"),

@@ -5,6 +5,7 @@
     graph.safetensors    the trained integer network
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
+    cim/                 plan.json and plan.svg: the network on crossbars
 """
 
 import json

@@ -22,31 +22,53 @@ MOVES = 4096
 WORK = 1 << 24
 #: An exchange must save this share of all bit hops, or rounding could be taken for a gain.
 LEAST_GAIN = 1e-12
+#: Into how many strips the mesh is cut for a snake.
+STRIPS = (1, 2, 3)
 
 
 def place(layers: Sequence[Mapped], array: Array, count: int, *, seed: int = 0,
           moves: int = MOVES) -> tuple[Placement, list[tuple[int, int]]]:
     """Where `count` tiles lie: the placement, and (x, y) of each.
 
-    From the better of snake and row-major order on, tiles are taken in an order drawn from `seed`,
-    and each is exchanged with the tile, or the free place, that saves most; until none saves any,
-    or `moves` tiles have been looked at. Never worse than row-major order.
+    Snakes, which fill the mesh in strips of rows, forth and back, and row-major order are where the
+    search starts, the best of them first. Tiles are taken in an order drawn from `seed`, and each
+    is exchanged with the tile, or the free place, that saves most, until none saves any; then the
+    next start is tried, until `moves` tiles have been looked at. What is best of all is never worse
+    than row-major order.
     """
     cols = isqrt(count - 1) + 1 if count else 0
     rows = ceil(count / cols) if count else 0
     flows = _flows(layers, array, count)
     straight = np.stack(np.unravel_index(np.arange(count), (rows, cols))[::-1])
-    turned = straight.copy()
-    turned[0] = np.where(straight[1] % 2, cols - 1 - straight[0], straight[0])
-    row_major, snake = flows.total(straight), flows.total(turned)
-    first = turned if snake <= row_major else straight
-    done = 0
-    if count > 1 and flows.total(first) > 0:
-        first, done = _improve(flows, first, rows, cols, np.random.default_rng(seed), moves)
+    snakes = [_snake(rows, cols, strips)[:, :count] for strips in STRIPS if strips <= cols]
+    ranked = sorted(((flows.total(order), index, order)
+                     for index, order in enumerate([*snakes, straight])), key=lambda item: item[:2])
+    best, _, found = ranked[0]
+    rng, left = np.random.default_rng(seed), min(moves, WORK // max(1, rows * cols))
+    for _, _, order in ranked if best else ():
+        if left <= 0:
+            break
+        improved, done = _improve(flows, order, rows, cols, rng, left)
+        left -= done
+        if (total := flows.total(improved)) < best:
+            best, found = total, improved
     placement = Placement(
-        mesh_rows=rows, mesh_cols=cols, row_major=row_major, snake=snake, seed=seed, moves=done,
-        bit_hops=flows.total(first), edges=tuple(flows.edges(first)))
-    return placement, [(int(x), int(y)) for x, y in first.T]
+        mesh_rows=rows, mesh_cols=cols, row_major=flows.total(straight),
+        snake=min(map(flows.total, snakes), default=0.0), bit_hops=best, seed=seed,
+        edges=tuple(flows.edges(found)))
+    return placement, [(int(x), int(y)) for x, y in found.T]
+
+
+def _snake(rows: int, cols: int, strips: int) -> np.ndarray:
+    """Places (x, y) int64 [2, rows * cols]: strips of columns, one down and the next up, and in
+    each strip one row forth and the next back.
+    """
+    path: list[tuple[int, int]] = []
+    for strip in range(strips):
+        band = range(strip * cols // strips, (strip + 1) * cols // strips)
+        for step, y in enumerate(range(rows) if strip % 2 == 0 else reversed(range(rows))):
+            path += [(x, y) for x in (band if step % 2 == 0 else reversed(band))]
+    return np.array(path, int).reshape(-1, 2).T
 
 
 @dataclass(frozen=True)
@@ -174,7 +196,7 @@ def _improve(flows: _Flows, places: np.ndarray, rows: int, cols: int, rng: np.ra
         np.add.at(near, kind, np.abs(axis[:, None] - np.arange(size)))
         cost.append(weight @ near)
     least = LEAST_GAIN * flows.total(places)
-    moves, done, idle = min(moves, max(1, WORK // len(kind))), 0, 0
+    done = idle = 0
     order: list[int] = []
     while done < moves and idle < len(spot):
         if not order:

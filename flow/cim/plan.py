@@ -164,8 +164,8 @@ class Edge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Placement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tiles lie on a mesh of mesh_rows x mesh_cols; bit hops of a timestep, over all edges.
 
-    row_major: with tiles in order from left to right in every row; snake: from left to right and
-    back; bit_hops: as placed. moves: tiles whose best exchange was looked for.
+    row_major: with tiles in order from left to right in every row; snake: in the best snake;
+    bit_hops: as placed, by a search from `seed`.
     """
 
     mesh_rows: int
@@ -174,7 +174,6 @@ class Placement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     snake: float
     bit_hops: float
     seed: int
-    moves: int
     edges: tuple[Edge, ...]
 
 
