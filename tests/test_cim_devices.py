@@ -89,6 +89,8 @@ def test_conductances_are_never_negative_and_a_seed_repeats_them():
     first, second = (devices.programmed(cells, digits, "proportional", 2.0,
                                         np.random.default_rng(7)) for _ in range(2))
     assert (first == second).all() and first.min() == 0 and (first == 0).mean() > 0.2
+    with pytest.raises(ConfigError, match="another than states where no table of states is given"):
+        devices.programmed(cells, digits, "states", 1.0, np.random.default_rng(7))
     with pytest.raises(ConfigError, match="unknown law of variation 'lognorm'; did you mean"):
         devices.programmed(cells, digits, "lognorm", 0.1, np.random.default_rng(7))
 
@@ -105,7 +107,7 @@ def test_a_users_table_gives_mean_and_spread_by_state(tmp_path):
     assert found.mean.tolist() == [1e-6, 2e-5, 4e-5, 5e-5]
     assert found.sigma.tolist() == [1e-7, 0, 1e-6, 2e-6] and found.step == pytest.approx(49e-6 / 3)
     digits = np.repeat(np.arange(4, dtype=np.uint8), 10000)
-    G = devices.programmed(found, digits, "proportional", 0.9, np.random.default_rng(2))
+    G = devices.programmed(found, digits, "states", 1.0, np.random.default_rng(2))
     G = G.reshape(4, -1)
     assert G.std(1) == pytest.approx(found.sigma, rel=0.03, abs=1e-15)
     assert np.abs(G.mean(1) - found.mean).max() < 3 * 2e-6 / sqrt(10000)

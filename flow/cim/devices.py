@@ -7,7 +7,8 @@ worth. Laws of variation, with N standard normal and G clipped at 0:
 * `proportional`: ``G (1 + sigma N)``;
 * `state_independent`: ``G + sigma G_on N``, sigma a share of the largest conductance;
 * `absolute`: ``G + sigma N``, sigma in siemens;
-* `lognormal`: ``G exp(sigma N)``, whose median is G, sigma the deviation of ln G.
+* `lognormal`: ``G exp(sigma N)``, whose median is G, sigma the deviation of ln G;
+* `states`: ``G + sigma sigma_state N``, sigma times what the user's table has for the state.
 """
 
 import csv
@@ -27,12 +28,14 @@ from ..config import Rule, section
 from ..errors import ConfigError, unknown
 from .array import Array
 
-#: Law of variation -> G, sigma, G_on and standard normal numbers -> what was programmed.
+#: Law of variation -> states, digits, sigma and standard normal numbers -> siemens, maybe negative.
 LAWS: dict[str, Callable] = {
-    "proportional": lambda G, sigma, _on, normal: G * (1 + sigma * normal),
-    "state_independent": lambda G, sigma, on, normal: G + sigma * on * normal,
-    "absolute": lambda G, sigma, _on, normal: G + sigma * normal,
-    "lognormal": lambda G, sigma, _on, normal: G * np.exp(sigma * normal),
+    "proportional": lambda cells, at, sigma, normal: cells.mean[at] * (1 + sigma * normal),
+    "state_independent": lambda cells, at, sigma, normal: (cells.mean[at]
+                                                           + sigma * cells.on * normal),
+    "absolute": lambda cells, at, sigma, normal: cells.mean[at] + sigma * normal,
+    "lognormal": lambda cells, at, sigma, normal: cells.mean[at] * np.exp(sigma * normal),
+    "states": lambda cells, at, sigma, normal: cells.mean[at] + sigma * cells.sigma[at] * normal,
 }
 
 #: Columns of a table of states.
@@ -66,8 +69,8 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class States:
-    """Conductance by digit: mean and sigma in siemens, float64 [2**cell_bits]; sigma None where
-    a law says it.
+    """Conductance by digit: mean and sigma in siemens, float64 [2**cell_bits]; sigma None but in
+    a user's table.
     """
 
     mean: np.ndarray
@@ -149,16 +152,14 @@ def programmed(states: States, digits: np.ndarray, law: str, sigma: float,
                rng: np.random.Generator) -> np.ndarray:
     """Conductances of cells programmed to `digits`: float64 siemens in their shape, 0 or more.
 
-    A table's own sigma, where it has one, is used instead of the law. Raises ConfigError for an
-    unknown law.
+    Raises ConfigError for an unknown law, and for `states` without a table of them.
     """
     if law not in LAWS:
         raise ConfigError(unknown("law of variation", law, LAWS))
-    normal = rng.standard_normal(digits.shape)
-    mean = states.mean[digits]
-    if states.sigma is not None:
-        return np.maximum(mean + states.sigma[digits] * normal, 0)
-    return np.maximum(LAWS[law](mean, sigma, states.on, normal), 0)
+    if law == "states" and states.sigma is None:
+        raise ConfigError("law of variation must be another than states where no table of states "
+                          f"is given; give a CSV with {', '.join(COLUMNS)}")
+    return np.maximum(LAWS[law](states, digits, sigma, rng.standard_normal(digits.shape)), 0)
 
 
 def load_states(path: Path, array: Array) -> States:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ...flow.cim.array import MOST, Array
 from ...flow.cim.devices import LAWS, States, programmed, states
@@ -20,20 +20,19 @@ _STREAMS = ("variation", "stuck", "read_noise")
 class Effects(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens to cells, wires and converters; an effect at its default is off.
 
-    variation: sigma of programming, by variation_law (`flow.cim.devices`); a user's table of states
-    has its own sigma, used while spread_of_states is on. stuck_on, stuck_off: shares of cells that
-    stay in their most and least conducting state whatever is written. drift_nu, drift_ratio:
-    ``G(t) = G(t0) (t / t0)^-nu`` at t = drift_ratio t0, of cells that are not stuck (M. Le Gallo and
-    A. Sebastian, "An overview of phase-change memory device physics", J. Phys. D 53, 2020).
-    read_noise: sigma of each cell's conductance, as a share of it, anew in every read. ir_drop: `columns`, or `full`,
-    which takes the array's r_row too. adc_bits: of the converters, None for ideal ones;
-    full_scale: what they clip to, in counts: `lossless` takes in whatever digits could add up to,
-    `calibrated` a range found per layer (`adc.full_scale`), a number is itself.
+    variation: sigma of programming, by variation_law (`flow.cim.devices`). stuck_on, stuck_off:
+    shares of cells that stay in their most and least conducting state whatever is written.
+    drift_nu, drift_ratio: ``G(t) = G(t0) (t / t0)^-nu`` at t = drift_ratio t0, of cells that are
+    not stuck (M. Le Gallo and A. Sebastian, "An overview of phase-change memory device physics",
+    J. Phys. D 53, 2020). read_noise: sigma of each cell's conductance, as a share of it, anew in
+    every read. ir_drop: `columns`, or `full`, which takes the array's r_row too. adc_bits: of the
+    converters, None for ideal ones; full_scale: what they clip to, in counts: `lossless` takes in
+    whatever digits could add up to, `calibrated` a range found per layer (`adc.full_scale`), a
+    number is itself.
     """
 
     variation: float = 0.0
     variation_law: str = "proportional"
-    spread_of_states: bool = False
     stuck_on: float = 0.0
     stuck_off: float = 0.0
     drift_nu: float = 0.0
@@ -71,14 +70,18 @@ class Effects(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def random(self) -> bool:
         """Whether another draw is another chip."""
-        return (self.variation > 0 or self.spread_of_states or self.read_noise > 0
-                or self.stuck_on > 0 or self.stuck_off > 0)
+        return self.nominal != self
+
+    @property
+    def nominal(self) -> "Effects":
+        """What is known of a chip before it is made: nothing random."""
+        return structs.replace(self, variation=0.0, read_noise=0.0, stuck_on=0.0, stuck_off=0.0)
 
     @property
     def on(self) -> tuple[str, ...]:
         """Names of what is not ideal; empty if the array must equal the reference model."""
         return tuple(name for name, there in (
-            ("variation", self.variation > 0 or self.spread_of_states),
+            ("variation", self.variation > 0),
             ("stuck cells", self.stuck_on > 0 or self.stuck_off > 0),
             ("drift", self.drifts), ("read noise", self.read_noise > 0),
             ("ir drop", self.ir_drop != "none"), ("adc", self.adc_bits is not None)) if there)
@@ -108,15 +111,10 @@ def conductances(digits: np.ndarray, cells: States, effects: Effects, seed: int,
 
     Programming varies, then conductances drift; a stuck cell has its state's mean.
     """
-    if effects.variation > 0 or effects.spread_of_states:
-        if effects.spread_of_states and cells.sigma is None:
-            raise ConfigError("effects.spread_of_states must be off without a table of states; "
-                              "use variation")
-        G = programmed(cells if effects.spread_of_states else States(cells.mean), digits,
-                       effects.variation_law, effects.variation,
+    G = cells.mean[digits]
+    if effects.variation > 0:
+        G = programmed(cells, digits, effects.variation_law, effects.variation,
                        generator(seed, draw, layer, "variation"))
-    else:
-        G = cells.mean[digits]
     if effects.drifts:
         G = G * effects.drift_ratio ** -effects.drift_nu
     if effects.stuck_on or effects.stuck_off:

@@ -99,7 +99,7 @@ def measure(graph: ir.Graph, inputs: np.ndarray, labels: np.ndarray, array: Arra
         accuracy=tuple(accuracy), mean=float(np.mean(accuracy)),
         std=float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0, layers=tuple(layers),
         digital=tuple(dense.name for dense, _ in graph.layers if dense.name not in first.layers),
-        effects=effects.on, seed=seed, seconds=time.monotonic() - start)
+        effects=effects.on + (("states of a table",) if table else ()), seed=seed, seconds=time.monotonic() - start)
 
 
 def _run(chip: Chip, inputs: np.ndarray, wanted: Mapping[str, np.ndarray], errors: dict
