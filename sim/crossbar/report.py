@@ -44,7 +44,7 @@ class LayerError:
 @dataclass(frozen=True)
 class Measured:
     """Accuracy of draws in 0..1, mean and standard deviation (0 of one draw), and of the ideal
-    network; digital: layers that are not on crossbars.
+    network; digital: layers that are not on crossbars; not_ideal: names of what is wrong.
     """
 
     images: int
@@ -54,7 +54,7 @@ class Measured:
     std: float
     layers: tuple[LayerError, ...]
     digital: tuple[str, ...]
-    effects: tuple[str, ...]
+    not_ideal: tuple[str, ...]
     seed: int
     seconds: float
 
@@ -99,7 +99,8 @@ def measure(graph: ir.Graph, inputs: np.ndarray, labels: np.ndarray, array: Arra
         accuracy=tuple(accuracy), mean=float(np.mean(accuracy)),
         std=float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0, layers=tuple(layers),
         digital=tuple(dense.name for dense, _ in graph.layers if dense.name not in first.layers),
-        effects=effects.on + (("states of a table",) if table else ()), seed=seed, seconds=time.monotonic() - start)
+        not_ideal=effects.on + (("states of a table",) if table else ()), seed=seed,
+        seconds=time.monotonic() - start)
 
 
 def _run(chip: Chip, inputs: np.ndarray, wanted: Mapping[str, np.ndarray], errors: dict
@@ -136,7 +137,7 @@ def tables(measured: Measured) -> list:
                       "ideal" if item.full_scale is None else f"{item.full_scale:.4g}")
     lines = ["errors are root mean squares of integer currents, relative to the exact ones for the "
              "same inputs, and to the ideal network's",
-             f"not ideal: {', '.join(measured.effects) or 'nothing'}"]
+             f"not ideal: {', '.join(measured.not_ideal) or 'nothing'}"]
     if measured.digital:
         lines.append(f"digital and exact: {', '.join(measured.digital)}")
     return [table, *lines]
