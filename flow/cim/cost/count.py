@@ -19,6 +19,8 @@ from .table import Table
 
 #: Bits of a word of the table's memories.
 WORD_BITS = 32
+#: Columns of the crossbars that SpikeSim's constants are of.
+COLUMNS = 64
 #: SpikeSim subtracts so many times for each ADC in a PE cycle.
 DIFFS = 16
 #: The share of a layer that is done when the next one starts, in SpikeSim's script.
@@ -103,14 +105,16 @@ def _energy(chip: Chip, index: int, steps: int, rate: float, switches: Switches,
     crossbars_read = _driven(tiled, rate, 1)
     conversions = (cycles * chip.adcs ** 2 if switches.conversions == "all_columns"
                    else tiled.columns_used * reads * crossbars_read)
-    found: Counts = {"DIFF": {"diff": DIFFS * chip.adcs * cycles}, "H-tree": {"htree": cycles},
+    found: Counts = {"DIFF": {"diff": DIFFS * chip.adcs * cycles},
                      "multiplexer": {"mux": conversions}}
     if switches.constants == "fixed":
         found["crossbar"] = {"crossbar_turn": tiled.positions * chip.adcs * cycles}
         found["ADC"] = {"adc": conversions}
+        found["H-tree"] = {"htree": cycles}
     else:
         found["crossbar"] = {"cell_read": tiled.cells * reads * rate}
         found["ADC"] = {"adc_comparator": ((1 << array.adc_bits) - 1) * conversions}
+        found["H-tree"] = {"htree": cycles * array.cols / COLUMNS}
     if switches.neurons == "per_pe_cycle":
         found["neuron"] = {"neuron_cycle": cycles}
     else:

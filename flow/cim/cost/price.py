@@ -1,6 +1,6 @@
 """Prices: counts times figures, as area, latency and energy of every component and layer.
 
-``price(network, array)`` counts and prices; ``priced(actions, table)`` prices counts that were kept.
+`price` counts and prices a network; `priced` prices counts that were kept.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from ..shapes import Network
 from .actions import COMPONENTS, IN_TILES, Actions, Counts
 from .count import count
 from .switches import Switches, of_mode
-from .table import SCALINGS, Table, load, shipped
+from .table import Table, load, shipped
 
 FILE = "cost.json"
 LEAKAGE = "leakage"
@@ -189,8 +189,7 @@ def _rows(area: dict[str, float], energy: dict[str, float]) -> Iterator[Row]:
 
 
 def _assumptions(actions: Actions, table: Table) -> Iterator[str]:
-    yield (f"figures are of {table.node:g} nm ({table.name}) unless listed; "
-           f"{SCALINGS[actions.switches.scaling][1]}")
+    yield f"figures are of {table.node:g} nm ({table.name}), those of other nodes are listed"
     yield (f"{actions.num_steps} timesteps at {actions.clock_mhz:g} MHz; no supply, no pads, "
            "nothing outside the chip")
     yield from actions.switches.assumptions()

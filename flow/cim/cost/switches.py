@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct, structs
 
 from ...errors import ConfigError, unknown
+from .table import SCALINGS
 
 #: For each switch, what its settings assume, in the order in which `explain` turns them.
 MEANING: dict[str, dict[str, str]] = {
@@ -41,8 +42,9 @@ MEANING: dict[str, dict[str, str]] = {
         "columns_used": "ADCs convert the columns in use of every crossbar, one by one"},
     "constants": {
         "fixed": "constants are those of a 64 x 64 crossbar and ADCs of 4 bits, whatever the array",
-        "by_size": "crossbars are priced by the cell, flash ADCs by the comparator, 2**adc_bits - 1, "
-                   "the area of multiplexers by the input"},
+        "by_size": "crossbars are priced by the cell, flash ADCs by the comparator, of 2**b - 1, "
+                   "multiplexers' area by the input, the H-tree's energy by the column; its area "
+                   "stays that of a tile of 8 PEs"},
     "input_memory": {
         "bits_22": "every input is stored in 22 bits",
         "bits_as_is": "an input is stored in as many bits as it has, 1 of a spike"},
@@ -73,7 +75,8 @@ MEANING: dict[str, dict[str, str]] = {
         "priced": "a driver for every row, whose word line an input drives"},
     "noc": {
         "left_out": "the network on the chip is left out",
-        "priced": "a router a tile; a link is as long as the root of a tile's area"},
+        "priced": "a router a tile; spikes travel as the plan places them, over links as long as "
+                  "the root of a tile's area"},
     "pooling": {
         "left_out": "pooling is left out",
         "priced": "one pooling module as wide as the mesh; a window is an OR of its spikes, or "
@@ -86,10 +89,7 @@ MEANING: dict[str, dict[str, str]] = {
         "spikes": "energies follow the spikes that come in, taken as spread evenly and "
                   "independently; a crossbar or a PE without any is not read, and spikes travel "
                   "as addresses where those are fewer bits"},
-    "scaling": {
-        "none": "figures of other nodes are taken as they are",
-        "constant_field": "areas of other nodes are scaled with the square of the length, energies "
-                          "with the length, leakage not at all"},
+    "scaling": {name: text for name, (_, text) in SCALINGS.items()},
 }
 
 

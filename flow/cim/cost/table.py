@@ -60,7 +60,7 @@ class Memory(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Chip(Struct, frozen=True, forbid_unknown_fields=True):
-    """The chip around the crossbars: bytes of buffers, and a PE cycle of so many turns in clocks."""
+    """The chip around crossbars: bytes of buffers, and clocks of a PE cycle of so many turns."""
 
     pe_input_bytes: int
     pe_output_bytes: int
@@ -88,7 +88,7 @@ class Table(Struct, frozen=True, kw_only=True):
     unpriced: dict[str, str] = field(default_factory=dict)
 
     def memory(self, size: int) -> int:
-        """Bytes of the smallest memory of the table that holds so many, the largest if none does."""
+        """Bytes of the smallest memory that holds so many, of the largest if none does."""
         sizes = sorted(self.memories)
         return sizes[min(bisect_left(sizes, size), len(sizes) - 1)]
 
@@ -159,7 +159,10 @@ def _parse(data: dict, source: str, base: Table | None) -> Table:
     if "chip" in data:
         chip = _over(Chip, chip, data["chip"], source, "chip")
     unpriced = dict(base.unpriced if base else _table(data, "unpriced", source))
-    return Table(name=str(data.get("name", source)), node=data.get("node", base and base.node),
+    node = data.get("node", base and base.node)
+    if isinstance(node, bool) or not isinstance(node, int | float) or not 0 < node < math.inf:
+        raise ConfigError(f"{source}: node must be the nm that prices are scaled to, not {node!r}")
+    return Table(name=str(data.get("name", source)), node=node,
                  figures=figures, memories=memories, chip=chip, unpriced=unpriced)
 
 
