@@ -43,7 +43,7 @@ def map_network(network: Network, array: Array, *, max_tiles: int | None = None,
         if not layer.digital:
             layers.append(tile_layer(layer, array, _next_pe(layers, array)))
     count = max((mapped.first_tile + mapped.tiles for mapped in layers), default=0)
-    _fits(network, layers, count, max_tiles)
+    _fits(network, layers, array, count, max_tiles)
     parts: list[list[Part]] = [[] for _ in range(count)]
     for mapped in layers:
         for tile in range(mapped.first_tile, mapped.first_tile + mapped.tiles):
@@ -121,16 +121,20 @@ def _next_pe(layers: Sequence[Mapped], array: Array) -> int:
     return end if array.share_tiles else ceil(end / array.pes_per_tile) * array.pes_per_tile
 
 
-def _fits(network: Network, layers: Sequence[Mapped], count: int, max_tiles: int | None) -> None:
+def _fits(network: Network, layers: Sequence[Mapped], array: Array, count: int,
+          max_tiles: int | None) -> None:
+    """Raise FitError where there are too many tiles: by how many, and what to try."""
     most = MOST_TILES if max_tiles is None else min(max_tiles, MOST_TILES)
     if count <= most:
         return
     largest = max(layers, key=lambda mapped: mapped.tiles)
+    tries = ["larger crossbars", "more cell_bits", "fewer bits a weight"]
+    tries += [] if array.share_tiles or len(layers) == 1 else ["share_tiles"]
     raise FitError(
         f"{network.name}: takes {count:,} tiles, {count - most:,} more than "
         f"{'the chip has' if max_tiles is not None else 'are ever mapped'} ({most:,}); "
-        f"{largest.layer.name} alone takes {largest.tiles:,}; use larger crossbars, more "
-        "cell_bits, fewer bits a weight or share_tiles")
+        f"{largest.layer.name} alone takes {largest.tiles:,}; use "
+        f"{', '.join(tries[:-1])} or {tries[-1]}")
 
 
 def _part(mapped: Mapped, array: Array, tile: int) -> Part:

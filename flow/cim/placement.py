@@ -17,9 +17,13 @@ import numpy as np
 from .array import Array
 from .plan import Edge, Mapped, Placement, blocks_per_pe, pes_per_block
 
-#: Tiles whose best exchange is looked for, and of those times the places to look at.
+#: Tiles whose best exchange is looked for, how many times the tiles there are at most, and at most
+#: so many times the places to look at.
 MOVES = 4096
+EACH = 64
 WORK = 1 << 24
+#: Exchanges at random that shake a placement out of a dead end.
+SHAKES = 4
 #: An exchange must save this share of all bit hops, or rounding could be taken for a gain.
 LEAST_GAIN = 1e-12
 #: Into how many strips the mesh is cut for a snake.
@@ -30,11 +34,12 @@ def place(layers: Sequence[Mapped], array: Array, count: int, *, seed: int = 0,
           moves: int = MOVES) -> tuple[Placement, list[tuple[int, int]]]:
     """Where `count` tiles lie: the placement, and (x, y) of each.
 
-    Snakes, which fill the mesh in strips of rows, forth and back, and row-major order are where the
-    search starts, the best of them first. Tiles are taken in an order drawn from `seed`, and each
-    is exchanged with the tile, or the free place, that saves most, until none saves any; then the
-    next start is tried, until `moves` tiles have been looked at. What is best of all is never worse
-    than row-major order.
+    Snakes, which fill the mesh in strips, forth and back, and row-major order are where the search
+    starts, the best of them first, and then what is best so far, shaken a little. Tiles are taken
+    in an order drawn from `seed`, and each is exchanged with the tile, or the free place, that
+    saves most, until none saves any; then comes the next start, until `moves` tiles have been
+    looked at, or fewer (`EACH`, `WORK`). With 0 moves it is the best start. Never worse than
+    row-major order.
     """
     cols = isqrt(count - 1) + 1 if count else 0
     rows = ceil(count / cols) if count else 0
@@ -44,11 +49,12 @@ def place(layers: Sequence[Mapped], array: Array, count: int, *, seed: int = 0,
     ranked = sorted(((flows.total(order), index, order)
                      for index, order in enumerate([*snakes, straight])), key=lambda item: item[:2])
     best, _, found = ranked[0]
-    rng, left = np.random.default_rng(seed), min(moves, WORK // max(1, rows * cols))
-    for _, _, order in ranked if best else ():
-        if left <= 0:
-            break
-        improved, done = _improve(flows, order, rows, cols, rng, left)
+    rng = np.random.default_rng(seed)
+    left = min(moves, EACH * count, WORK // max(1, rows * cols)) if best else 0
+    starts = [order for _, _, order in ranked]
+    while left > 0:
+        start = starts.pop(0) if starts else _shaken(found, rows, cols, rng)
+        improved, done = _improve(flows, start, rows, cols, rng, left)
         left -= done
         if (total := flows.total(improved)) < best:
             best, found = total, improved
@@ -57,6 +63,18 @@ def place(layers: Sequence[Mapped], array: Array, count: int, *, seed: int = 0,
         snake=min(map(flows.total, snakes), default=0.0), bit_hops=best, seed=seed,
         edges=tuple(flows.edges(found)))
     return placement, [(int(x), int(y)) for x, y in found.T]
+
+
+def _shaken(places: np.ndarray, rows: int, cols: int, rng: np.random.Generator) -> np.ndarray:
+    """The same places after `SHAKES` exchanges of a tile with whatever lies at a random place."""
+    shaken = places.copy()
+    for _ in range(SHAKES):
+        tile = int(rng.integers(places.shape[1]))
+        target = np.array(divmod(int(rng.integers(rows * cols)), cols))[::-1]
+        there = (shaken == target[:, None]).all(axis=0)
+        shaken[:, there] = shaken[:, [tile]]
+        shaken[:, tile] = target
+    return shaken
 
 
 def _snake(rows: int, cols: int, strips: int) -> np.ndarray:

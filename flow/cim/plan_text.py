@@ -84,10 +84,12 @@ def lines(plan: Plan) -> list[str]:
         f"{counted(len(plan.tiles), 'tile')} are in use, and layers "
         f"{'may share' if array.share_tiles else 'never share'} a tile")
     if placed.row_major:
+        saved = 1 - placed.bit_hops / placed.row_major
         found.append(
             f"placed on a mesh of {placed.mesh_rows} x {placed.mesh_cols}: {placed.bit_hops:,.0f} "
-            f"bit hops a timestep, {1 - placed.bit_hops / placed.row_major:.0%} fewer than the "
-            f"{placed.row_major:,.0f} of row-major order (snake: {placed.snake:,.0f})")
+            "bit hops a timestep, " + (
+                f"{percent(saved)} fewer than the {placed.row_major:,.0f} of row-major order "
+                f"(snake: {placed.snake:,.0f})" if saved > 0 else "as in row-major order"))
         found.append("bit hops are of a bit for every value, spike or none, and of its copies for "
                      "tiles with other filters; between tiles alone")
     return found

@@ -17,16 +17,15 @@ def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
     """
     values, where = {}, "array"
     if path is not None:
-        where = str(path)
         try:
             data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: must be TOML ({error})") from error
-        values |= _checked(data, where)
+        values, where = _checked(data, str(path)), f"{path}: array"
     values |= _checked(dict(map(_change, changes)), "--set")
-    return Array(**values).check("--set" if changes else where)
+    return Array(**values).check(where)
 
 
 def _checked(data: dict, source: str) -> dict:

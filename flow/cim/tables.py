@@ -140,7 +140,9 @@ def _listed(data: object, source: str) -> tuple[dict, list[tuple[str, dict]]]:
 def _layer(row: dict, where: str, before: list[Layer]) -> Layer:
     """One checked layer, what is left out of it filled in from those before."""
     kind = row.get("kind")
-    if kind not in KINDS:
+    if kind is None:
+        raise ConfigError(f"{where}: kind must be {' or '.join(KINDS)}, not left out")
+    if kind not in tuple(KINDS):
         raise ConfigError(f"{where}: kind: " + unknown("kind", kind, KINDS))
     dense = kind == "dense"
     name = row.get("name", f"{KINDS[kind]}{len(before) + 1}")
