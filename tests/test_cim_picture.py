@@ -57,7 +57,7 @@ def test_nothing_lies_outside_the_frame_or_on_top_of_something_else(array):
              for rect in root.iter(f"{SVG}rect") if rect.get("x")}
     assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
     for text in root.iter(f"{SVG}text"):
-        x, y, wide = float(text.get("x")), float(text.get("y")), 7 * len(text.text)
+        x, y, wide = float(text.get("x")), float(text.get("y")), 6.5 * len(text.text)
         anchor = {"end": 1, "middle": 0.5}.get(text.get("text-anchor"), 0)
         assert 0 <= x - anchor * wide and x + (1 - anchor) * wide <= width + 1 and y <= height
     frames = sorted({(float(rect.get("x")), float(rect.get("y")), float(rect.get("width")))

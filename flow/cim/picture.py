@@ -9,12 +9,15 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from ..files import write_atomic
+from ..output import counted
 from .plan import Plan, Tile
 from .plan_text import percent, shape, symbol
 
 TILE, GAP, MARGIN = 64, 6, 24
-#: Heights of the title and of a row of the legend; width of a row, and of a character in it.
-HEAD, ROW, LEGEND, CHAR = 56, 26, 330, 7.2
+#: Heights of the title and of a row of the legend, and the least width of a picture.
+HEAD, ROW, NARROW = 56, 26, 560
+#: Pixels a character takes, plain, bold and in the title, and the longest name in the legend.
+PLAIN, BOLD, LARGE, NAME = 6.6, 7.6, 9.5, 32
 #: Tiles a side from which letters would not be legible, so that titles alone tell.
 DENSE = 48
 #: Longest side of a picture in pixels; tiles of a large mesh are smaller.
@@ -36,7 +39,9 @@ def svg(plan: Plan) -> str:
     grid_width, grid_height = placed.mesh_cols * step, placed.mesh_rows * step
     legend_x = MARGIN + grid_width + (MARGIN if plan.tiles else 0)
     rows = 1 + len(plan.layers) + len(plan.digital)
-    width = legend_x + LEGEND + MARGIN
+    legend = _entries(plan)
+    widths = _widths(legend)
+    width = max(NARROW, legend_x + sum(widths) + MARGIN)
     height = HEAD + max(grid_height, rows * ROW + 8) + ROW + MARGIN
     colours = {mapped.layer.name: colour(index) for index, mapped in enumerate(plan.layers)}
     names = {mapped.layer.name: symbol(index) for index, mapped in enumerate(plan.layers)}
@@ -44,10 +49,11 @@ def svg(plan: Plan) -> str:
            f'width="{width}" height="{height}" font-family="sans-serif" font-size="12" '
            'fill="#222">',
            f'<rect width="{width}" height="{height}" fill="#fff"/>',
-           _text(MARGIN, 26, _fit(f"{plan.network}: {len(plan.tiles):,} tiles, "
-                                  f"{percent(plan.utilization)} of their cells in use",
-                                  (width - 2 * MARGIN) / 9), 'font-size="15" font-weight="bold"'),
-           _text(MARGIN, 44, _fit(_array(plan), (width - 2 * MARGIN) / 6.5), 'fill="#666"')]
+           _text(MARGIN, 26, _fit(f"{plan.network}: {counted(len(plan.tiles), 'tile')}, "
+                                  f"{percent(plan.utilization)} of all cells in use",
+                                  (width - 2 * MARGIN) / LARGE),
+                 'font-size="15" font-weight="bold"'),
+           _text(MARGIN, 44, _fit(_array(plan), (width - 2 * MARGIN) / PLAIN), 'fill="#666"')]
     taken = {(tile.x, tile.y) for tile in plan.tiles}
     size = _size(step)
     out += [f'<rect x="{MARGIN + x * step:.1f}" y="{HEAD + y * step:.1f}" width="{size:.1f}" '
@@ -57,11 +63,11 @@ def svg(plan: Plan) -> str:
     for tile in plan.tiles:
         x, y = MARGIN + tile.x * step, HEAD + tile.y * step
         out += _tile(tile, plan, x, y, step, colours, names if letters else None)
-    out += _legend(plan, legend_x, colours)
+    out += _legend(legend, widths, legend_x, colours)
     if placed.row_major:
         out.append(_text(MARGIN, height - MARGIN / 2, _fit(
             f"bit hops a timestep: {placed.bit_hops:,.0f}, in row-major order "
-            f"{placed.row_major:,.0f}", (width - 2 * MARGIN) / 6.5), 'fill="#666"'))
+            f"{placed.row_major:,.0f}", (width - 2 * MARGIN) / PLAIN), 'fill="#666"'))
     return "\n".join([*out, "</svg>", ""])
 
 
@@ -93,7 +99,7 @@ def _tile(tile: Tile, plan: Plan, x: float, y: float, step: float,
     if names:
         label = "+".join(names[part.layer] for part in tile.parts)
         middle = x + size / 2
-        out += [_text(middle, y + size / 2 - 3, _fit(label, size / 9.5),
+        out += [_text(middle, y + size / 2 - 3, _fit(label, size / LARGE),
                       'text-anchor="middle" font-weight="bold"'),
                 _text(middle, y + size / 2 + 13, percent(share), 'text-anchor="middle"')]
     return [*out, "</g>"]
@@ -104,31 +110,41 @@ def _size(step: float) -> float:
     return step - (GAP if step > 3 * GAP else 0.5)
 
 
-def _legend(plan: Plan, x: float, colours: dict[str, tuple[str, str]]) -> list[str]:
-    out, y = [], HEAD + 14
-    if plan.layers:
-        out.append(_text(x + LEGEND, y, "tiles, and cells of its crossbars in use",
-                         'text-anchor="end" fill="#666" font-size="11"'))
+#: What the last column of the legend tells of a layer on crossbars.
+_TOLD = "tiles, cells in use"
+
+
+def _entries(plan: Plan) -> list[tuple[str, str, str, str, str]]:
+    """Rows of the legend: letter, empty for a digital layer, name, shape, what is told, tooltip."""
+    return [*((symbol(index), mapped.layer.name, shape(mapped.layer),
+               f"{counted(mapped.tiles, 'tile')}, {percent(mapped.utilization(plan.array))}",
+               mapped.layer.name) for index, mapped in enumerate(plan.layers)),
+            *(("", layer.name, shape(layer), "digital", f"{layer.name}: {layer.digital}")
+              for layer in plan.digital)]
+
+
+def _widths(legend: list[tuple[str, str, str, str, str]]) -> tuple[float, float, float, float]:
+    """Pixels of the legend's columns: swatch, name, shape, what is told."""
+    name, form, told = (max(len(row[column]) for row in legend) for column in (1, 2, 3))
+    return (24, BOLD * min(name, NAME) + 12, PLAIN * form + 12, PLAIN * max(told, len(_TOLD)))
+
+
+def _legend(legend: list[tuple[str, str, str, str, str]], widths: tuple[float, ...], x: float,
+            colours: dict[str, tuple[str, str]]) -> list[str]:
+    y, end = HEAD + 14, x + sum(widths)
+    grey = 'text-anchor="end" fill="#666"'
+    out = [_text(end, y, _TOLD, grey)] if legend[0][0] else []
+    for letter, name, form, told, tip in legend:
         y += ROW
-    for index, mapped in enumerate(plan.layers):
-        layer = mapped.layer
-        tiles = "1 tile" if mapped.tiles == 1 else f"{mapped.tiles:,} tiles"
-        out += [_rect(x, y - 12, 16, 16, colours[layer.name][0]),
-                _text(x + 8, y, symbol(index), 'text-anchor="middle" font-size="10"'),
-                f"<g><title>{escape(layer.name)}</title>",
-                _text(x + 24, y, _fit(layer.name, 92 / CHAR), 'font-weight="bold"'), "</g>",
-                _text(x + 124, y, _fit(shape(layer), 110 / 6)),
-                _text(x + LEGEND, y, f"{tiles}, {percent(mapped.utilization(plan.array))}",
-                      'text-anchor="end" fill="#666"')]
-        y += ROW
-    for layer in plan.digital:
-        out += [f'<rect x="{x}" y="{y - 12}" width="16" height="16" fill="none" stroke="#666" '
-                'stroke-dasharray="3 2"/>',
-                f"<g><title>{escape(f'{layer.name}: {layer.digital}')}</title>",
-                _text(x + 24, y, _fit(layer.name, 92 / CHAR), 'font-weight="bold"'), "</g>",
-                _text(x + 124, y, _fit(shape(layer), 110 / 6)),
-                _text(x + LEGEND, y, "digital", 'text-anchor="end" fill="#666"')]
-        y += ROW
+        if letter:
+            out += [_rect(x, y - 12, 16, 16, colours[name][0]),
+                    _text(x + 8, y, letter, 'text-anchor="middle" font-size="10"')]
+        else:
+            out.append(f'<rect x="{x:.1f}" y="{y - 12}" width="16" height="16" fill="none" '
+                       'stroke="#666" stroke-dasharray="3 2"/>')
+        out += [f"<g><title>{escape(tip)}</title>",
+                _text(x + widths[0], y, _fit(name, NAME), 'font-weight="bold"'), "</g>",
+                _text(x + widths[0] + widths[1], y, form), _text(end, y, told, grey)]
     return out
 
 
