@@ -51,6 +51,10 @@ def test_errors_are_relative_root_mean_squares():
     assert first.own == first.total and second.own < second.total
     assert sum(first.histogram) == 8 * 60 * 32 * 6 and first.most <= first.most_possible
     assert found.not_ideal == ("ir drop", "adc")
+    seen, line = np.array(first.histogram), report.tables(found)[1]
+    assert line.startswith(f"fc1: {seen[0] / seen.sum():.0%} of 92,160 conversions are of 0 counts")
+    most = int(line.split()[-1])
+    assert seen[most + 1:].sum() < 0.001 * seen[1:].sum() <= seen[most:].sum()
 
 
 def test_nothing_wrong_has_no_error():
@@ -58,6 +62,8 @@ def test_nothing_wrong_has_no_error():
     found = report.measure(graph, images, labels)
     assert found.mean == found.ideal == 1 and not found.not_ideal
     assert [(item.own, item.total, item.full_scale) for item in found.layers] == [(0, 0, None)] * 2
+    dark = report.measure(graph, np.zeros_like(images), labels).layers[0]
+    assert dark.histogram == [92160] and (dark.own, dark.most) == (0, 0)
     streamed = residual_graph(np.random.default_rng(1))
     inputs = random_images(np.random.default_rng(2), streamed, 2)
     found = report.measure(streamed, inputs, np.zeros(2))

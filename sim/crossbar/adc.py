@@ -25,10 +25,17 @@ def lossless_scale(most: int, adc_bits: int) -> float:
     return float(max(most, (1 << adc_bits) - 1))
 
 
-def convert(counts: np.ndarray, adc_bits: int, full_scale: float) -> np.ndarray:
-    """Counts as they leave a converter, in counts again: steps times full_scale / steps."""
+def codes(counts: np.ndarray, adc_bits: int, full_scale: float) -> np.ndarray:
+    """What converters answer: whole steps of full_scale / (2**adc_bits - 1), as float64."""
     steps = (1 << adc_bits) - 1
-    return np.rint(np.clip(counts, 0, full_scale) * (steps / full_scale)) * (full_scale / steps)
+    found = counts * (steps / full_scale)
+    np.rint(found, out=found)
+    return np.clip(found, 0, steps, out=found)
+
+
+def convert(counts: np.ndarray, adc_bits: int, full_scale: float) -> np.ndarray:
+    """Counts as they leave a converter, in counts again."""
+    return codes(counts, adc_bits, full_scale) * (full_scale / ((1 << adc_bits) - 1))
 
 
 @dataclass

@@ -26,11 +26,11 @@ from ...flow.errors import ConfigError
 from ...flow.ir import Conv2d, Dense
 from ..operations import patches
 from . import wires
-from .adc import Seen, convert, lossless_scale
+from .adc import Seen, codes, lossless_scale
 from .effects import Effects, conductances, generator
 
-#: Numbers that a pass over a batch may hold at once, and crossbars whose wires are solved at once.
-_NUMBERS, _CROSSBARS = 1 << 22, 16
+#: Numbers that a pass over a batch may hold at once, and cells whose wires are solved at once.
+_NUMBERS, _CELLS = 1 << 19, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -88,24 +88,31 @@ class CrossbarLayer:
     draw: int
     index: int
 
+    @property
+    def _driven(self) -> int:
+        """Rows of the fullest crossbar that are ever driven."""
+        return self.digits.mapped.row_sizes[0]
+
     @cached_property
     def _seen_by_columns(self) -> np.ndarray:
-        """Effective siemens after the wires: [row_blocks * positions, rows, outputs * width]."""
+        """Siemens after the wires: [row_blocks * positions, driven rows, outputs * width]."""
         G = self.G
         if self.effects.ir_drop != "none":
             r_row = self.array.r_row if self.effects.ir_drop == "full" else 0.0
             flat = G.reshape(-1, *G.shape[-2:])
-            G = np.concatenate([wires.effective(flat[k:k + _CROSSBARS], r_row, self.array.r_col)
-                                for k in range(0, len(flat), _CROSSBARS)]).reshape(G.shape)
+            step = max(1, _CELLS // flat[0].size)
+            G = np.concatenate([wires.effective(flat[k:k + step], r_row, self.array.r_col)
+                                for k in range(0, len(flat), step)]).reshape(G.shape)
         mapped = self.digits.mapped
         width = mapped.columns_per_weight
-        used = np.moveaxis(G[..., :mapped.outputs_per_crossbar * width], 0, -2)
-        used = used.reshape(-1, self.array.rows, used.shape[-2] * used.shape[-1])
+        used = np.moveaxis(G[..., :self._driven, :mapped.outputs_per_crossbar * width], 0, -2)
+        used = used.reshape(-1, self._driven, used.shape[-2] * used.shape[-1])
         return np.ascontiguousarray(used[..., :mapped.layer.out_channels * width])
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Counts that an input bit adds: float64 [row_blocks * positions, rows, outputs * width].
+        """Counts that an input bit adds, float64 [row_blocks * positions, driven rows, outputs *
+        width].
 
         They are the digits where nothing is wrong.
         """
@@ -123,7 +130,7 @@ class CrossbarLayer:
         layer = mapped.layer
         found = self.counts.reshape(*self.counts.shape[:2], layer.out_channels, width)
         found = found @ np.array(self.digits.scales, np.float64) - self.digits.offset
-        found = found.reshape(mapped.row_blocks, -1, self.array.rows, layer.out_channels)
+        found = found.reshape(mapped.row_blocks, -1, self._driven, layer.out_channels)
         found = found.transpose(3, 0, 2, 1).reshape(layer.out_channels, -1, found.shape[1])
         return self.digits.unit * found[:, :layer.in_channels].reshape(self.node.weight.shape)
 
@@ -134,7 +141,7 @@ class CrossbarLayer:
         """
         lead = x.reshape(-1, x.shape[-1])
         places = self.digits.mapped.layer.places
-        each = places * len(self.counts) * (self.array.rows + self.counts.shape[-1])
+        each = places * len(self.counts) * sum(self.counts.shape[1:])
         step = max(1, _NUMBERS // each)
         rng = generator(self.seed, self.draw, self.index, "read_noise")
         found = [self._read(lead[k:k + step], rng, seen) for k in range(0, len(lead), step)]
@@ -144,6 +151,7 @@ class CrossbarLayer:
     def _read(self, x: np.ndarray, rng: np.random.Generator, seen: Seen | None) -> np.ndarray:
         """Sums [n, out] of inputs [n, in]."""
         layer, scales = self.digits.mapped.layer, np.array(self.digits.scales, np.float64)
+        bits, scale = self.effects.adc_bits, self.full_scale
         rows = self._rows(x)
         total = 0.0
         for bit in range(layer.input_bits):
@@ -154,24 +162,26 @@ class CrossbarLayer:
                 counts += spread * rng.standard_normal(counts.shape)
             if seen is not None:
                 seen.add(counts)
-            if self.full_scale is not None:
-                counts = convert(counts, self.effects.adc_bits, self.full_scale)
-            sums = counts.sum(0).reshape(-1, layer.out_channels, len(scales)) @ scales
+            if scale is None:
+                counts = counts.sum(0)
+            else:
+                counts = codes(counts, bits, scale).sum(0) * (scale / ((1 << bits) - 1))
+            sums = counts.reshape(-1, layer.out_channels, len(scales)) @ scales
             total = total + (1 << bit) * (sums - self.digits.offset * driven.sum((0, 2))[:, None])
         maps = total.reshape(len(x), layer.places, layer.out_channels)
         return self.digits.unit * maps.transpose(0, 2, 1).reshape(len(x), -1)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
-        """What reaches each crossbar's rows: [row_blocks * positions, n * places, rows]."""
+        """What reaches each crossbar's rows: [row_blocks * positions, n * places, driven rows]."""
         mapped = self.digits.mapped
         positions = mapped.layer.kernel_size ** 2
         if isinstance(self.node, Conv2d):
             x = patches(x, self.node)
         x = x.reshape(-1, mapped.layer.in_channels, positions)
-        whole = np.zeros((len(x), mapped.row_blocks * self.array.rows, positions), np.int64)
+        whole = np.zeros((len(x), mapped.row_blocks * self._driven, positions), np.int64)
         whole[:, :mapped.layer.in_channels] = x
-        whole = whole.reshape(len(x), mapped.row_blocks, self.array.rows, positions)
-        return whole.transpose(1, 3, 0, 2).reshape(-1, len(x), self.array.rows)
+        whole = whole.reshape(len(x), mapped.row_blocks, self._driven, positions)
+        return whole.transpose(1, 3, 0, 2).reshape(-1, len(x), self._driven)
 
 
 def program(node: Dense | Conv2d, shape: Layer, array: Array, cells: States, effects: Effects, *,

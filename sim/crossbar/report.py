@@ -135,9 +135,21 @@ def tables(measured: Measured) -> list:
         table.add_row(item.name, f"{item.own:.2%}", f"{item.total:.2%}", f"{item.most:.4g}",
                       str(item.most_possible), str(item.lossless_bits),
                       "ideal" if item.full_scale is None else f"{item.full_scale:.4g}")
-    lines = ["errors are root mean squares of integer currents, relative to the exact ones for the "
-             "same inputs, and to the ideal network's",
-             f"not ideal: {', '.join(measured.not_ideal) or 'nothing'}"]
+    lines = [_conversions(item) for item in measured.layers]
+    lines += ["errors are root mean squares of integer currents, relative to the exact ones for "
+              "the same inputs, and to the ideal network's",
+              f"not ideal: {', '.join(measured.not_ideal) or 'nothing'}"]
     if measured.digital:
         lines.append(f"digital and exact: {', '.join(measured.digital)}")
     return [table, *lines]
+
+
+def _conversions(item: LayerError) -> str:
+    """What a layer's converters see, in a line."""
+    seen = np.array(item.histogram)
+    running = np.cumsum(seen[1:])
+    if not len(running):
+        return f"{item.name}: all {seen.sum():,} conversions are of 0 counts"
+    half, most = (1 + int(np.searchsorted(running, share * running[-1])) for share in (0.5, 0.999))
+    return (f"{item.name}: {seen[0] / seen.sum():.0%} of {seen.sum():,} conversions are of 0 "
+            f"counts, half of the others of at most {half}, all but 0.1 % of at most {most}")

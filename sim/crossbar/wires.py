@@ -11,12 +11,16 @@ end of the wires, for any number of crossbars at once; `nodal` solves the sparse
 voltages, and is slow: the two are written independently and agree.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from ...flow.errors import ConfigError, SpikeloomError
 
 #: A segment that conducts so many times as well as a cell cannot be told from one node in float64.
 MOST_RATIO = 1e12
+#: Rows, and columns, of the largest crossbar whose rows and columns have wires: about a minute.
+MOST_BOTH = 512
 
 
 def effective(G: np.ndarray, r_row: float, r_col: float) -> np.ndarray:
@@ -47,12 +51,11 @@ def _columns(G: np.ndarray, r: float) -> np.ndarray:
     node i, its own cell included, y_i = G_i + y_{i-1} / (1 + r y_{i-1}), and the segment below it
     passes on 1 / (1 + r y_i) of the voltage. All terms are positive, so nothing cancels.
     """
-    share = np.empty_like(G)
-    seen = np.zeros_like(G[..., 0, :])
-    for i in range(G.shape[-2]):
-        seen = G[..., i, :] + seen / (1 + r * seen)
-        share[..., i, :] = 1 / (1 + r * seen)
-    return G * np.flip(np.cumprod(np.flip(share, -2), -2), -2)
+    seen = np.moveaxis(G, -2, 0).copy()
+    for above, here in pairwise(seen):
+        here += above / (1 + r * above)
+    share = np.moveaxis(1 / (1 + r * seen), 0, -2)
+    return G * np.cumprod(share[..., ::-1, :], -2)[..., ::-1, :]
 
 
 def _both(G: np.ndarray, r_row: float, r_col: float) -> np.ndarray:
@@ -64,23 +67,23 @@ def _both(G: np.ndarray, r_row: float, r_col: float) -> np.ndarray:
     M_{i-1} with M = (1 + r_col Y)^-1, and M is what a segment passes on of the currents above it.
     """
     m, n = G.shape[-2:]
-    g, at = 1 / r_row, np.arange(n)
-    T = np.zeros((*G.shape, n))
-    T[..., at, at] = G + 2 * g
-    T[..., -1, -1] -= g
-    T[..., at[1:], at[:-1]] = T[..., at[:-1], at[1:]] = -g
-    inverse = np.linalg.inv(T)
-    own = -G[..., :, None] * inverse * G[..., None, :]
-    own[..., at, at] += G
-    source = G * inverse[..., :, 0] * g
+    if m * n ** 3 > MOST_BOTH ** 4:
+        raise ConfigError(f"a crossbar whose rows and columns have wires must have at most "
+                          f"{MOST_BOTH} x {MOST_BOTH} cells, not {m} x {n}: a solve would take "
+                          "minutes; leave r_row out")
+    g, at, one = 1 / r_row, np.arange(n), np.eye(n)
+    wires = 2 * g * one - g * (np.eye(n, k=1) + np.eye(n, k=-1))
+    wires[-1, -1] = g
     Y = np.zeros((*G.shape[:-2], n, n))
     J = np.zeros((*G.shape[:-2], n, m))
-    one = np.eye(n)
     for i in range(m):
+        cells = G[..., i, :]
+        inverse = np.linalg.inv(wires + cells[..., None] * one)
         M = np.linalg.inv(one + r_col * Y)
-        Y = Y @ M + own[..., i, :, :]
+        Y = Y @ M - cells[..., :, None] * inverse * cells[..., None, :]
+        Y[..., at, at] += cells
         J[..., :i] = M @ J[..., :i]
-        J[..., i] = source[..., i, :]
+        J[..., i] = cells * inverse[..., :, 0] * g
     return np.swapaxes(np.linalg.solve(one + r_col * Y, J), -1, -2)
 
 
