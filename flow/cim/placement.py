@@ -94,30 +94,15 @@ class _End:
     """One end of an edge: a layer, and the share of the edge's bits at each of its tiles."""
 
     layer: str
-    tiles: slice
+    tiles: np.ndarray
     shares: np.ndarray
-
-    def along(self, at: np.ndarray, size: int) -> np.ndarray:
-        """Shares by coordinate, float64 [size]; at: the coordinates of all tiles."""
-        return np.bincount(at[self.tiles], self.shares, size)
 
 
 @dataclass(frozen=True)
 class _Edge:
     source: _End
     target: _End
-    bits: float
-
-    def hops(self, places: np.ndarray) -> float:
-        """Bit hops: over each link between two neighbours of an axis goes what one side sends and
-        the other takes.
-        """
-        found = 0.0
-        for at in places:
-            size = int(at.max()) + 1
-            left, right = (np.cumsum(end.along(at, size)) for end in (self.source, self.target))
-            found += float((left * (right[-1] - right) + right * (left[-1] - left)).sum())
-        return self.bits * found
+    bits: int
 
 
 class _Flows:
@@ -128,12 +113,12 @@ class _Flows:
     """
 
     def __init__(self, items: list[_Edge], count: int) -> None:
-        self.items = items
+        self.items, self.bits = items, np.array([item.bits for item in items], float)
+        self.ends = [_flat([getattr(item, end) for item in items]) for end in ("source", "target")]
         roles: list[list[tuple]] = [[] for _ in range(count)]
         for index, item in enumerate(items):
             for sends, end in ((True, item.source), (False, item.target)):
-                shares = end.shares.tolist()
-                for tile, share in zip(range(count)[end.tiles], shares, strict=True):
+                for tile, share in zip(end.tiles.tolist(), end.shares.tolist(), strict=True):
                     roles[tile].append((index, sends, share))
         known: dict[tuple, int] = {}
         self.kind = np.array([known.setdefault(tuple(role), len(known)) for role in roles], int)
@@ -141,17 +126,39 @@ class _Flows:
         for role, kind in known.items():
             for index, sends, share in role:
                 (sent if sends else taken)[index, kind] = share
-        one = (np.array([item.bits for item in items])[:, None] * sent).T @ taken
+        one = (self.bits[:, None] * sent).T @ taken
         self.weight = one + one.T
 
+    def hops(self, places: np.ndarray) -> np.ndarray:
+        """Bit hops of every edge with tiles at places int64 [2, count]: over each link between two
+        neighbours of an axis goes what one side sends and the other takes.
+        """
+        found = np.zeros(len(self.items))
+        for at in places if self.items else ():
+            size = int(at.max()) + 1
+            left, right = (np.cumsum(np.bincount(
+                edge * size + at[tile], share, len(found) * size).reshape(-1, size), axis=1)
+                for edge, tile, share in self.ends)
+            found += (left * (right[:, -1:] - right) + right * (left[:, -1:] - left)).sum(axis=1)
+        return self.bits * found
+
     def total(self, places: np.ndarray) -> float:
-        """Bit hops with tiles at places int64 [2, count]."""
-        return sum((item.hops(places) for item in self.items), 0.0)
+        """Bit hops of all edges."""
+        return float(self.hops(places).sum())
 
     def edges(self, places: np.ndarray) -> list[Edge]:
-        return [Edge(source=item.source.layer, target=item.target.layer, bits=item.bits,
-                     delivered=item.bits * float(item.target.shares.sum()),
-                     bit_hops=item.hops(places)) for item in self.items]
+        return [Edge(source=item.source.layer, target=item.target.layer, bits=float(item.bits),
+                     delivered=item.bits * float(item.target.shares.sum()), bit_hops=hops)
+                for item, hops in zip(self.items, self.hops(places).tolist(), strict=True)]
+
+
+def _flat(ends: list[_End]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Index of the edge, tile and share, of every tile at one end of every edge."""
+    if not ends:
+        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    return (np.repeat(np.arange(len(ends)), [len(end.tiles) for end in ends]),
+            np.concatenate([end.tiles for end in ends]),
+            np.concatenate([end.shares for end in ends]))
 
 
 def _flows(layers: Sequence[Mapped], array: Array, count: int) -> _Flows:
@@ -174,7 +181,7 @@ def _end(mapped: Mapped, array: Array, share) -> _End:
     start = tiles * array.pes_per_tile - mapped.first_pe
     shares = share(mapped, array, np.maximum(start, 0),
                    np.minimum(start + array.pes_per_tile, mapped.pes))
-    return _End(mapped.layer.name, slice(int(tiles[0]), int(tiles[-1]) + 1), shares)
+    return _End(mapped.layer.name, tiles, shares)
 
 
 def _crossbars(mapped: Mapped, array: Array, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
