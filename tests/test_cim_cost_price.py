@@ -77,6 +77,13 @@ def test_shares_and_layers_sum_to_the_total():
         assert {row.component for row in cost.rows} <= {*COMPONENTS, "leakage"}
 
 
+def test_rows_by_name():
+    cost = price(NET, Array(), "released")
+    assert cost.row("leakage").energy_pj == 0 and cost.row("ADC").energy_pj > 0
+    with pytest.raises(ConfigError, match="unknown component 'adc'"):
+        cost.row("adc")
+
+
 def test_physical_lists_what_has_no_price_and_foreign_nodes():
     streamed = conv("s", 3, 3, 8, digital="streams")
     cost = price(network(streamed, *NET.layers), Array())

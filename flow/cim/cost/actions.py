@@ -1,7 +1,8 @@
 """What a network on crossbars does in an inference, and of what the chip consists: counts alone.
 
-Whoever prices them (`price`) needs nothing else but a table, so a table of figures can change
-without another count (`actions.json`). Counts are by component and by the figure that prices each.
+Whoever prices them (`price`) needs nothing else but a table, so figures can change without another
+count (`actions.json`). Counts are by component and by the figure that prices each. What a table
+says of the chip (its `chip`, and which sizes its memories have) is in the counts already.
 """
 
 from pathlib import Path

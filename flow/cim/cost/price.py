@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from ...errors import ConfigError, unknown
 from ...files import write_atomic
 from ..array import Array
 from ..devices import programming
@@ -68,7 +69,14 @@ class Cost(Struct, frozen=True, kw_only=True):
     borrowed: dict[str, float]
 
     def row(self, component: str) -> Row:
-        return next(row for row in self.rows if row.component == component)
+        """The row of a component, of zeros if it has no part in this cost; ConfigError for a name
+        that is none.
+        """
+        if component not in (*COMPONENTS, LEAKAGE):
+            raise ConfigError(unknown("component", component, (*COMPONENTS, LEAKAGE)))
+        return next((row for row in self.rows if row.component == component),
+                    Row(component=component, area_um2=0.0, energy_pj=0.0, area_share=0.0,
+                        energy_share=0.0))
 
     def save(self, path: Path) -> None:
         """Write the JSON file."""
