@@ -55,6 +55,12 @@ def test_a_residual_network_in_passes_over_its_batch(encoding, monkeypatch):
     assert equal(graph, images, Array(encoding=encoding), Effects(adc_bits=7))
 
 
+def test_no_images_are_no_classes():
+    graph, images = rated()
+    assert network.program(graph, effects=Effects(read_noise=0.1)).run(images[:0]).scores.shape == (
+        0, 10)
+
+
 def test_digits_lie_where_the_plan_says():
     graph = residual_graph(np.random.default_rng(4), encoder="rate", channels=5)
     array = Array(rows=3, cols=16, cell_bits=2)

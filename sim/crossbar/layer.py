@@ -140,13 +140,13 @@ class CrossbarLayer:
         seen: also note there what the converters see.
         """
         lead = x.reshape(-1, x.shape[-1])
-        places = self.digits.mapped.layer.places
-        each = places * len(self.counts) * sum(self.counts.shape[1:])
+        layer = self.digits.mapped.layer
+        each = layer.places * len(self.counts) * sum(self.counts.shape[1:])
         step = max(1, _NUMBERS // each)
         rng = generator(self.seed, self.draw, self.index, "read_noise")
         found = [self._read(lead[k:k + step], rng, seen) for k in range(0, len(lead), step)]
-        sums = np.concatenate(found) if found else np.zeros((0, self.digits.mapped.layer.neurons))
-        return np.rint(sums).astype(np.int64).reshape(*x.shape[:-1], -1)
+        sums = np.concatenate(found) if found else np.zeros((0, layer.neurons))
+        return np.rint(sums).astype(np.int64).reshape(*x.shape[:-1], layer.neurons)
 
     def _read(self, x: np.ndarray, rng: np.random.Generator, seen: Seen | None) -> np.ndarray:
         """Sums [n, out] of inputs [n, in]."""
