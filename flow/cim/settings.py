@@ -6,9 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from ..config import section
+from ..config import section, toml_value
 from ..errors import ConfigError
+from ..files import write_atomic
+from ..run import Run
 from .array import Array
+
+#: In a run's `cim`: the array that a search chose for the run's network.
+FILE = "array.toml"
 
 
 def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
@@ -26,6 +31,20 @@ def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
         values, where = _checked(data, str(path)), f"{path}: array"
     values |= _checked(dict(map(_change, changes)), "--set")
     return Array(**values).check(where)
+
+
+def array_of(run: Run, path: Path | None, changes: Sequence[str] = ()) -> Array:
+    """As `load_array`, but without a file the array that the run's search chose, if one did."""
+    own = run.path / "cim" / FILE
+    return load_array(own if path is None and own.exists() else path, changes)
+
+
+def save_array(array: Array, run: Run) -> Path:
+    """Keep the array that a search chose where `array_of` finds it; returns the file."""
+    path = run.path / "cim" / FILE
+    write_atomic(path, "".join(f"{key} = {toml_value(value)}\n"
+                               for key, value in msgspec.structs.asdict(array).items()))
+    return path
 
 
 def _checked(data: dict, source: str) -> dict:

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from .. import ir
 from ..errors import GraphError
-from .weights import integers, magnitude_bits
+from .weights import integers, magnitude_bits, most_bits
 
 #: Why a layer that `stream` input feeds cannot be on crossbars.
 STREAMED = ("its input is streams of bits that meet the weights' streams bit by bit, not spikes "
@@ -70,12 +70,11 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def of_graph(graph: ir.Graph, name: str = "network") -> Network:
-    """The shapes of a graph of any stage; without weights their codes are taken as stored."""
+    """The shapes of a graph of any stage; without weights their bits are the most there can be."""
     layers, feeds = [], {population.name: synapses.name for synapses, population in graph.layers}
     for index, (synapses, population) in enumerate(graph.layers):
         known = graph.stage in ("integer", "scheduled")
-        bits = (magnitude_bits(integers(synapses)[0]) if known
-                else max(1, synapses.weight_bits - 1))
+        bits = magnitude_bits(integers(synapses)[0]) if known else most_bits(synapses)
         skip = graph.skip(index)
         layer = Layer(name=synapses.name, kind=synapses.op, magnitude_bits=bits,
                       in_channels=synapses.in_features, out_channels=synapses.out_features,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...hdl import sng
 from ..ir import Conv2d, Dense
 from ..passes.legalize import effective_weights
 from .array import Array
@@ -40,6 +41,12 @@ def integers(synapses: Dense | Conv2d) -> tuple[np.ndarray, int]:
 def magnitude_bits(values: np.ndarray) -> int:
     """Bits of the largest magnitude, 1 at least."""
     return max(1, int(np.abs(values).max(initial=0)).bit_length())
+
+
+def most_bits(synapses: Dense | Conv2d) -> int:
+    """The most bits that magnitudes in the cells can have, whatever the weights will be."""
+    table = sng.weight_table(synapses.sng, synapses.bits, synapses.weight_bits)
+    return magnitude_bits(table // (int(np.gcd.reduce(table)) or 1))
 
 
 def columns_per_weight(bits: int, array: Array) -> int:
