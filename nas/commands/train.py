@@ -204,6 +204,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     found = [accuracy(item.graph, unseen) for item in done]
     done[0].graph.save(directory.graph_file)
     directory.save_samples(data.test.inputs, data.test.labels)
+    directory.save_calibration(data.validation.inputs, data.validation.labels)
     name = "test" if final else "validation"
     result = {
         "run": str(directory.path), "design": done[0].graph.digest(), "data": data.name,

@@ -1,7 +1,8 @@
 """``spikeloom sim --level crossbar``: a run's network on RRAM crossbars, with what is not ideal.
 
 With every effect off the level is held to equality with the reference model, as every other one;
-with any on it is measured: accuracy over draws, errors by layer, what converters see.
+with any on it is measured: accuracy over draws, errors by layer, what converters see, and the same
+after repair.
 """
 
 import json
@@ -22,8 +23,10 @@ from ...flow.run import Run
 from .. import reference
 from ..compare import ALL, compare, compared, described
 from ..crossbar import files, network, report
+from ..crossbar import repair as repairs
 from ..crossbar.adc import METHODS
 from ..crossbar.effects import FULL_SCALES, IR_DROPS, Effects, as_built
+from ..crossbar.repair import Repair
 from ..images import shaped
 
 LEVEL = "crossbar"
@@ -43,7 +46,17 @@ _EFFECTS = {
     "ir_drop": (str, "WIRES", f"{', '.join(IR_DROPS)}: r_col of the array, full: and r_row"),
     "adc_bits": (int, "N", "converters of so many bits, in place of ideal ones"),
     "full_scale": (str, "COUNTS", f"what they clip to: {', '.join(FULL_SCALES)} or a number "
-                                  "(default: calibrated, on the images that are run)"),
+                                  "(default: calibrated)"),
+}
+
+#: Options of a repair: field, choices, help.
+_REPAIRS = {
+    "gains": ("gains", repairs.GRANULARITIES, "gains: one per column of each crossbar, or per "
+                                              "layer (default: column)"),
+    "adc_search": ("search", repairs.OBJECTIVES, "full scales at the least error of a layer's "
+                                                 "currents, or the best accuracy (default: error)"),
+    "fitted": ("fitted", repairs.FITTED, "to each chip, or once to what is nominal of all "
+                                         "(default: chip)"),
 }
 
 
@@ -63,6 +76,11 @@ def configure(parser) -> None:
     for name, (kind, metavar, text) in _EFFECTS.items():
         add(_option(name), type=kind, metavar=metavar, help=text)
     add("--calibration", metavar="HOW", help=f"of converters: {', '.join(METHODS)} (default: mse)")
+    add("--repair", metavar="NAME[,NAME...]",
+        help=f"measure before and after repair: {', '.join(repairs.NAMES)}; fitted to the run's "
+             "calibration images")
+    for name, (_, choices, text) in _REPAIRS.items():
+        add(_option(name), metavar="|".join(choices), help=text)
     add("--draws", type=int, metavar="N",
         help=f"chips to draw where something is random (default: {DRAWS})")
     add("--seed", type=int, metavar="N", help="of the draws (default: 0)")
@@ -75,7 +93,8 @@ def configure(parser) -> None:
 def check(args) -> None:
     """Refuse these options with another level, or with a contract's examples."""
     given = [name for name in ("array", "set", "device", "states", "as_built", *_EFFECTS,
-                               "calibration", "draws", "seed", "export", "spice")
+                               "calibration", "repair", *_REPAIRS, "draws", "seed", "export",
+                               "spice")
              if getattr(args, name) is not None]
     if given and (args.level != LEVEL or args.contract is not None):
         raise ConfigError(f"{_option(given[0])} must be used with --level {LEVEL} and a run's "
@@ -87,6 +106,7 @@ def run(args, out) -> int:
         raise ConfigError(f"--shift must be 0 at --level {LEVEL}, whose cells hold what weights "
                           f"count at full length, not {args.shift}")
     array, table, effects = _asked(args)
+    repair = _repair(args)
     seed, draws = args.seed or 0, DRAWS if args.draws is None else args.draws
     if not 0 <= seed < 1 << 32:
         raise ConfigError(f"--seed must be in 0..{(1 << 32) - 1}, not {seed}")
@@ -95,20 +115,29 @@ def run(args, out) -> int:
     count = len(opened.samples()[0]) if args.count is None else args.count
     images, labels = opened.first_samples("--count", count)
     images = shaped(graph, images, str(opened.samples_file))
-    ranges = None
+    ranges, calibration, fit = None, images, None
+    if repair or opened.calibration_file.exists():
+        calibration, known = opened.calibration()
+        calibration = shaped(graph, calibration, str(opened.calibration_file))
+        fit = repair and repair.fitter(calibration, known)
     if effects.adc_bits is not None and effects.full_scale == "calibrated":
-        ranges = network.calibrate(graph, images, array, effects.nominal, table=table,
+        ranges = network.calibrate(graph, calibration, array, effects.nominal, table=table,
                                    method=args.calibration or "mse")
     options = {"table": table, "ranges": ranges, "seed": seed}
     with out.progress.status(f"{LEVEL}: {len(images)} images"):
         found = report.measure(graph, images, labels, array, effects, draws=draws, **options)
+        after = fit and report.measure(graph, images, labels, array, effects, draws=draws,
+                                       repair=fit, **options)
         chip = network.program(graph, array, effects, **options)
-        held = not found.not_ideal
+        chip = fit(chip) if fit else chip
+        held = not (found.not_ideal or repair)
         wanted = reference.run(graph, images, trace=True) if held else None
         differences = compare(wanted, chip.run(images, trace=True), ALL) if held else []
     folder = opened.path / "sim" / LEVEL
     data = {"level": LEVEL, "array": msgspec.to_builtins(array),
             "effects": msgspec.to_builtins(effects), **found.data(),
+            "repair": repair and {**msgspec.to_builtins(repair), **after.data(),
+                                  "calibration_images": len(calibration)},
             "held_to_equality": held, "mismatches": len(differences),
             "first": differences[0] if differences else None,
             "files": [str(path) for path in _written(args, chip, folder)]}
@@ -118,15 +147,48 @@ def run(args, out) -> int:
              f"to the reference model ({compared(wanted, ALL):,} currents, membranes, spikes, "
              "scores and classes)"] if held else [
         "not held to equality with the reference model, since not everything is ideal"]
+    if repair:
+        lines[:0] = _repaired(repair, found, after, len(calibration))
     if differences:
         lines.append(f"first difference: image {differences[0]['image']}, "
                      f"{described(differences[0])}")
-    out.result(data, *_tables(found), *lines, *_assumptions(array, effects), *data["files"])
+    out.result(data, *_tables(found), *lines,
+               *_assumptions(array, effects, calibration is not images), *data["files"])
     return 1 if differences else 0
 
 
 def _tables(found: report.Measured) -> list:
     return [Wide(item) if isinstance(item, Table) else item for item in report.tables(found)]
+
+
+def _repair(args) -> Repair | None:
+    """The repair that options ask for."""
+    chosen = {name: getattr(args, name) for name in _REPAIRS if getattr(args, name) is not None}
+    if args.repair is None:
+        if chosen:
+            raise ConfigError(f"{_option(next(iter(chosen)))} must be used with --repair; leave "
+                              "it out")
+        return None
+    names = [word.strip() for word in args.repair.split(",") if word.strip()]
+    for name, value in chosen.items():
+        if value not in _REPAIRS[name][1]:
+            raise ConfigError(f"{_option(name)}: " + unknown("choice", value, _REPAIRS[name][1]))
+    return Repair(names=tuple(names), **{_REPAIRS[name][0]: value for name, value in chosen.items()}
+                  ).check()
+
+
+def _repaired(repair: Repair, found: report.Measured, after: report.Measured, images: int) -> list:
+    """What a repair has changed."""
+    table = Table(title=f"repair: {', '.join(repair.names)}", title_justify="left")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row("accuracy", f"{found.mean:.2%}", f"{after.mean:.2%}")
+    table.add_row("standard deviation", f"{found.std:.2%}", f"{after.std:.2%}")
+    for one, other in zip(found.layers, after.layers, strict=True):
+        table.add_row(f"{one.name}: own error", f"{one.own:.2%}", f"{other.own:.2%}")
+        table.add_row(f"{one.name}: with earlier layers", f"{one.total:.2%}", f"{other.total:.2%}")
+    where = "each chip" if repair.fitted == "chip" else "what is nominal of all chips"
+    return [table, f"fitted to {where}, on {images} validation images"]
 
 
 def _asked(args) -> tuple[Array, devices.States | None, Effects]:
@@ -180,15 +242,16 @@ def _written(args, chip: network.Chip, folder: Path) -> list[Path]:
     return found
 
 
-def _assumptions(array: Array, effects: Effects) -> list[str]:
+def _assumptions(array: Array, effects: Effects, own: bool) -> list[str]:
     """What the figures rest on."""
     lines = [f"array: {array.rows} x {array.cols} cells of {array.cell_bits} bits, "
              f"{array.encoding}, r_on {array.r_on:g}, r_off {array.r_off:g}, r_row "
              f"{array.r_row:g}, r_col {array.r_col:g} ohm; unused cells are in their least "
              "conducting state, whose leakage is subtracted for every row that is driven"]
     if effects.adc_bits is not None and effects.full_scale == "calibrated":
-        lines.append("converters are calibrated on these images without labels, on a chip on which "
-                     "nothing random has happened")
+        images = "validation images" if own else "these images, without labels,"
+        lines.append(f"converters are calibrated on {images} on a chip on which nothing random has "
+                     "happened")
     if effects.read_noise:
         lines.append("read noise adds up along a column as it would after its wires")
     return lines

@@ -15,7 +15,7 @@ from ...flow.files import write_atomic
 from .layer import CrossbarLayer
 from .network import Chip
 
-NPZ, RANGES = "conductances.npz", "adc.csv"
+NPZ, RANGES, ORDERS, GAINS = "conductances.npz", "adc.csv", "order.csv", "gains.csv"
 _RANGES = ("layer", "adc_bits", "full_scale_counts", "step_counts", "full_scale_ampere",
            "leakage_ampere_per_row", "column_scales")
 
@@ -24,12 +24,16 @@ def export(chip: Chip, folder: Path) -> list[Path]:
     """Write all of a chip; returns the files.
 
     conductances.npz: siemens of every layer, [crossbars, rows, cols]; LAYER-NUMBER.csv: the same of
-    one crossbar, a line per row; adc.csv: converters by layer.
+    one crossbar, a line per row; adc.csv: converters by layer; order.csv and gains.csv, of a
+    repaired chip: where rows and columns of digits lie that have moved, and gains by column.
     """
     whole = {name: _crossbars(item) for name, item in chip.layers.items()}
     packed = io.BytesIO()
     np.savez_compressed(packed, **whole)
     files = [(folder / NPZ, packed.getvalue()), (folder / RANGES, ranges(chip))]
+    for name, text in ((ORDERS, orders(chip)), (GAINS, gains(chip))):
+        if text.count("\n") > 1:
+            files.append((folder / name, text))
     for name, crossbars in whole.items():
         for number, G in enumerate(crossbars):
             text = "".join(",".join(f"{g:.17g}" for g in row) + "\n" for row in G)
@@ -52,6 +56,31 @@ def ranges(chip: Chip) -> str:
         rows.writerow([name, *known, f"{item.cells.off * item.array.v_read:.17g}",
                        " ".join(map(str, item.digits.scales))])
     return text.getvalue()
+
+
+def orders(chip: Chip) -> str:
+    """CSV of each row and column of digits that lies elsewhere than in the plan."""
+    lines = ["layer,crossbar,line,planned,physical"]
+    for name, item in chip.layers.items():
+        for line, order in (("row", item.order.rows), ("column", item.order.cols)
+                            ) if item.order else ():
+            flat = order.reshape(-1, order.shape[-1])
+            lines += [f"{name},{number},{line},{planned},{flat[number, planned]}"
+                      for number, planned in np.argwhere(flat != np.arange(flat.shape[1]))]
+    return "\n".join(lines) + "\n"
+
+
+def gains(chip: Chip) -> str:
+    """CSV of what codes of converters are multiplied by, by column of digits."""
+    lines = ["layer,crossbar,column,gain"]
+    for name, item in chip.layers.items():
+        if item.gains is None:
+            continue
+        mapped = item.digits.mapped
+        width, blocks = mapped.outputs_per_crossbar * mapped.columns_per_weight, len(item.gains)
+        lines += [f"{name},{column // width * blocks + block},{column % width},{gain:.17g}"
+                  for block, row in enumerate(item.gains[:, 0]) for column, gain in enumerate(row)]
+    return "\n".join(lines) + "\n"
 
 
 def crossbar(chip: Chip, which: str) -> tuple[str, np.ndarray, np.ndarray]:

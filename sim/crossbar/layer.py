@@ -72,9 +72,35 @@ def digits(node: Dense | Conv2d, shape: Layer, array: Array) -> Digits:
 
 
 @dataclass(frozen=True)
+class Order:
+    """Where digits lie: the physical row [..., rows] and column [..., cols] of each in
+    `Digits.cells`, crossbar by crossbar. Spikes find their rows, and codes of converters their
+    scales, by address.
+    """
+
+    rows: np.ndarray
+    cols: np.ndarray
+
+    def placed(self, cells: np.ndarray) -> np.ndarray:
+        """Cells in the order of digits as they lie in crossbars."""
+        return self._picked(cells, np.argsort(self.rows), np.argsort(self.cols))
+
+    def found(self, cells: np.ndarray) -> np.ndarray:
+        """Cells as they lie in crossbars in the order of digits."""
+        return self._picked(cells, self.rows, self.cols)
+
+    @staticmethod
+    def _picked(cells: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        cells = np.take_along_axis(cells, rows[..., :, None], -2)
+        return np.take_along_axis(cells, cols[..., None, :], -1)
+
+
+@dataclass(frozen=True)
 class CrossbarLayer:
-    """A layer as one chip has it. G: siemens of its cells, as `Digits.cells`; full_scale: of its
-    converters in counts, None for ideal ones; seed, draw, index: of its random numbers.
+    """A layer as one chip has it. G: siemens of its cells, as they lie in crossbars; full_scale: of
+    its converters in counts, None for ideal ones; seed, draw, index: of its random numbers. order:
+    where digits lie, None for the order of `Digits.cells`. gains: what codes of converters are
+    multiplied by, float64 in the shape of `counts` but for one row; None for 1.
     """
 
     node: Dense | Conv2d
@@ -87,6 +113,8 @@ class CrossbarLayer:
     seed: int
     draw: int
     index: int
+    order: Order | None = None
+    gains: np.ndarray | None = None
 
     @property
     def _driven(self) -> int:
@@ -103,9 +131,18 @@ class CrossbarLayer:
             step = max(1, _CELLS // flat[0].size)
             G = np.concatenate([wires.effective(flat[k:k + step], r_row, self.array.r_col)
                                 for k in range(0, len(flat), step)]).reshape(G.shape)
+        return self._used(G if self.order is None else self.order.found(G))
+
+    @cached_property
+    def exact_counts(self) -> np.ndarray:
+        """The digits themselves, as `counts`."""
+        return self._used(self.digits.cells.astype(np.float64))
+
+    def _used(self, cells: np.ndarray) -> np.ndarray:
+        """Of cells in the order of digits those that are driven and read, as `counts`."""
         mapped = self.digits.mapped
         width = mapped.columns_per_weight
-        used = np.moveaxis(G[..., :self._driven, :mapped.outputs_per_crossbar * width], 0, -2)
+        used = np.moveaxis(cells[..., :self._driven, :mapped.outputs_per_crossbar * width], 0, -2)
         used = used.reshape(-1, self._driven, used.shape[-2] * used.shape[-1])
         return np.ascontiguousarray(used[..., :mapped.layer.out_channels * width])
 
@@ -128,7 +165,8 @@ class CrossbarLayer:
         """What the array computes as weights, its converters ideal: float64 as the node's."""
         mapped, width = self.digits.mapped, self.digits.mapped.columns_per_weight
         layer = mapped.layer
-        found = self.counts.reshape(*self.counts.shape[:2], layer.out_channels, width)
+        counts = self.counts if self.gains is None else self.counts * self.gains
+        found = counts.reshape(*counts.shape[:2], layer.out_channels, width)
         found = found @ np.array(self.digits.scales, np.float64) - self.digits.offset
         found = found.reshape(mapped.row_blocks, -1, self._driven, layer.out_channels)
         found = found.transpose(3, 0, 2, 1).reshape(layer.out_channels, -1, found.shape[1])
@@ -143,7 +181,7 @@ class CrossbarLayer:
         layer = self.digits.mapped.layer
         each = layer.places * len(self.counts) * sum(self.counts.shape[1:])
         step = max(1, _NUMBERS // each)
-        rng = generator(self.seed, self.draw, self.index, "read_noise")
+        rng = self.reading()
         found = [self._read(lead[k:k + step], rng, seen) for k in range(0, len(lead), step)]
         sums = np.concatenate(found) if found else np.zeros((0, layer.neurons))
         return np.rint(sums).astype(np.int64).reshape(*x.shape[:-1], layer.neurons)
@@ -151,27 +189,43 @@ class CrossbarLayer:
     def _read(self, x: np.ndarray, rng: np.random.Generator, seen: Seen | None) -> np.ndarray:
         """Sums [n, out] of inputs [n, in]."""
         layer, scales = self.digits.mapped.layer, np.array(self.digits.scales, np.float64)
-        bits, scale = self.effects.adc_bits, self.full_scale
-        rows = self._rows(x)
+        rows = self.rows(x)
         total = 0.0
         for bit in range(layer.input_bits):
             driven = (rows >> bit & 1).astype(np.float64)
-            counts = driven @ self.counts
-            if self.effects.read_noise:
-                spread = np.sqrt(driven @ self._noise)
-                counts += spread * rng.standard_normal(counts.shape)
+            counts = self.read(driven, rng)
             if seen is not None:
                 seen.add(counts)
-            if scale is None:
-                counts = counts.sum(0)
-            else:
-                counts = codes(counts, bits, scale).sum(0) * (scale / ((1 << bits) - 1))
-            sums = counts.reshape(-1, layer.out_channels, len(scales)) @ scales
+            sums = self._added(counts).reshape(-1, layer.out_channels, len(scales)) @ scales
             total = total + (1 << bit) * (sums - self.digits.offset * driven.sum((0, 2))[:, None])
         maps = total.reshape(len(x), layer.places, layer.out_channels)
         return self.digits.unit * maps.transpose(0, 2, 1).reshape(len(x), -1)
 
-    def _rows(self, x: np.ndarray) -> np.ndarray:
+    def reading(self) -> np.random.Generator:
+        """What reads draw from, from the first one on."""
+        return generator(self.seed, self.draw, self.index, "read_noise")
+
+    def read(self, driven: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What reaches the converters, in counts: [row_blocks * positions, n, outputs * width].
+
+        driven: 0 or 1, float64 [row_blocks * positions, n, driven rows].
+        """
+        counts = driven @ self.counts
+        if self.effects.read_noise:
+            counts += np.sqrt(driven @ self._noise) * rng.standard_normal(counts.shape)
+        return counts
+
+    def _added(self, counts: np.ndarray) -> np.ndarray:
+        """What converters and gains make of counts, over all crossbars: [n, outputs * width]."""
+        bits, scale = self.effects.adc_bits, self.full_scale
+        step = 1.0
+        if scale is not None:
+            counts, step = codes(counts, bits, scale), scale / ((1 << bits) - 1)
+        if self.gains is not None:
+            counts = counts * self.gains
+        return counts.sum(0) * step
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
         """What reaches each crossbar's rows: [row_blocks * positions, n * places, driven rows]."""
         mapped = self.digits.mapped
         positions = mapped.layer.kernel_size ** 2

@@ -50,6 +50,12 @@ class Chip:
         return replace(self, layers={name: replace(item, full_scale=ranges[name])
                                      for name, item in self.layers.items()})
 
+    def fitted_like(self, other: "Chip") -> "Chip":
+        """The same cells with the full scales and gains of another chip of the same network."""
+        return replace(self, layers={
+            name: replace(item, full_scale=other.layers[name].full_scale,
+                          gains=other.layers[name].gains) for name, item in self.layers.items()})
+
 
 def program(graph: ir.Graph, array: Array | None = None, effects: Effects | None = None, *,
             seed: int = 0, draw: int = 0, table: States | None = None,

@@ -1,7 +1,7 @@
 """What an array's faults cost: accuracy over draws, and how far off each layer's currents are."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -65,11 +65,13 @@ class Measured:
 
 def measure(graph: ir.Graph, inputs: np.ndarray, labels: np.ndarray, array: Array | None = None,
             effects: Effects | None = None, *, draws: int = 1, seed: int = 0,
-            table: States | None = None, ranges: Mapping[str, float] | None = None) -> Measured:
+            table: States | None = None, ranges: Mapping[str, float] | None = None,
+            repair: Callable[[Chip], Chip] | None = None) -> Measured:
     """Run a batch on `draws` chips, and compare with the reference model.
 
-    Where nothing is random all draws are one, and only that is run. Raises as `network.program`,
-    ConfigError for a number of draws that is not in 1..MOST_DRAWS.
+    repair: what each chip is given before it is run (`repair.Repair.fitter`). Where nothing is
+    random all draws are one, and only that is run. Raises as `network.program`, ConfigError for a
+    number of draws that is not in 1..MOST_DRAWS.
     """
     if not 1 <= draws <= MOST_DRAWS:
         raise ConfigError(f"draws must be in 1..{MOST_DRAWS:,}, not {draws}")
@@ -81,6 +83,7 @@ def measure(graph: ir.Graph, inputs: np.ndarray, labels: np.ndarray, array: Arra
     accuracy, errors = [], {}
     for draw in range(draws if effects.random else 1):
         chip = program(graph, array, effects, seed=seed, draw=draw, table=table, ranges=ranges)
+        chip = repair(chip) if repair else chip
         found = _run(chip, inputs, wanted, errors)
         accuracy.append(float((found.classes == labels).mean()))
         if not draw:
