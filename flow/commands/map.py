@@ -16,7 +16,7 @@ from ..cim.cost.spikes import load_spikes
 from ..cim.cost.switches import MODES
 from ..cim.mapper import MOST_TILES, map_network
 from ..cim.plan import Plan
-from ..cim.settings import load_array
+from ..cim.settings import array_of, load_array
 from ..cim.shapes import Network, of_graph
 from ..cim.tables import MOST, load_network
 from ..errors import ConfigError, unknown
@@ -35,7 +35,7 @@ def configure(parser) -> None:
     add("--num-steps", type=int, metavar="T", help="of --layers: timesteps, before the table's own")
     add("--array", metavar="FILE",
         help="the array: a TOML file with rows, cols, cell_bits, adc_bits, mux, encoding, ... "
-             "(default: SpikeSim's 64 x 64)")
+             "(default: that of the run's search, or SpikeSim's 64 x 64)")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="a setting of the array over those of --array, such as rows=128; again for more")
     add("--max-tiles", type=int, metavar="N", help="tiles of the chip (default: what it takes)")
@@ -52,8 +52,9 @@ def configure(parser) -> None:
 
 
 def run(args, out) -> None:
-    network = _network(args)
-    array = load_array(args.array and Path(args.array), args.set)
+    network, file = _network(args), args.array and Path(args.array)
+    array = (load_array(file, args.set) if args.layers else
+             array_of(Run.open(args.run), file, args.set))
     for option, value, least, most in (("--max-tiles", args.max_tiles, 1, MOST_TILES),
                                        ("--seed", args.seed, 0, (1 << 31) - 1)):
         if value is not None and not least <= value <= most:
