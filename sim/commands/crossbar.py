@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ...flow.cim import devices
 from ...flow.cim.array import Array
-from ...flow.cim.settings import load_array
+from ...flow.cim.settings import array_of
 from ...flow.errors import ConfigError, unknown
 from ...flow.files import write_atomic
 from ...flow.output import Wide
@@ -64,7 +64,7 @@ def configure(parser) -> None:
     add = parser.add_argument_group(f"--level {LEVEL}").add_argument
     add("--array", metavar="FILE",
         help="the array: a TOML file with rows, cols, cell_bits, encoding, r_col, ... (default: "
-             "SpikeSim's 64 x 64)")
+             "that of the run's search, or SpikeSim's 64 x 64)")
     add("--set", action="append", metavar="KEY=VALUE",
         help="a setting of the array over those of --array, such as rows=128; again for more")
     add("--device", metavar="NAME", help=f"cells of a preset: {', '.join(devices.presets())}")
@@ -193,7 +193,7 @@ def _repaired(repair: Repair, found: report.Measured, after: report.Measured, im
 
 def _asked(args) -> tuple[Array, devices.States | None, Effects]:
     """Array, table of states and effects of the options."""
-    array = load_array(args.array and Path(args.array), args.set or ())
+    array = array_of(Run.open(args.run), args.array and Path(args.array), args.set or ())
     if args.device is not None:
         if args.states is not None:
             raise ConfigError("--device must not be used with --states, which says what cells "
