@@ -121,6 +121,10 @@ class Task:
                 raise ConfigError(f"{source}: cim.{key} must be one value where neither objectives "
                                   "nor constraints have cim_accuracy, which alone sees what it "
                                   f"does, not {list(values)}")
+        if not search.routed and "fmax_mhz" in asked:
+            raise ConfigError(f"{source}: search must be without fmax_mhz where nothing is routed; "
+                              "take it out of objectives, constraints and choose, or set "
+                              "search.routed")
         self.experiment = msgspec.structs.replace(self.experiment, cim=msgspec.to_builtins(found))
         return found
 
