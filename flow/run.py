@@ -6,7 +6,8 @@
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
     calibration.safetensors  the same of validation images, to calibrate with
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
-    cim/                 plan.json and plan.svg: the network on crossbars
+    cim/                 plan.json, plan.svg, actions.json and cost.json: the network on crossbars;
+                         array.toml, if a search chose their array
 """
 
 import json
