@@ -28,6 +28,8 @@ from .task import Task
 
 #: What search.json says of a front that is not measured.
 BASIS = "priced"
+NOTE = ("the search saw the train and validation splits only; the chosen network was trained anew "
+        "on both splits together, and test accuracy was computed once, on its integers")
 
 
 class PricedFinal(Struct, frozen=True):
@@ -110,7 +112,7 @@ def tables(task: Task, rows: Sequence[Candidate], chosen: PricedFinal) -> list[W
     others = [name for name in COLUMNS if name != "accuracy" and (name in asked or name in CIM)
               and (drawn or name != "cim_accuracy")]
     found = framed("Priced, nothing is placed and routed: the Pareto front; ~ is an estimate in "
-                  "closed form, > chosen", "", "id", "network", "valid.", *map(_title, others))
+                   "closed form, > chosen", "", "id", "network", "valid.", *map(_title, others))
     best = front(task, rows)
     if chosen.id not in {row.id for row in best}:
         best += [row for row in rows if row.id == chosen.id]
@@ -120,7 +122,7 @@ def tables(task: Task, rows: Sequence[Candidate], chosen: PricedFinal) -> list[W
                       *(COLUMNS[name].text(row.counted[name]) for name in others))
     costs = [name for name in others if name != "cim_accuracy"]
     last = framed("The chosen network, trained on train and validation together", "id", "network",
-                 "test", *(["CIM test"] if drawn else []), *map(_title, costs))
+                  "test", *(["CIM test"] if drawn else []), *map(_title, costs))
     tested = [f"{chosen.test_accuracy:.2%}"]
     tested += [f"{chosen.cim_test_accuracy:.2%}"] if drawn else []
     last.add_row(chosen.id[:SHORT], chosen.network, *tested,
@@ -145,10 +147,6 @@ def summary(task: Task, found: dict) -> list[str]:
         f"hypervolume {found['marks'][-1]['expected']:.4f}; {seconds['total']:.0f} s",
         f"note: {NOTE}",
         f"chosen by {task.search.choose}: {chosen['id']}, {chosen['network']}"]
-
-
-NOTE = ("the search saw the train and validation splits only; the chosen network was trained anew "
-        "on both splits together, and test accuracy was computed once, on its integers")
 
 
 def assumptions(task: Task) -> list[str]:

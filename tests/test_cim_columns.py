@@ -1,13 +1,14 @@
 """Candidates on crossbars: their price in closed form, their accuracy on drawn chips, refusals."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from tiny_search import few, task
 
-from spikeloom.flow import ir
+from spikeloom.flow import config, ir
 from spikeloom.flow.cim.array import Array
 from spikeloom.flow.cim.cost.price import price
 from spikeloom.flow.cim.mapper import map_network
@@ -16,6 +17,7 @@ from spikeloom.flow.errors import ConfigError
 from spikeloom.hdl.neurons.lif import Lif
 from spikeloom.nas import cim, datasets
 from spikeloom.nas.cim import Cim
+from spikeloom.nas.task import Task
 from spikeloom.sim import reference
 from spikeloom.sim.crossbar import report
 from spikeloom.sim.crossbar.network import calibrate
@@ -149,6 +151,17 @@ def test_a_chip_that_is_too_large_is_an_excess():
     assert found.excess(genomes[0]) == 0.0 < found.excess(genomes[1]), "layers share no tile"
     assert found.G([{"cim_mm2": 4.0}, {"cim_mm2": 10.0}]).tolist() == [[-0.2], [1.0]]
     assert task(RATE, ASKS, "search.routed=0").G([{}, {}]).shape == (2, 0)
+
+
+def test_the_example_is_a_search_over_arrays_that_needs_no_fpga():
+    path = Path(__file__).parents[1] / "examples" / "cim.toml"
+    found = Task(config.load_experiment(path), str(path))
+    assert found.priced_only and not found.bounds
+    assert {name for name in found.space.bounds if name.startswith("array_")} == {
+        "array_size", "array_cell_bits", "array_adc_bits", "array_encoding"}
+    fixed = msgspec.structs.replace(found.cim, **{key: getattr(Cim(), key) for key in (
+        "sizes", "cell_bits", "adc_bits", "encodings", "share_tiles")})
+    assert fixed == Cim(), "the rest are the defaults, and it says so"
 
 
 def test_an_fpga_binds_where_something_is_routed():
