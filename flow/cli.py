@@ -25,12 +25,17 @@ COMMANDS = {
     "demo": ("spikeloom.sim.commands.demo", "build, check and flash the network that ships"),
     "export": ("spikeloom.sim.commands.export", "write the core as Verilog for another design"),
     "estimate": ("spikeloom.flow.commands.estimate", "price a network without any tool"),
+    "map": ("spikeloom.flow.commands.map", "map a network onto RRAM crossbars"),
+    "study": ("spikeloom.nas.commands.study", "vary what a run's network meets, and draw curves"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),
     "doctor": ("spikeloom.flow.commands.doctor", "list boards, tools, and what is missing"),
     "show": ("spikeloom.flow.commands.show", "print a network, a generator, what is measured"),
     "store": ("spikeloom.flow.commands.store", "export and import what was measured"),
 }
+
+#: The run directory that is used where none is named.
+RUN = "runs/default"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,11 +45,18 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (try '{self.prog} --help')\n")
 
 
-def common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", metavar="DIR", help="run directory (default: %(default)s)",
-                        default="runs/default")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    parser.add_argument("-v", "--verbose", action="store_true",
+def common(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
+    """Options of every command; nested: of a name behind one, where defaults would hide what
+    stands before it.
+    """
+    def default(value):
+        return argparse.SUPPRESS if nested else value
+
+    parser.add_argument("--run", metavar="DIR", default=default(RUN),
+                        help=f"run directory (default: {RUN})")
+    parser.add_argument("--json", action="store_true", default=default(False),
+                        help="print one JSON object on stdout")
+    parser.add_argument("-v", "--verbose", action="store_true", default=default(False),
                         help="print more, and tracebacks of errors")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import fields
 
 from . import ir
@@ -195,12 +195,15 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
-    """All sections. `train` holds keys of nas.train.TrainSettings, checked where that is known."""
+    """All sections. `train` holds keys of nas.train.TrainSettings, `cim` those of nas.cim.Cim,
+    checked where these are known; an experiment without crossbars has no `cim`.
+    """
 
     data: Data = field(default_factory=Data)
     space: Space = field(default_factory=Space)
     search: Search = field(default_factory=Search)
     train: dict[str, int | float | str | bool] = field(default_factory=dict)
+    cim: dict[str, object] | UnsetType = UNSET
     target: Target = field(default_factory=Target)
 
 
@@ -261,7 +264,7 @@ def section(cls: type, item: dict, source: str, name: str):
     for key, ok, text in made.rules() if hasattr(made, "rules") else ():
         if not ok:
             raise ConfigError(f"{source}: {name}.{key} must be {text}, "
-                              f"not {_toml(getattr(made, key))}")
+                              f"not {toml_value(getattr(made, key))}")
     for key, kind, names in made.names() if hasattr(made, "names") else ():
         for value in getattr(made, key):
             if value not in names:
@@ -274,7 +277,7 @@ def to_toml(experiment: Experiment) -> str:
     lines = []
     for name, item in msgspec.to_builtins(experiment).items():
         lines.append(f"[{name}]")
-        lines += [f"{key} = {_toml(value)}" for key, value in item.items()]
+        lines += [f"{key} = {toml_value(value)}" for key, value in item.items()]
         lines.append("")
     return "\n".join(lines)
 
@@ -306,12 +309,13 @@ def _described(kind) -> str:
     return names.get(kind) or " or ".join(names.get(k, str(k)) for k in get_args(kind))
 
 
-def _toml(value) -> str:
+def toml_value(value) -> str:
+    """A plain value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+        inner = ", ".join(f"{json.dumps(key)} = {toml_value(item)}" for key, item in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return json.dumps(value) if isinstance(value, str) else repr(value)

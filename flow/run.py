@@ -4,7 +4,10 @@
     experiment.toml      what was asked for
     graph.safetensors    the trained integer network
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
+    calibration.safetensors  the same of validation images, to calibrate with
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
+    cim/                 plan.json, plan.svg, actions.json and cost.json: the network on crossbars;
+                         array.toml, if a search chose their array
 """
 
 import json
@@ -19,6 +22,8 @@ from .errors import ConfigError, RunError
 from .files import write_atomic
 
 FORMAT = 1
+#: Images that a run keeps to calibrate with, at most.
+CALIBRATION = 256
 
 
 class Run:
@@ -77,6 +82,10 @@ class Run:
     def samples_file(self) -> Path:
         return self.path / "samples.safetensors"
 
+    @property
+    def calibration_file(self) -> Path:
+        return self.path / "calibration.safetensors"
+
     def build_dir(self, board: str, *, proof: bool = False) -> Path:
         """Where a board's build lies; its proof build lies beside the one that ships."""
         return self.path / "build" / (f"{board}-proof" if proof else board)
@@ -86,9 +95,11 @@ class Run:
         return ir.load_graph(self.graph_file)
 
     def save_samples(self, p8: np.ndarray, labels: np.ndarray) -> None:
-        tensors = {"p8": np.ascontiguousarray(p8, np.uint8),
-                   "labels": np.ascontiguousarray(labels, np.int64)}
-        write_atomic(self.samples_file, save(tensors))
+        write_atomic(self.samples_file, _packed(p8, labels))
+
+    def save_calibration(self, p8: np.ndarray, labels: np.ndarray) -> None:
+        """Keep the first of these images, none of which is a test image, to calibrate with."""
+        write_atomic(self.calibration_file, _packed(p8[:CALIBRATION], labels[:CALIBRATION]))
 
     def first_samples(self, option: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
         """The first `count` of `samples`, which `option` asks for; at most ten for None."""
@@ -101,19 +112,33 @@ class Run:
 
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
         """Test images p8 uint8 [n, pixels] and labels int64 [n]."""
-        try:
-            data = load(self.samples_file.read_bytes())
-            p8, labels = data["p8"], data["labels"]
-        except FileNotFoundError as error:
-            raise RunError(f"{self.samples_file}: is missing; train or search again") from error
-        except Exception as error:
-            raise RunError(f"{self.samples_file}: is damaged ({type(error).__name__}); train or "
-                           "search again") from error
-        if (p8.dtype != np.uint8 or p8.ndim < 2 or labels.dtype != np.int64
-                or labels.shape != p8.shape[:1]):
-            raise RunError(f"{self.samples_file}: must hold p8 uint8 [n, ...] and labels int64 "
-                           f"[n], not {p8.dtype} {list(p8.shape)} and {labels.dtype} "
-                           f"{list(labels.shape)}; train or search again")
-        if not p8.size:
-            raise RunError(f"{self.samples_file}: has no images; train or search again")
-        return p8.reshape(len(p8), -1), labels
+        return _images(self.samples_file)
+
+    def calibration(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `samples`, of images that a network may be fitted to."""
+        return _images(self.calibration_file)
+
+
+def _packed(p8: np.ndarray, labels: np.ndarray) -> bytes:
+    return save({"p8": np.ascontiguousarray(p8, np.uint8),
+                 "labels": np.ascontiguousarray(labels, np.int64)})
+
+
+def _images(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images p8 uint8 [n, pixels] and labels int64 [n] of a file of a run."""
+    try:
+        data = load(path.read_bytes())
+        p8, labels = data["p8"], data["labels"]
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: is missing; train or search again") from error
+    except Exception as error:
+        raise RunError(f"{path}: is damaged ({type(error).__name__}); train or "
+                       "search again") from error
+    if (p8.dtype != np.uint8 or p8.ndim < 2 or labels.dtype != np.int64
+            or labels.shape != p8.shape[:1]):
+        raise RunError(f"{path}: must hold p8 uint8 [n, ...] and labels int64 "
+                       f"[n], not {p8.dtype} {list(p8.shape)} and {labels.dtype} "
+                       f"{list(labels.shape)}; train or search again")
+    if not p8.size:
+        raise RunError(f"{path}: has no images; train or search again")
+    return p8.reshape(len(p8), -1), labels

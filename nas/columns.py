@@ -42,7 +42,21 @@ COLUMNS: dict[str, Column] = {
     "zeros": Column("zeros", -1, 2, 1.0),
     "weight_memory": Column("weight bits", 1),
     "additions": Column("additions", 1),
+    "cim_accuracy": Column("CIM accuracy", -1, 4, 1.0),
+    "cim_mm2": Column("CIM [mm2]", 1, 3),
+    "cim_ms": Column("CIM [ms]", 1, 5),
+    "cim_uj": Column("CIM [uJ]", 1, 4),
+    "cim_memory": Column("CIM weight bits", 1),
 }
+#: Those of a chip of crossbars, which candidates have where an experiment asks for any (`nas.cim`).
+CIM = tuple(name for name in COLUMNS if name.startswith("cim_"))
+#: Estimates of a closed form, whatever was measured; tables mark them with ~.
+ESTIMATES = ("energy_nj", "cim_mm2", "cim_ms", "cim_uj")
+
+
+def title(name: str) -> str:
+    """Of a column; what stays an estimate whatever is measured is marked."""
+    return ("~" if name in ESTIMATES else "") + COLUMNS[name].title
 
 
 def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, float]:

@@ -6,13 +6,13 @@ A dataset is one entry of `LOADERS`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from ..flow import ir
 from ..flow.errors import ConfigError, unknown
-from . import temporal
+from . import cifar, temporal
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,9 @@ class Split:
 class Dataset:
     """One classification problem.
 
-    shape: of an image, (rows, columns), or of one timestep's events, (channels,). num_steps: how
-    many timesteps of events a sample has; None for images, which are shown for as long as one
-    likes.
+    shape: of an image, (rows, columns) or (channels, rows, columns), or of one timestep's events,
+    (channels,). num_steps: how many timesteps of events a sample has; None for images, which are
+    shown for as long as one likes.
     """
 
     name: str
@@ -102,8 +102,16 @@ def _temporal() -> Dataset:
                    num_steps=temporal.NUM_STEPS, **splits)
 
 
+def _cifar(name: str) -> Dataset:
+    """A named subset of CIFAR-10: see `nas.cifar`."""
+    splits = {split: Split(pixels, labels) for split, (pixels, labels) in cifar.load(name).items()}
+    return Dataset(name=name, shape=cifar.SHAPE, num_classes=cifar.CLASSES, **splits)
+
+
 #: What makes each dataset, by the name that configurations use.
-LOADERS: dict[str, Callable[[], Dataset]] = {"digits": _digits, "temporal": _temporal}
+LOADERS: dict[str, Callable[[], Dataset]] = {
+    "digits": _digits, "temporal": _temporal, **{name: partial(_cifar, name)
+                                                 for name in cifar.SUBSETS}}
 
 
 @lru_cache(maxsize=4)

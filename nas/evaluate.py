@@ -6,7 +6,7 @@ which see the weights that became zero. What its cells really are, place and rou
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, as_completed
 
 import msgspec
@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..flow.cost.features import VERSION
 from ..flow.passes.simplify import simplify
 from . import workers
-from .columns import priced
+from .columns import CIM, priced
 from .plan import plan
 from .space import Genome, identity
 from .store import Evaluation, Store
@@ -36,11 +36,15 @@ class Candidate(Struct, frozen=True):
 
     @property
     def counted(self) -> dict[str, float]:
-        """Columns without any tool: the mean accuracy, if held out, and counts by structure."""
+        """Columns without any tool: mean accuracies, if held out, and counts by structure."""
         if self.first.accuracy is None:
             return self.first.estimate
         mean = sum(item.accuracy for item in self.trainings) / len(self.trainings)
-        return {"accuracy": mean, **self.first.estimate}
+        found = {"accuracy": mean, **self.first.estimate}
+        if "cim_accuracy" in found:
+            found["cim_accuracy"] = sum(item.estimate["cim_accuracy"] for item in self.trainings
+                                        ) / len(self.trainings)
+        return found
 
 
 class Evaluator:
@@ -86,7 +90,8 @@ class Evaluator:
                     workers.evaluate_batch, [graphs[place] for place in batch], self.fit,
                     self.check, self.settings, [jobs[place][1] for place in batch],
                     [self.task.sparsity(jobs[place][0]) for place in batch],
-                    self.task.board.name)] = batch
+                    self.task.board.name, *self._crossbars(jobs[place][0] for place in batch)
+                )] = batch
         self.restored += len(rows)
         done, todo = 0, len(jobs) - len(rows)
         self.on_batch(done, todo)
@@ -110,9 +115,15 @@ class Evaluator:
                           trainings=[rows[n * count + k] for k in range(count)])
                 for n, genome in enumerate(genomes)]
 
+    def _crossbars(self, genomes: Iterable[Genome]) -> tuple:
+        """What a worker needs to know of candidates' arrays, nothing without crossbars."""
+        cim = self.task.cim
+        return () if cim is None else (cim, [self.task.array(genome) for genome in genomes])
+
     def _counted(self, row: Evaluation) -> Evaluation:
         """The row with the features of today, which older files lack or have others in place of."""
         if row.features is not None and row.features.get("version") == VERSION:
             return row
         columns, features = priced(simplify(self.store.graph(row)), self.task.board)
+        columns |= {name: row.estimate[name] for name in CIM if name in row.estimate}
         return msgspec.structs.replace(row, estimate=columns, features=features)

@@ -23,8 +23,11 @@ from .store import Store
 from .task import Task
 
 
-class Final(Struct, frozen=True):
-    """The network of the chosen candidate as the run keeps it; `measured` is of its own build."""
+class Final(Struct, frozen=True, omit_defaults=True):
+    """The network of the chosen candidate as the run keeps it; `measured` is of its own build.
+
+    cim_test_accuracy: there only where chips of crossbars are drawn.
+    """
 
     id: str
     network: str
@@ -34,6 +37,7 @@ class Final(Struct, frozen=True):
     fmax_mhz: float
     seeds: dict[str, float]
     design: str
+    cim_test_accuracy: float | None = None
 
 
 def front(task: Task, routed: Sequence[Routed]) -> list[Routed]:
@@ -115,8 +119,13 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
             continue
         split = task.data.test
         right = reference.run(graph, split.inputs).classes == split.labels
+        tested = {}
+        if task.cim is not None:
+            from .priced import on_chips
+
+            tested = {"cim_test_accuracy": on_chips(task, item.genome, graph)}
         return Final(
-            id=item.id, network=item.network, accuracy=item.accuracy,
+            **tested, id=item.id, network=item.network, accuracy=item.accuracy,
             test_accuracy=float(right.mean()),
             measured=measured, fmax_mhz=best.fmax_mhz, design=best.design,
             seeds={str(found.seed): found.fmax_mhz for found in good}), graph

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 
 import msgspec
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..flow.cost.measured import STATUS
 from . import final, pareto
-from .columns import COLUMNS
+from .columns import CIM, COLUMNS, title
 from .evaluate import Candidate
 from .final import Final
 from .loop import Search
 from .routing import Routed
 from .space import describe
+from .tables import SHORT, framed
 from .task import Task
 
 FORMAT = 2
-#: Digits of an id that the table shows; --choose takes any unique beginning.
-SHORT = 8
 
 TEST_NOTE = ("the search saw the train and validation splits only; the front pairs the validation "
              "accuracy of a network (the mean of its trainings, if there are several) with the "
@@ -33,6 +31,15 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
     priced = [(row, columns) for row, columns in zip(rows, search.prices.columns(rows))
               if task.feasible(columns)]
     best = pareto.front(task.F(columns for _, columns in priced))
+    front = {"front": [item.id for item in final.front(task, routed)],
+             "open": [row.id for row in still_open(search)]}
+    note = TEST_NOTE
+    if task.priced_only:
+        from . import priced as unbuilt
+
+        front = {"front": [row.id for row in unbuilt.front(task, rows)],
+                 "front_basis": unbuilt.BASIS, "open": []}
+        note = unbuilt.NOTE
     return {
         "format": FORMAT,
         "board": task.board.name,
@@ -50,8 +57,7 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
                for name in STATUS},
         },
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
-        "front": [item.id for item in final.front(task, routed)],
-        "open": [row.id for row in still_open(search)],
+        **front,
         "chosen": chosen and chosen.id,
         "final": chosen and msgspec.to_builtins(chosen),
         "routed": [msgspec.to_builtins(item) for item in routed],
@@ -62,7 +68,7 @@ def outcome(search: Search, chosen: Final | None, seconds: dict[str, float]) -> 
         "reference": {name: COLUMNS[name].sense * value for name, value in zip(
             task.search.objectives, task.reference([row.counted for row in rows]).tolist())},
         "marks": [msgspec.to_builtins(mark) for mark in search.marks],
-        "test_accuracy_note": TEST_NOTE,
+        "test_accuracy_note": note,
     }
 
 
@@ -77,35 +83,29 @@ def still_open(search: Search) -> list[Candidate]:
     return [priced[k - len(points)][0] for k in kept if k >= len(points)]
 
 
-def tables(search: Search, chosen: Final) -> list[Table]:
+def tables(search: Search, chosen: Final) -> list:
     """What was measured, the front marked; what had been predicted; and the final network."""
     task, routed = search.task, search.routing.done
+    if task.priced_only:
+        from . import priced
+
+        return priced.tables(task, search.rows, chosen)
     others = [name for name in COLUMNS if name not in ("accuracy", "zeros", "lc", "fmax_mhz") and
               (name in task.search.objectives or name in task.search.constraints)]
+    if task.cim is not None:
+        others = [name for name in COLUMNS if name in others or name in CIM]
+        others = others if task.cim.draws else [name for name in others if name != "cim_accuracy"]
     by_size = sorted(routed, key=lambda item: (item.measured is None,
                                                (item.measured or item.predicted)["lc"]))
     return [_measured(task, by_size, chosen.id, others), _predicted(by_size),
             _final(chosen, others)]
 
 
-def _title(name: str) -> str:
-    """Of a column; what stays an estimate whatever is measured is marked."""
-    return ("~" if name == "energy_nj" else "") + COLUMNS[name].title
-
-
-def _table(title: str, *columns: str, left: Sequence[str] = ("", "id", "network")) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right",
-                         no_wrap=column != "network", overflow="fold")
-    return table
-
-
 def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[str]) -> Table:
     best = {item.id for item in final.front(task, routed)}
-    table = _table(f"Measured on {task.board.title} ({task.device.name}, "
+    table = framed(f"Measured on {task.board.title} ({task.device.name}, "
                    f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen", "", "id",
-                   "network", "valid.", "zeros", "LCs", "MHz", *map(_title, others))
+                   "network", "valid.", "zeros", "LCs", "MHz", *map(title, others))
     for item in routed:
         mark = ("*" if item.id in best else "") + (">" if item.id == chosen else "")
         words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}",
@@ -122,7 +122,7 @@ def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[st
 
 def _predicted(routed: Sequence[Routed]) -> Table:
     """LCs predicted by what was known before, and by what the search had learned until then."""
-    table = _table("LCs, predicted against measured: counted by structure, by what the package "
+    table = framed("LCs, predicted against measured: counted by structure, by what the package "
                    "knew, and by what the search had learned when it chose the candidate; ! is "
                    "outside the interval",
                    "id", "LCs", "structure", "package", "search", "interval")
@@ -142,10 +142,13 @@ def _predicted(routed: Sequence[Routed]) -> Table:
 
 
 def _final(chosen: Final, others: list[str]) -> Table:
-    table = _table("The chosen network, trained on train and validation together", "id", "network",
-                   "test", "LCs", "MHz", "MHz by seed", *map(_title, others))
+    others = [name for name in others if name != "cim_accuracy"]
+    tested = [] if chosen.cim_test_accuracy is None else [f"{chosen.cim_test_accuracy:.2%}"]
+    table = framed("The chosen network, trained on train and validation together", "id", "network",
+                   "test", *(["CIM test"] if tested else []), "LCs", "MHz", "MHz by seed",
+                   *map(title, others))
     table.add_row(
-        chosen.id[:SHORT], chosen.network, f"{chosen.test_accuracy:.2%}",
+        chosen.id[:SHORT], chosen.network, f"{chosen.test_accuracy:.2%}", *tested,
         COLUMNS["lc"].text(chosen.measured["lc"]), f"{chosen.fmax_mhz:.1f}",
         ", ".join(f"{seed}: {mhz:.1f}" for seed, mhz in chosen.seeds.items()),
         *(COLUMNS[name].text(chosen.measured[name]) for name in others))
@@ -154,6 +157,13 @@ def _final(chosen: Final, others: list[str]) -> Table:
 
 def summary(search: Search, found: dict) -> list[str]:
     """The outcome in sentences."""
+    more = []
+    if search.task.cim is not None:
+        from . import priced
+
+        more = priced.assumptions(search.task)
+        if search.task.priced_only:
+            return [*priced.summary(search.task, found), *more]
     counts, seconds = found["counts"], found["seconds"]
     lines = [
         f"{counts['candidates']:,} candidates ({counts['trainings']:,} trainings, "
@@ -176,5 +186,5 @@ def summary(search: Search, found: dict) -> list[str]:
                      f"worst{held}")
     chosen = found["final"]
     lines += [f"note: {TEST_NOTE}",
-              f"chosen by {search.task.search.choose}: {chosen['id']}, {chosen['network']}"]
+              f"chosen by {search.task.search.choose}: {chosen['id']}, {chosen['network']}", *more]
     return lines

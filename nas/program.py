@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..flow import ir
+from ..flow.cim.array import Array
 from ..flow.errors import GraphError
 from ..flow.passes.legalize import check_readout
 from ..flow.passes.quantize import quantize
@@ -37,6 +38,7 @@ from .operations import (
     signed_table,
 )
 from .tensors import Learned
+from .variation import Chips, spreads
 
 #: Share of timesteps in which a neuron is taken to fire when the first thresholds are chosen.
 TYPICAL_RATE = 0.25
@@ -113,6 +115,7 @@ class Layer:
     delays: tuple[Tensor, Tensor] | None
     skip: Tensor | None
     maps: Unrolled | None
+    spread: Tensor | None
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Bias [C, 1, N], with padded neurons silenced, in counts, and what `parameter` gives."""
@@ -121,9 +124,13 @@ class Layer:
             bias = bias.repeat_interleave(self.maps.places, 2)
         return bias + self.silence, Round.apply(self.parameter(), 1)
 
-    def weight(self) -> Tensor:
-        """What each synapse adds per spike: [C, N, n]."""
-        return self.unrolled(EffectiveWeight.apply(self.u, self.max_code, self.table, self.slope))
+    def weight(self, chips: Chips | None = None, k: int = 0) -> Tensor:
+        """What each synapse adds per spike: [C, N, n]; as layer k of chips, if they are given."""
+        weights = EffectiveWeight.apply(self.u, self.max_code, self.table, self.slope)
+        if chips is not None:
+            codes = (self.u.detach() * self.max_code).round_().add_(self.table.shape[1] // 2)
+            weights = weights + chips.noise(k, codes.long(), self.spread)
+        return self.unrolled(weights)
 
     def unrolled(self, weights: Tensor) -> Tensor:
         """Of all synapses, from those that are learned."""
@@ -139,14 +146,18 @@ class Program:
 
     graphs: of one `shape_class`. seeds: one per graph; a candidate's first weights depend on its
     seed and its own shape alone. inputs: uint8 of the fit split, p8 [n, pixels] or, for `spikes`,
-    events 0/1 [n, T, channels]; the typical currents are taken from them. weights, others: all that
-    is learned.
+    events 0/1 [n, T, channels]; the typical currents are taken from them. variation: sigma of the
+    cells of `array` that weights are programmed into, anew for each `loss`; 0 for exact weights.
+    weights, others: all that is learned.
     """
 
     def __init__(self, graphs: Sequence[ir.Graph], seeds: Sequence[int], inputs: np.ndarray, *,
-                 init: float, gain: float, surrogate: float) -> None:
+                 init: float, gain: float, surrogate: float, variation: float = 0.0,
+                 array: Array | None = None) -> None:
         self.graphs, self.seeds, self.inputs = list(graphs), list(seeds), inputs
-        self.recipe = {"init": init, "gain": gain, "surrogate": surrogate}
+        self.recipe = {"init": init, "gain": gain, "surrogate": surrogate, "variation": variation,
+                       "array": array or Array()}
+        self.chips = Chips(graphs, seeds) if variation else None
         self.dtype = exact_dtype(graphs[0])
         self.classes = graphs[0].readout.size
         self.num_steps = torch.tensor([g.num_steps for g in graphs])
@@ -184,6 +195,7 @@ class Program:
                       self.inputs, **self.recipe)
         out.weights.take(self.weights, candidates)
         out.others.take(self.others, candidates)
+        out.chips = self.chips and self.chips.select(candidates)
         return out
 
     def step(self, rate: float, weight_decay: float) -> None:
@@ -205,6 +217,7 @@ class Program:
         init = self.recipe["init"]
         top = max(d.max_code for d in row)
         table = np.zeros((len(row), 2 * top + 1))
+        spread = np.zeros_like(table)
         maps, neurons_each, axons = None, 1, u.shape[2]
         if isinstance(row[0], ir.Conv2d):
             maps = Unrolled(row[0], u.shape[1], max(d.in_shape[0] for d in row))
@@ -213,7 +226,10 @@ class Program:
         silence = u.new_zeros(len(row), 1, u.shape[1] * neurons_each)
         for c, d in enumerate(row):
             w_eff = sng.weight_table(d.sng, d.bits, d.weight_bits)
-            table[c, top - d.max_code:top + d.max_code + 1] = signed_table(w_eff)
+            own = slice(top - d.max_code, top + d.max_code + 1)
+            table[c, own] = signed_table(w_eff)
+            if self.chips:
+                spread[c, own] = spreads(w_eff, self.recipe["array"], self.recipe["variation"])
             slope.append(best_slope(w_eff[None], np.ones(1)))
             # the spread of a current from independent weights of spread `init` around zero
             power = self._power(self.graphs[c], d)
@@ -229,8 +245,8 @@ class Program:
             u=u, bias=bias, threshold=threshold, max_code=column([d.max_code for d in row]),
             unit=column(unit) * self.recipe["gain"], table=torch.tensor(table, dtype=self.dtype),
             slope=column(slope), silence=silence, delays=self._delays(row, axons), skip=skip,
-            maps=maps, population=kind(populations, self.max_steps, self.dtype,
-                            self.recipe["surrogate"]))
+            maps=maps, spread=torch.tensor(spread, dtype=self.dtype) if self.chips else None,
+            population=kind(populations, self.max_steps, self.dtype, self.recipe["surrogate"]))
 
     def _power(self, graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> float:
         """Mean square of a timestep's inputs, summed over those of a neuron; pixels are in 0..1."""
@@ -276,11 +292,12 @@ class Program:
             out.append((slice(run[0], run[-1] + 1), StreamTable(x_kind, d, self.dtype, levels)))
         return out
 
-    def forward(self, inputs: Tensor, trace: list | None = None, groups: list | None = None
-                ) -> Tensor:
+    def forward(self, inputs: Tensor, trace: list | None = None, groups: list | None = None,
+                chips: Chips | None = None) -> Tensor:
         """Scores [C, B, classes]; spikes [C, T, B, N] go to `trace`.
 
-        inputs: int64, p8 [B, n] or, for `spikes`, events [B, T, n].
+        inputs: int64, p8 [B, n] or, for `spikes`, events [B, T, n]. chips: what weights are
+        programmed into; None for exact ones.
         """
         values: dict[str, Tensor] = {}
         if self.encoder != "stream":
@@ -293,7 +310,7 @@ class Program:
             elif isinstance(node, ir.Population):
                 layer = next(layers)
                 bias, threshold = layer.integers()
-                drive = self._drive(populations, values, inputs, bias, groups)
+                drive = self._drive(populations, values, inputs, bias, groups, chips)
                 values[node.name] = layer.population.spikes(drive, threshold)
                 populations += 1
                 if trace is not None:
@@ -305,10 +322,10 @@ class Program:
                 # then the membrane is the sum of all currents: one product for all steps
                 steps = self.num_steps.to(self.dtype)[:, None, None]
                 return torch.baddbmm(bias * steps, self._count(_arriving(source, last)),
-                                     last.weight().transpose(1, 2))
-            drive = self._drive(populations, values, inputs, bias, groups)
+                                     last.weight(chips, populations).transpose(1, 2))
+            drive = self._drive(populations, values, inputs, bias, groups, chips)
             return last.population.membrane(drive, self.num_steps)
-        drive = self._drive(populations, values, inputs, bias, groups)
+        drive = self._drive(populations, values, inputs, bias, groups, chips)
         spikes = last.population.spikes(drive, threshold)
         if trace is not None:
             trace.append(spikes)
@@ -323,13 +340,14 @@ class Program:
         return fired.to(self.dtype).expand(len(self.graphs), -1, -1, -1)
 
     def _drive(self, k: int, values: dict[str, Tensor], inputs: Tensor, bias: Tensor,
-               groups: list | None) -> Tensor:
+               groups: list | None, chips: Chips | None) -> Tensor:
         """I + bias of layer k, [C, T, B, N], or [C, 1, B, N] where it is constant."""
         layer, synapses, skip = self.layers[k], self.graphs[0].layers[k][0], self.graphs[0].skip(k)
         if synapses.src in values:
             x = _arriving(values[synapses.src], layer)
             C, T, B, n = x.shape
-            drive = torch.baddbmm(bias, x.reshape(C, T * B, n), layer.weight().transpose(1, 2))
+            drive = torch.baddbmm(bias, x.reshape(C, T * B, n),
+                                  layer.weight(chips, k).transpose(1, 2))
             drive = drive.view(C, T, B, -1)
         else:
             u = layer.unrolled(layer.u)
@@ -362,7 +380,7 @@ class Program:
 
     def loss(self, inputs: Tensor, labels: Tensor, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Cross entropy [C] of scores with a learned temperature, and right answers int64 [C]."""
-        scores = self.forward(inputs)
+        scores = self.forward(inputs, chips=self.chips)
         logits = scores * (self.temperature / self.score_unit)
         loss = CrossEntropy.apply(logits, labels, smoothing)
         return loss, (scores.detach().argmax(2) == labels).sum(1)

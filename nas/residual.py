@@ -14,6 +14,7 @@ from ..flow.errors import ConfigError
 from ..flow.passes import generators
 from ..hdl.neurons import SERIAL
 from ..hdl.words import WORD, words
+from .arrays import Arrays
 from .space import Genome, Space
 
 #: Layers: a convolution, two of the block, and the classes.
@@ -28,8 +29,9 @@ class ResidualSpace(Space):
     skip (`flow.fold.check`).
     """
 
-    def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int) -> None:
-        super().__init__(settings, shape, num_classes)
+    def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int,
+                 arrays: Arrays | None = None) -> None:
+        super().__init__(settings, shape, num_classes, arrays)
         if len(self.shape) not in (2, 3) or min(self.shape[-2:]) < 2:
             raise ConfigError("space.network must be 'chain' for inputs that are no maps of 2 x 2 "
                               f"or more, not {settings.network!r}; these have shape {self.shape}")

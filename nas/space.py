@@ -18,16 +18,20 @@ import numpy as np
 from ..flow import config, ir
 from ..hdl.neurons import FixedPointLif, HomeostaticLif, Lif
 from ..hdl.neurons.izhikevich import PRESETS
+from .arrays import Arrays, described
 
 #: Text of a genome: JSON with sorted keys, the key of every store.
 Genome = str
 
 
 class Space:
-    """All networks of one experiment for inputs of `shape` and `num_classes` classes."""
+    """All networks of one experiment for inputs of `shape` and `num_classes` classes, each on every
+    array if there are any.
+    """
 
-    def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int) -> None:
-        self.settings = settings
+    def __init__(self, settings: config.Space, shape: tuple[int, ...], num_classes: int,
+                 arrays: Arrays | None = None) -> None:
+        self.settings, self.arrays = settings, arrays
         self.shape = tuple(shape)
         self.num_classes = num_classes
         self.depths = sorted(settings.layers)
@@ -68,7 +72,7 @@ class Space:
                 bounds[f"delay{index}"] = (0, len(self.delays) - 1)
         if len(self.delay_seeds) > 1:
             bounds["delay_seed"] = (0, len(self.delay_seeds) - 1)
-        return bounds
+        return bounds if self.arrays is None else bounds | self.arrays.bounds
 
     def size(self) -> int:
         """The exact number of different networks (genomes)."""
@@ -81,7 +85,8 @@ class Space:
             delays = self._sets_of_delays(depth - (encoder == "stream"), steps)
             kinds = sum(self._neurons(depth, readout) for readout in self.choices["readout"])
             total += widths ** (depth - 1) * pairs ** depth * inputs * delays * kinds
-        return total * len(self.choices["sng"]) * len(self.later["sparsity"])
+        arrays = 1 if self.arrays is None else self.arrays.size()
+        return total * len(self.choices["sng"]) * len(self.later["sparsity"]) * arrays
 
     def _sets_of_delays(self, layers: int, steps: int) -> int:
         """In how many ways `layers` can have delays whose largest sum to less than `steps`."""
@@ -158,6 +163,8 @@ class Space:
         sparsity = self.later["sparsity"][vector.get("sparsity", 0)]
         if sparsity:
             chosen["sparsity"] = sparsity
+        if self.arrays is not None:
+            chosen["array"] = self.arrays.chosen(vector)
         chosen.update(layers=layers, num_steps=steps)
         return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
 
@@ -221,17 +228,19 @@ class Space:
     def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
         """Vectors with one ordered, active gene made smaller: widths by an eighth, others by one.
 
-        What `repair` walks along; the last of them drops a layer.
+        What `repair` walks along, arrays in both directions; the last of them drops a layer.
         """
         depth = self.depths[vector["layers"]]
         for name, (lo, _) in self.bounds.items():
-            if name in ("layers", "delay_seed") or vector[name] <= lo:
+            if name in ("layers", "delay_seed") or name.startswith("array_") or vector[name] <= lo:
                 continue
             index = name.lstrip("abcdefghijklmnopqrstuvwxyz_")
             if index and int(index) >= depth - name.startswith("width"):
                 continue
             step = max(1, vector[name] // 8) if name.startswith("width") else 1
             yield {**vector, name: max(lo, vector[name] - step)}
+        if self.arrays is not None:
+            yield from self.arrays.neighbours(vector)
         if vector["layers"]:
             yield {**vector, "layers": vector["layers"] - 1}
 
@@ -308,6 +317,8 @@ def describe(genome: Genome) -> str:
         words.append(f"delays#{item['delay_seed']}")
     if "sparsity" in item:
         words.append(f"zeros={item['sparsity']:g}")
+    if "array" in item:
+        words.append(described(item["array"]))
     return " ".join(words)
 
 

@@ -1,5 +1,6 @@
 """Task: one experiment made ready, and what it asks of each candidate."""
 
+import json
 import math
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ from ..flow import config, targets
 from ..flow.cost import prices
 from ..flow.errors import ConfigError, unknown
 from . import datasets, strategies
-from .columns import COLUMNS, price
+from .arrays import Arrays
+from .columns import CIM, COLUMNS, price
 from .residual import ResidualSpace
 from .space import Genome, Space, sparsity
 from .train import TrainSettings
@@ -68,6 +70,7 @@ class Task:
                               f"{self.board.name}: no energy figures of the {self.device.name} are "
                               "known; take it out of objectives, constraints and choose")
         self._check_reference(source)
+        self.cim = self._crossbars(source)
         self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
@@ -79,14 +82,51 @@ class Task:
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
         kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
-        self.space = kind(experiment.space, self.data.shape, self.data.num_classes)
-        self.bounds = {"lc": math.floor(self.search.max_utilization * self.device.lc),
-                       "ebr": self.device.ebr}
+        self.space = kind(experiment.space, self.data.shape, self.data.num_classes,
+                          self.cim and Arrays(self.cim.values))
+        self.bounds = {} if self.priced_only else {
+            "lc": math.floor(self.search.max_utilization * self.device.lc), "ebr": self.device.ebr}
         for name, bound in self.search.constraints.items():
             least = min if COLUMNS[name].sense > 0 else max
             self.bounds[name] = least(bound, self.bounds.get(name, bound))
         self.counts = Counts()
         self._excess: dict[Genome, float] = {}
+
+    @property
+    def priced_only(self) -> bool:
+        """Whether nothing is placed and routed, so that no device need hold what is found."""
+        return self.cim is not None and not self.search.routed
+
+    def _crossbars(self, source: str):
+        """Section [cim] where the experiment has one, or asks for a column of a chip, else None."""
+        search, space = self.search, self.experiment.space
+        asked = {*search.objectives, *search.constraints, search.choose}
+        if self.experiment.cim is msgspec.UNSET and asked.isdisjoint(CIM):
+            return None
+        from .cim import Cim
+
+        given = {} if self.experiment.cim is msgspec.UNSET else self.experiment.cim
+        found = config.section(Cim, given, source, "cim").check(f"{source}: cim")
+        if "stream" in space.encoders:
+            raise ConfigError(f"{source}: space.encoders must be without stream where candidates "
+                              "are priced on crossbars, not "
+                              f"{list(space.encoders)}: the layer that it feeds stays digital and "
+                              "has no price there; use ['rate']")
+        if not found.draws and "cim_accuracy" in asked:
+            raise ConfigError(f"{source}: cim.draws must be at least 1 where the search asks for "
+                              "cim_accuracy, not 0")
+        for key in ("cell_bits", "adc_bits"):
+            values = getattr(found, key)
+            if len(values) > 1 and "cim_accuracy" not in {*search.objectives, *search.constraints}:
+                raise ConfigError(f"{source}: cim.{key} must be one value where neither objectives "
+                                  "nor constraints have cim_accuracy, which alone sees what it "
+                                  f"does, not {list(values)}")
+        if not search.routed and "fmax_mhz" in asked:
+            raise ConfigError(f"{source}: search must be without fmax_mhz where nothing is routed; "
+                              "take it out of objectives, constraints and choose, or set "
+                              "search.routed")
+        self.experiment = msgspec.structs.replace(self.experiment, cim=msgspec.to_builtins(found))
+        return found
 
     def _check_reference(self, source: str) -> None:
         """Hold `search.objectives` and `search.reference` to each other and to the cost model."""
@@ -104,6 +144,10 @@ class Task:
                 raise ConfigError(f"{source}: search.reference.{name} must be worse than the best "
                                   f"that can be, {column.ideal:g}, not {value:g}")
 
+    def array(self, genome: Genome):
+        """The array of a candidate, None without crossbars."""
+        return None if self.cim is None else self.cim.array(json.loads(genome)["array"])
+
     def sparsity(self, genome: Genome) -> float:
         """The share of its weights that training makes zero."""
         return sparsity(genome) or self.settings.sparsity
@@ -111,9 +155,15 @@ class Task:
     def excess(self, genome: Genome) -> float:
         """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
         if genome not in self._excess:
-            found = self.broken(price(self.space.graph(genome), self.board,
-                                      self.sparsity(genome)))
-            self._excess[genome] = sum(max(0.0, value) for value in found.values())
+            graph, unfit = self.space.graph(genome), 0.0
+            columns = price(graph, self.board, self.sparsity(genome))
+            if self.cim is not None:
+                from .cim import free_check
+
+                more, unfit = free_check(graph, self.array(genome), self.cim)
+                columns |= more
+            found = self.broken(columns)
+            self._excess[genome] = unfit + sum(max(0.0, value) for value in found.values())
             self.counts.priced += 1
             self.counts.refused += self._excess[genome] > 0
         return self._excess[genome]
@@ -139,8 +189,9 @@ class Task:
 
         What is not known before a build counts as held until then.
         """
+        rows = list(rows)
         return np.array([[self.broken(row).get(name, 0.0) for name in self.bounds] for row in rows],
-                        float).reshape(-1, len(self.bounds))
+                        float).reshape(len(rows), len(self.bounds))
 
     def reference(self, rows: Sequence[Mapping[str, float]]) -> np.ndarray:
         """The point from which hypervolumes are measured: float [objectives], less is better.
@@ -148,8 +199,9 @@ class Task:
         What `search.reference` says, else a bound, the accuracy of guessing, the board's clock, or
         the worst of rows.
         """
-        known = {"accuracy": 1 / self.data.num_classes, "fmax_mhz": self.board.clock_hz / 1e6,
-                 **self.bounds, **self.search.reference}
+        guessed = 1 / self.data.num_classes
+        known = {"accuracy": guessed, "cim_accuracy": guessed,
+                 "fmax_mhz": self.board.clock_hz / 1e6, **self.bounds, **self.search.reference}
         out = []
         for name in self.search.objectives:
             sense = COLUMNS[name].sense

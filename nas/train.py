@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from ..flow import ir
+from ..flow.cim.array import Array
 from ..flow.config import MOST_SPARSE
 from ..flow.errors import ConfigError
 from ..sim import reference
@@ -38,6 +39,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     stop_epoch, stop_accuracy: a candidate whose accuracy on the fit split, over that epoch's own
     batches, is below stop_accuracy after stop_epoch epochs trains no further (0 is never).
     sparsity: share of the weights that are zero at the end, at least (`nas.pruning`).
+    cim_variation: sigma of the cells of crossbars that each batch's weights are programmed into, of
+    cim_cell_bits and by cim_encoding (`nas.variation`); 0 for exact weights.
     order_seed: the order of the images. batch: most candidates trained together. threads: of torch;
     more than one pays only for wide networks on cores with nothing else to do.
     """
@@ -53,6 +56,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     stop_epoch: int = 0
     stop_accuracy: float = 0.0
     sparsity: float = 0.0
+    cim_variation: float = 0.0
+    cim_cell_bits: int = 1
+    cim_encoding: str = "differential"
     order_seed: int = 0
     batch: int = 32
     threads: int = 1
@@ -69,11 +75,17 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             if not 0 < value < math.inf:
                 raise ConfigError(f"{key} must be a finite number above 0, not {value}")
         for key, hi in (("weight_decay", 1.0), ("label_smoothing", 0.9), ("stop_accuracy", 1.0),
-                        ("sparsity", MOST_SPARSE)):
+                        ("sparsity", MOST_SPARSE), ("cim_variation", 1.0)):
             value = getattr(self, key)
             if not 0 <= value <= hi:
                 raise ConfigError(f"{key} must be in 0..{hi}, not {value}")
+        self.array.check("cim")
         return self
+
+    @property
+    def array(self) -> Array:
+        """The crossbars that batches' weights are programmed into."""
+        return Array(cell_bits=self.cim_cell_bits, encoding=self.cim_encoding)
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,8 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     from .pruning import schedule
 
     program = Program(graphs, seeds, fit.inputs, init=settings.init, gain=settings.gain,
-                      surrogate=settings.surrogate)
+                      surrogate=settings.surrogate, variation=settings.cim_variation,
+                      array=settings.array)
     inputs = torch.from_numpy(fit.inputs.astype(np.int64))
     labels = torch.from_numpy(fit.labels.copy())
     steps = math.ceil(len(fit) / settings.batch_size)

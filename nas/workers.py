@@ -69,15 +69,26 @@ class Evaluated(msgspec.Struct, frozen=True):
 
 def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
                    settings: TrainSettings, seeds: list[int], sparsities: Sequence[float],
-                   board: str) -> list[Evaluated]:
-    """Train one batch, and count the parts of each network as it would be built."""
+                   board: str, cim=None, arrays: Sequence = ()) -> list[Evaluated]:
+    """Train one batch, and count the parts of each network as it would be built.
+
+    cim, arrays: with them (`nas.cim`) also price each network on its array, and run it there.
+    """
     from ..flow.passes.simplify import simplify
     from .columns import priced
 
     target = targets.board(board)
     done = train_batch(graphs, fit, check, settings, seeds, sparsities)
-    return [Evaluated(trained, seconds, *priced(simplify(trained.graph), target))
-            for trained, seconds in done]
+    found = []
+    for place, (trained, seconds) in enumerate(done):
+        graph = simplify(trained.graph)
+        columns, features = priced(graph, target)
+        if cim is not None:
+            from .cim import columns as on_crossbars
+
+            columns |= on_crossbars(graph, arrays[place], cim, fit, check)
+        found.append(Evaluated(trained, seconds, columns, features))
+    return found
 
 
 class Built(msgspec.Struct, frozen=True):

@@ -51,6 +51,14 @@ def _place(what: str, layer, timestep, neuron, expected, got) -> dict:
             "expected": expected, "got": got}
 
 
+def described(first: dict) -> str:
+    """A first difference (`first_difference`) in words."""
+    place = [f"{key} {first[key]}" for key in ("layer", "timestep", "neuron")
+             if first[key] is not None]
+    return (f"{', '.join([first['what'], *place])}: expected {first['expected']}, "
+            f"got {first['got']}")
+
+
 def image_of(trace: Trace, index: int) -> dict:
     """One image of a `Trace` in the form that `first_difference` compares."""
     return {

@@ -16,6 +16,7 @@ from ..flow import ir
 from ..flow.errors import ConfigError, unknown
 from . import attached, bitstream, gateware, netlist, reference, rtl
 from .compare import ALL, CRCS, STATE
+from .crossbar import network
 from .reference import Trace
 
 
@@ -61,6 +62,13 @@ def _amaranth(graph, images, setting):
     return trace, figures, ALL if setting.currents else STATE
 
 
+def _crossbar(graph, images, setting):
+    if setting.shift:
+        raise ConfigError("shift must be 0 at level crossbar, whose cells hold what weights count "
+                          f"at full length, not {setting.shift}")
+    return network.program(graph).run(images, trace=True), {}, ALL
+
+
 def _rtl(graph, images, setting):
     return *rtl.simulate(graph, images, setting.folder, waves=setting.waves,
                          shift=setting.shift, note=setting.note), ALL
@@ -92,6 +100,8 @@ def _board(graph, images, setting):
 LEVELS = {level.name: level for level in (
     Level(name="reference", what="the reference model itself", run=_reference, waves=False),
     Level(name="amaranth", what="the gateware in Amaranth's simulator", run=_amaranth),
+    Level(name="crossbar", what="an ideal RRAM array, or one with faults", run=_crossbar,
+          waves=False),
     Level(name="rtl", what="its Verilog in cocotb and Icarus", run=_rtl),
     Level(name="netlist", what="the synthesised netlist with iCE40 cell models", run=_netlist,
           on_board=True),

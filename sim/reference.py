@@ -3,6 +3,7 @@
 Written from the arithmetic contract and not from the gateware; `sim.operations` has its products.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,9 @@ from ..flow.lengths import check_shift
 from ..hdl import sng
 from . import neurons
 from .operations import convolve, delayed, exact_matmul, pooled
+
+#: Currents int64 [T, batch, out] of a node for what reaches it, int64 [T, batch, in].
+Synapses = Callable[[Dense | Conv2d, np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -90,14 +94,16 @@ def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str, shift: in
     return current
 
 
-def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0) -> Trace:
+def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0,
+        synapses: Synapses | None = None) -> Trace:
     """Infer a batch on an integer graph.
 
     inputs: pixels 0..255 [batch, n] for `rate` and `stream`; spikes 0/1 [batch, T, n] for `spikes`.
     With `trace`, every current, membrane and spike is returned too. shift: the h of a run-time
     length: bitstreams stop after L >> h clocks, and what synapses count is shifted left by h; bias,
-    skips, thresholds and leaks stay. Raises GraphError for a graph without integer weights, inputs
-    of another shape, or a shift that its generators or lengths do not allow.
+    skips, thresholds and leaks stay. synapses: computes the currents in the place of the exact sums
+    of layers that spikes feed; all else stays. Raises GraphError for a graph without integer
+    weights, inputs of another shape, or a shift that its generators or lengths do not allow.
     """
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"the reference model runs integer graphs, not stage {graph.stage!r}; "
@@ -126,18 +132,19 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
             values[node.name] = pooled(values[node.src], node)
         if not isinstance(node, Population):
             continue
-        synapses, skip = graph.layers[layer][0], graph.skip(layer)
-        if synapses.src in values:
-            x = delayed(values[synapses.src], synapses.delays)
-            current = product(x, effective_weights(synapses, shift), synapses)
+        dense, skip = graph.layers[layer][0], graph.skip(layer)
+        if dense.src in values:
+            x = delayed(values[dense.src], dense.delays)
+            current = (product(x, effective_weights(dense, shift), dense) if synapses is None
+                       else synapses(dense, x))
         else:
-            constant = stream_current(inputs, synapses, graph.input.sng, shift)
+            constant = stream_current(inputs, dense, graph.input.sng, shift)
             current = np.broadcast_to(constant, (steps, *constant.shape))
         if skip:
             current = current + skip.c_skip * values[skip.src[1]]
         fires = not (graph.readout.kind == "membrane" and layer == len(graph.layers) - 1)
         state = neurons.KINDS[node.neuron.kind](node.neuron, batch, node.size)
-        bias = np.repeat(synapses.bias.astype(np.int64), node.size // len(synapses.bias))
+        bias = np.repeat(dense.bias.astype(np.int64), node.size // len(dense.bias))
         spikes = values[node.name] = np.empty_like(current)
         v = np.empty_like(current) if trace else None
         for t in range(steps):

@@ -61,7 +61,7 @@ def task(*changes: str, text: str = EXPERIMENT) -> Task:
     plain = msgspec.to_builtins(config.experiment_from(tomllib.loads(text), "e.toml"))
     for change in changes:
         section, _, rest = change.partition(".")
-        plain[section] |= tomllib.loads(rest)
+        plain[section] = plain.get(section, {}) | tomllib.loads(rest)
     return Task(config.experiment_from(plain, "e.toml"), "e.toml")
 
 

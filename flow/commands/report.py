@@ -1,6 +1,7 @@
 """``spikeloom report``: what a run directory holds, and what has been measured of it."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from msgspec import to_builtins
 
@@ -13,8 +14,9 @@ from ..cost.energy import energy_of
 from ..cost.estimate import estimate
 from ..cost.prices import shipped
 from ..cost.split import Span
-from ..errors import RunError
+from ..errors import ConfigError, RunError
 from ..ir import Graph
+from ..output import Wide
 from ..passes.compile import compile_graph
 from ..passes.folding import event_driven
 from ..passes.schedule import inference_cycles
@@ -24,12 +26,23 @@ from ..throughput import throughput
 
 
 def configure(parser) -> None:
-    del parser
+    add = parser.add_argument
+    add("--targets", action="store_true",
+        help="the network on an UP5K, an HX8K and a chip of crossbars, side by side")
+    add("--array", metavar="FILE",
+        help="of --targets: the array (TOML; default: the one that a search chose, or SpikeSim's)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="of --targets: a setting over those of --array, such as rows=128")
 
 
 def run(args, out) -> int:
+    if not args.targets and (args.array or args.set):
+        raise ConfigError(f"{'--array' if args.array else '--set'} must be used with --targets, "
+                          "which prices crossbars; add it, or leave this out")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    if args.targets:
+        return _targets(args, opened, graph, out)
     cycles, most = inference_cycles(graph), "at most " if event_driven(graph) else ""
     synapses = sum(dense.synapses for dense, _ in graph.layers)
     network = {"design": graph.digest(), "synapses": synapses, "cycles": cycles,
@@ -69,6 +82,18 @@ def run(args, out) -> int:
     data = {"run": str(opened.path), "network": network, "builds": builds}
     out.result(data, *shown)
     return RunError.exit_code if any("problem" in item for item in builds) else 0
+
+
+def _targets(args, opened: Run, graph: Graph, out) -> int:
+    """The network on every target, whatever the run has built."""
+    from ..cim.settings import array_of
+    from ..targets_table import lines, on_targets, table
+
+    array = array_of(opened, args.array and Path(args.array), args.set)
+    found = on_targets(opened, graph, array)
+    out.result({"run": str(opened.path), "design": graph.digest(), "array": to_builtins(array),
+                "targets": to_builtins(found)}, Wide(table(found)), *lines(found))
+    return 0
 
 
 def _present(graph: Graph, report: Report, rows: list, why: str | None) -> tuple[dict, list]:

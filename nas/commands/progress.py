@@ -64,7 +64,8 @@ class View:
         priced = [(row, item) for row, item in zip(search.rows, search.prices.of(search.rows))
                   if self.task.feasible(item.columns)]
         best = [priced[k] for k in pareto.front(self.task.F(item.columns for _, item in priced))]
-        best.sort(key=lambda pair: pair[1].columns["lc"])
+        size = "cim_mm2" if self.task.priced_only else "lc"
+        best.sort(key=lambda pair: pair[1].columns[size])
         if self.live:
             self.table = self._front(best, names)
             return
@@ -72,6 +73,11 @@ class View:
                           for name in names) for _, item in best[:1] + best[1:][-1:]]
         measured = sum(item.measured for _, item in best)
         mark = search.marks[-1]
+        if self.task.priced_only:
+            self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
+                       f"candidates, {len(best)} on the priced front ({' ... '.join(ends)}); "
+                       f"hypervolume {mark.expected:.4f}")
+            return
         self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
                    f"candidates, {len(best)} on the front, {measured} of them measured "
                    f"({' ... '.join(ends)}); hypervolume {mark.hypervolume:.4f} measured, "
@@ -85,7 +91,7 @@ class View:
         for row, item in best[::-1][::step][::-1]:
             mark = "" if item.measured else "~"
             table.add_row(row.id, describe(row.genome),
-                          *(("" if name == "accuracy" else mark)
+                          *(("" if name in ("accuracy", "cim_accuracy") else mark)
                             + COLUMNS[name].text(item.columns[name]) for name in names))
         return table
 
@@ -101,4 +107,5 @@ class View:
     def finishing(self) -> None:
         """The search is over; the chosen network comes next."""
         self.bars.update(self.part, visible=False)
-        self._line("training and placing and routing the chosen network")
+        self._line("training the chosen network" if self.task.priced_only else
+                   "training and placing and routing the chosen network")

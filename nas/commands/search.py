@@ -8,6 +8,7 @@ samples.safetensors (the chosen network and the test images).
 import json
 import time
 from argparse import ArgumentParser, Namespace
+from concurrent.futures import Executor
 from pathlib import Path
 
 import msgspec
@@ -57,9 +58,11 @@ def run(args: Namespace, out: Output) -> None:
     task = _resumed(args, folder) if args.resume else _begun(args, folder, out)
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
     store_path = folder / FILE
-    tools.prepare(["yosys", "nextpnr-ice40", "icepack"], out.note)
+    predictor = None
+    if not task.priced_only:
+        tools.prepare(["yosys", "nextpnr-ice40", "icepack"], out.note)
+        predictor = predict.shipped() if task.search.cost_model == "predicted" else None
     seconds = {"setup": time.perf_counter() - began}
-    predictor = predict.shipped() if task.search.cost_model == "predicted" else None
     chosen = None
     with Store(store_path) as store:
         try:
@@ -76,7 +79,7 @@ def run(args: Namespace, out: Output) -> None:
                 _save(folder, outcome(search, None, seconds))
                 mark = time.perf_counter()
                 view.finishing()
-                chosen, graph = final.finish(task, store, executor, folder, search.routing.done)
+                chosen, graph = _finish(search, store, executor, folder)
                 seconds["final"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -87,9 +90,26 @@ def run(args: Namespace, out: Output) -> None:
     _save(folder, found)
     opened = Run.open(folder)
     opened.save_samples(task.data.test.inputs, task.data.test.labels)
+    opened.save_calibration(task.data.validation.inputs, task.data.validation.labels)
     graph.save(opened.graph_file)
+    kept = [f"the chosen network is in {opened.graph_file}"]
+    if task.cim is not None:
+        from ...flow.cim.settings import save_array
+
+        genome = next(row.genome for row in search.rows if row.id == chosen.id)
+        kept.append(f"its array is in {save_array(task.array(genome), opened)}, where 'spikeloom "
+                    "map', 'sim --level crossbar' and 'report --targets' find it")
     out.result({"run": str(folder), **found}, *tables(search, chosen), *summary(search, found),
-               f"the chosen network is in {opened.graph_file}")
+               *kept)
+
+
+def _finish(search: Search, store: Store, executor: Executor, folder: Path):
+    """The chosen network, built for the board, or priced where nothing is placed and routed."""
+    if search.task.priced_only:
+        from .. import priced
+
+        return priced.finish(search.task, store, executor, folder, search.rows)
+    return final.finish(search.task, store, executor, folder, search.routing.done)
 
 
 def _save(folder: Path, found: dict) -> None:
@@ -118,8 +138,10 @@ def _resumed(args: Namespace, folder: Path) -> Task:
     saved = Task(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = Task(config.load_experiment(source, _changes(args)), str(source))
-    for (key, old), (_, new) in zip(_keys(saved), _keys(task)):
-        if old != new and key not in MAY_CHANGE:
+    was, now = dict(_keys(saved)), dict(_keys(task))
+    for key in was | now:
+        old, new = was.get(key, "not set"), now.get(key, "not set")
+        if old != new and (key not in MAY_CHANGE or saved.priced_only != task.priced_only):
             raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
                            "resume it unchanged, start again (--fresh), or use another --run")
     return task

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...flow import ir
+from ...flow.cim.array import ENCODINGS
 from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
@@ -87,6 +88,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sparsity", type=float, default=TrainSettings().sparsity, metavar="S",
         help=f"share of the weights that pruning makes zero by the end of training, in "
              f"0..{MOST_SPARSE} (default: %(default)s)")
+    add("--cim-variation", type=float, default=0.0, metavar="S",
+        help="train for RRAM crossbars whose cells are off by this share, standard deviation: each "
+             "batch meets other chips; 0 for exact weights (default: 0)")
+    add("--cim-cell-bits", type=int, default=TrainSettings().cim_cell_bits, metavar="N",
+        help="bits that a cell of these holds (default: 1)")
+    add("--cim-encoding", default=TrainSettings().cim_encoding, metavar="NAME",
+        help=f"of signed weights in these: {', '.join(ENCODINGS)} (default: differential)")
     add("--seed", type=int, default=0, help="of the first weights (default: 0)")
     add("--seeds", type=int, default=1, metavar="N",
         help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
@@ -182,7 +190,9 @@ def run(args: argparse.Namespace, out: Output) -> int:
         raise ConfigError(f"--seed must be in 0..2**32-1, not {args.seed}")
     settings = TrainSettings(epochs=args.epochs, learning_rate=args.learning_rate,
                              weight_decay=args.weight_decay, gain=args.gain,
-                             sparsity=args.sparsity).check()
+                             sparsity=args.sparsity, cim_variation=args.cim_variation,
+                             cim_cell_bits=args.cim_cell_bits, cim_encoding=args.cim_encoding
+                             ).check()
     data = datasets.load(args.data)
     graph = graph_from(args, data)
     plan([graph])  # refuses what cannot be trained before anything is written
@@ -204,6 +214,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     found = [accuracy(item.graph, unseen) for item in done]
     done[0].graph.save(directory.graph_file)
     directory.save_samples(data.test.inputs, data.test.labels)
+    directory.save_calibration(data.validation.inputs, data.validation.labels)
     name = "test" if final else "validation"
     result = {
         "run": str(directory.path), "design": done[0].graph.digest(), "data": data.name,
@@ -213,7 +224,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
         f"{name}_accuracy_mean": statistics.mean(found),
         f"{name}_accuracy_sd": statistics.stdev(found) if len(found) > 1 else None,
         "stopped": [item.stopped for item in done],
-        "sparsity": settings.sparsity, "zero_weights": zeros(done[0].graph),
+        "sparsity": settings.sparsity, "cim_variation": settings.cim_variation,
+        "zero_weights": zeros(done[0].graph),
         "zero_weights_each": [zeros(item.graph) for item in done],
         "seconds": round(seconds, 3),
     }

@@ -1,7 +1,7 @@
 """``spikeloom sim``: replay test images on a rung of the ladder, and compare.
 
 Every membrane, every spike, every score and class must equal the reference model's; there is no
-tolerance.
+tolerance. The level `crossbar` has options of its own (`crossbar`).
 """
 
 import time
@@ -16,10 +16,11 @@ from ...flow.passes.compile import compile_graph
 from ...flow.passes.generators import advise
 from ...flow.run import Run
 from .. import contract, reference
-from ..compare import ALL, CRCS, compare, compared, first_difference, image_of
+from ..compare import ALL, CRCS, compare, compared, described, first_difference, image_of
 from ..images import shaped
 from ..levels import LEVELS, Setting, level
 from ..seen import cycles
+from . import crossbar
 
 
 def configure(parser) -> None:
@@ -39,10 +40,12 @@ def configure(parser) -> None:
                         help="rate to change to, for --level board; a board starts at 115200")
     parser.add_argument("--waves", action="store_true",
                         help="keep waveforms in the run directory (VCD of amaranth, FST below)")
+    crossbar.configure(parser)
 
 
 def run(args, out) -> int:
     rung = level(args.level)
+    crossbar.check(args)
     if args.waves and not rung.waves:
         raise ConfigError(f"--waves must not be used with --level {rung.name}, which has none; "
                           "use --level rtl")
@@ -54,6 +57,8 @@ def run(args, out) -> int:
                 raise ConfigError(f"{option} must not be used with --contract, which runs every "
                                   "case once; leave it out")
         return _contract(args, rung, board, out)
+    if rung.name == crossbar.LEVEL:
+        return crossbar.run(args, out)
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     advise(graph, out.note)
@@ -115,20 +120,12 @@ def _contract(args, rung, board, out) -> int:
     order = {name: k for k, name in enumerate(contract.names(Path(args.contract)))}
     results.sort(key=lambda item: order[item["name"]])
     lines = [f"{item['name']}: " + ("equal" if item["equal"] else item.get("error") or
-                                    f"NOT equal, first in {_difference(item['first'])}")
+                                    f"NOT equal, first in {described(item['first'])}")
              for item in results]
     out.result({"level": rung.name, "cases": results}, *lines)
     if any("error" in item for item in results):
         return 2
     return 0 if all(item["equal"] for item in results) else 1
-
-
-def _difference(first: dict) -> str:
-    """A first difference (`compare.first_difference`) in words."""
-    place = [f"{key} {first[key]}" for key in ("layer", "timestep", "neuron")
-             if first[key] is not None]
-    return (f"{', '.join([first['what'], *place])}: expected {first['expected']}, "
-            f"got {first['got']}")
 
 
 def _clocks(counted: list[int], expected: list[int]) -> str:
@@ -158,7 +155,7 @@ def _lines(data: dict) -> list[str]:
              f"reference model ({data['compared']:,} {what}), {labels}"]
     first = data["first"]
     if first:
-        lines.append(f"first difference: image {first['image']}, {_difference(first)}")
+        lines.append(f"first difference: image {first['image']}, {described(first)}")
     if "cycles" in data:
         lines.append(_clocks(data["cycles"], data["expected_cycles"]))
     if "shipped" in data:

@@ -1,0 +1,64 @@
+"""An array's settings: a TOML file with the fields of `Array`, and changes laid over it."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..config import section, toml_value
+from ..errors import ConfigError
+from ..files import write_atomic
+from ..run import Run
+from .array import Array
+
+#: In a run's `cim`: the array that a search chose for the run's network.
+FILE = "array.toml"
+
+
+def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
+    """The array of a file, or the default one; `changes` are ``key=value`` texts (TOML values) laid
+    over it. Raises ConfigError: file, key, rule and value.
+    """
+    values, where = {}, "array"
+    if path is not None:
+        try:
+            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: must be TOML ({error})") from error
+        values, where = _checked(data, str(path)), f"{path}: array"
+    values |= _checked(dict(map(_change, changes)), "--set")
+    return Array(**values).check(where)
+
+
+def array_of(run: Run, path: Path | None, changes: Sequence[str] = ()) -> Array:
+    """As `load_array`, but without a file the array that the run's search chose, if one did."""
+    own = run.path / "cim" / FILE
+    return load_array(own if path is None and own.exists() else path, changes)
+
+
+def save_array(array: Array, run: Run) -> Path:
+    """Keep the array that a search chose where `array_of` finds it; returns the file."""
+    path = run.path / "cim" / FILE
+    write_atomic(path, "".join(f"{key} = {toml_value(value)}\n"
+                               for key, value in msgspec.structs.asdict(array).items()))
+    return path
+
+
+def _checked(data: dict, source: str) -> dict:
+    """The values of known keys, of their types."""
+    whole = msgspec.structs.asdict(section(Array, data, source, "array"))
+    return {key: whole[key] for key in data}
+
+
+def _change(text: str) -> tuple[str, object]:
+    """Split ``key=value``; a value that is not TOML is taken as a string."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise ConfigError(f"--set must be KEY=VALUE, such as rows=128, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()

@@ -1,0 +1,1 @@
+"""The analog array: crossbars whose cells, wires and converters are not ideal."""
