@@ -53,7 +53,7 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
         fronts.load(path)
     fronts.save([], path)
     monkeypatch.setattr(fronts, "COMMON", ("search.population=4",))
-    with pytest.raises(RunError, match=r"asked for space\.max_width=48, .* another --out"):
+    with pytest.raises(RunError, match=r"asked for search\.population=20, .* another --out"):
         fronts.load(path)
 
 
