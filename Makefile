@@ -25,7 +25,7 @@ need = [ -z "$$missing" ] || { $(APT) && $(INSTALL) $$missing; } || \
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help setup search synth sim test flash demo bench infer export doctor report clean
-.PHONY: system system-sim system-flash
+.PHONY: system system-sim system-test system-flash
 
 help:
 	@echo "make search synth            search networks for digits, build the chosen one: top.bin"
@@ -57,7 +57,7 @@ sim: .venv/full.stamp system-sim
 	$(SPIKELOOM) sim --run $(RUN) --level $(SIM) --board $(BOARD) $(if $(PORT),--port $(PORT)) \
 	  $(if $(COUNT),--count $(COUNT)) $(if $(WAVES),--waves)
 
-test: .venv/full.stamp system-sim
+test: .venv/test.stamp system-test
 	.venv/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(if $(ONLY),-k "$(ONLY)")
 
 flash: .venv/base.stamp system-flash
@@ -96,6 +96,11 @@ report: .venv/base.stamp
 	$(PIP) -e '.[search,test]'
 	@touch $@
 
+# Yardsticks of tests alone, which ask for more than what is used of them.
+.venv/test.stamp: .venv/full.stamp
+	$(PIP) --no-deps badcrossbar spikingjelly
+	@touch $@
+
 system: system-sim system-flash
 
 # cocotb loads libpython into the simulator; Debian's python3 does not bring it along.
@@ -107,6 +112,11 @@ system-sim: .venv/bin/python
 	  if os.path.realpath(sys.executable).startswith("/usr/bin/") else "")'); \
 	[ -z "$$lib" ] || ldconfig -p 2>/dev/null | grep -q "$$lib.so" || missing="$$missing $$lib"; \
 	$(call need,simulating RTL and bitstreams)
+
+system-test: system-sim
+	@missing=""; \
+	command -v ngspice >/dev/null || missing="$$missing ngspice"; \
+	$(call need,solving netlists of crossbars in tests)
 
 system-flash:
 	@missing=""; \

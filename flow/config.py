@@ -152,14 +152,14 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     strategy: str = "nsga2"
-    population: int = 40
-    generations: int = 25
+    population: int = 50
+    generations: int = 20
     repeats: int = 1
     seed: int = 1
     objectives: tuple[str, ...] = ("accuracy", "lc")
     constraints: dict[str, float] = field(default_factory=dict)
     max_utilization: float = 1.0
-    routed: int = 24
+    routed: int = 20
     cost_model: str = "predicted"
     reference: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 60

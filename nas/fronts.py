@@ -34,8 +34,8 @@ ARMS = {
     "random": ('search.strategy="random"',),
 }
 SEEDS = (1, 2, 3, 4, 5)
-#: What all have in common: a search of two or three minutes, since large designs take a minute each.
-#: Of the digits' candidates most are better than the reference point.
+#: What all have in common: a search of two or three minutes, since place and route of a large design
+#: takes one alone. Of the digits' candidates most are better than the reference point.
 COMMON = ("search.population=20", "search.generations=6", "search.routed=8",
           "search.constraints={lc = 2200}", "search.reference={accuracy = 0.9, lc = 2200}")
 #: The searches that come with the package, and what made them; the file holds both.

@@ -24,7 +24,7 @@ def test_an_empty_file_is_the_search_on_digits(tmp_path):
     assert found.data.name == "digits"
     assert found.search.objectives == ("accuracy", "lc")
     assert found.search.population * found.search.generations >= 200
-    assert found.search.routed == 24
+    assert found.search.routed == 20
     assert (found.space.min_width, found.space.max_width, found.space.layers) == (8, 256, (1, 2, 3))
     assert found.target.board == "icebreaker"
 
