@@ -149,7 +149,7 @@ def _cim(graph: Graph, array: Array) -> Target:
                "us": Number(value=1e3 * cost.latency_ms, basis=ESTIMATED),
                "uj": Number(value=cost.energy_uj, basis=ESTIMATED)}
     return Target(**common, numbers=numbers, notes=(
-        *notes, f"{array.cell_bits} bits a cell, ADCs of {array.adc_bits} bits, "
+        *notes, f"{array.cell_bits} bit{'s' if array.cell_bits > 1 else ''} a cell, ADCs of {array.adc_bits} bits, "
         f"{array.encoding}; mode {cost.mode}, figures of {cost.node:g} nm; 'spikeloom map' lists "
         "what is assumed"))
 

@@ -25,10 +25,11 @@ from .space import describe
 from .store import Build, Store
 from .task import Task
 
-#: Rounds while candidates are trained, and the builds of one; at least half of all builds are left
-#: for closing the front afterwards, so many at once. Constant, so that from 2 * ROUNDS * ROUND
+#: When rounds begin, in fifths of the generations, and the builds of one: late, because what is on
+#: the front early is seldom on the last one, and few, because two thirds of all builds are left for
+#: closing the front afterwards, so many at once. Constant, so that from 3 * len(ROUNDS) * ROUND
 #: builds on asking for more does not change what is trained.
-ROUNDS, ROUND, CLOSING = 4, 3, 4
+ROUNDS, ROUND, CLOSING = (3, 4), 3, 4
 #: Builds tried for each one wanted, before the search makes do with what it has.
 TRIES = 3
 #: Candidates looked at for each build of a round: the first fronts of the optimists' prices.
@@ -95,13 +96,13 @@ class Routing:
     def due(self, generation: int) -> bool:
         """Whether a round begins after this generation."""
         last = self.task.search.generations
-        return generation in {last * k // (ROUNDS + 1) for k in range(1, ROUNDS + 1)} - {0, last}
+        return generation in {last * k // 5 for k in ROUNDS} - {0, last}
 
     def begin(self, rows: Sequence[Candidate]) -> None:
         """Choose a round of candidates and begin to build them."""
         if self.task.search.cost_model != "predicted":
             return
-        count = min(ROUND, self.missing - (self.task.search.routed + 1) // 2)
+        count = min(ROUND, self.missing - (2 * self.task.search.routed + 2) // 3)
         if count > 0:
             self._submit(self.choose(rows, count))
 

@@ -27,10 +27,10 @@ class Points:
         try:
             data = json.loads(path.read_text())
             if data["format"] == FORMAT:
-                self._known = data["points"]
+                self._known = dict(data["points"].items())
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path}: is damaged ({type(error).__name__}); delete it and run the "
                            "study again") from error
 

@@ -44,8 +44,9 @@ def test_builds_begin_together_beside_the_training_and_any_order_of_their_ends_w
     """A round of two is submitted before training goes on, and ends the wrong way round."""
     seen: list[str] = []
     late = Reversed()
-    one = learned(task(), tmp_path / "one", late, on_routed=lambda item: seen.append(item.id))
-    two = learned(task(), tmp_path / "two")
+    asked = task("search.routed=6")
+    one = learned(asked, tmp_path / "one", late, on_routed=lambda item: seen.append(item.id))
+    two = learned(task("search.routed=6"), tmp_path / "two")
     assert plain(one) == plain(two)
     log = [line.split() for line in late.log]
     kinds = [words[0] for words in log]
@@ -57,19 +58,20 @@ def test_builds_begin_together_beside_the_training_and_any_order_of_their_ends_w
     ended = [words[1] for words in log if words[0] == "end"]
     first = ended[:2]
     assert seen[:2] == first[::-1] == [item.id for item in one.routing.done[:2]]
-    assert Counter(ended) == Counter(seen) and len(seen) == 4
+    assert Counter(ended) == Counter(seen) and len(seen) == 6
 
 
 def test_measurements_are_admitted_when_the_next_round_begins(tmp_path):
-    """Of 6 generations after the first to the fourth one, if builds are left; and at the end."""
+    """Of 6 generations after the third and the fourth one, if builds are left; and at the end."""
     seen = []
 
     def look(search, generation):
         seen.append((generation, len(search.routing.running), len(search.routing.done)))
 
-    learned(task("search.generations=6", "search.routed=8"), tmp_path, on_generation=look)
-    # generation, under way, known: three begin, then one; half of the builds are left for the end
-    assert seen == [(1, 3, 0), (2, 1, 3), (3, 0, 4), (4, 0, 4), (5, 0, 4), (6, 0, 4), (6, 0, 8)]
+    learned(task("search.generations=6", "search.routed=12"), tmp_path, on_generation=look)
+    # generation, under way, known: three begin, then one; two thirds are left for the end
+    assert seen == [(1, 0, 0), (2, 0, 0), (3, 3, 0), (4, 1, 3), (5, 1, 3), (6, 1, 3), (6, 0, 8),
+                    (6, 0, 12)]
 
 
 def test_a_search_by_structure_routes_nothing_before_its_end(tmp_path):
@@ -120,10 +122,10 @@ def test_the_strategy_is_told_what_was_measured(tmp_path, monkeypatch):
     found.strategy = Watched
     search = learned(found, tmp_path)
     first = search.routing.done[0]
-    assert first.generation == 1
-    by_generation = [known[first.genome].tolist() for known in revised]
-    assert by_generation[0] == pytest.approx([-first.accuracy, first.predicted["lc"]])
-    assert by_generation[1] == [-first.accuracy, first.measured["lc"]] == by_generation[-1]
+    assert first.generation <= 2
+    of_first = [known[first.genome].tolist() for known in revised[1:]]
+    assert of_first[0] == pytest.approx([-first.accuracy, first.predicted["lc"]])
+    assert of_first[1] == [-first.accuracy, first.measured["lc"]] == of_first[-1]
     assert [len(known) for known in revised] == [4, 8, 12, 16]
     # and what it was told as new is what it was revised to
     assert told[2] == pytest.approx(np.array(list(revised[2].values())[-4:]))

@@ -13,7 +13,7 @@ from spikeloom.flow.cost.regress import Interval
 from spikeloom.nas import datasets
 from spikeloom.nas.evaluate import Candidate
 from spikeloom.nas.prices import Prices
-from spikeloom.nas.routing import ROUND, TRIES, Routed, Routing
+from spikeloom.nas.routing import ROUND, ROUNDS, TRIES, Routed, Routing
 from spikeloom.nas.store import Evaluation
 
 
@@ -151,24 +151,23 @@ def test_nothing_to_choose_from():
 
 
 @pytest.mark.parametrize("generations,rounds", [
-    (1, []), (2, [1]), (3, [1, 2]), (5, [1, 2, 3, 4]), (8, [1, 3, 4, 6]), (25, [5, 10, 15, 20]),
-    (100, [20, 40, 60, 80])])
-def test_rounds_begin_after_each_fifth_of_the_generations(generations, rounds):
+    (1, []), (2, [1]), (3, [1, 2]), (5, [3, 4]), (8, [4, 6]), (25, [15, 20]), (100, [60, 80])])
+def test_rounds_begin_after_three_and_four_fifths_of_the_generations(generations, rounds):
     made = routing(changes=(f"search.generations={generations}",))
     assert [n for n in range(1, generations + 1) if made.due(n)] == rounds
 
 
-def test_half_of_the_builds_are_left_for_closing_the_front(monkeypatch):
+def test_two_thirds_of_the_builds_are_left_for_closing_the_front(monkeypatch):
     begun = []
-    for routed in (0, 1, 2, 4, 7, 24):
+    for routed in (0, 1, 2, 4, 7, 18, 24):
         made = routing(changes=(f"search.routed={routed}",))
         monkeypatch.setattr(made, "choose", lambda rows, count, fill=False: [count])
         monkeypatch.setattr(made, "_submit", lambda item, made=made: made.running.extend(
             (candidate(f"x{len(made.running)}", 0.5, 900), None, None) for _ in range(item[0])))
-        for _ in range(4):
+        for _ in ROUNDS:
             made.begin([])
         begun.append(len(made.running))
-    assert begun == [0, 0, 1, 2, 3, 4 * ROUND]
+    assert begun == [0, 0, 0, 1, 2, 2 * ROUND, 2 * ROUND]
 
 
 def test_tries_end():

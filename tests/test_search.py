@@ -226,15 +226,14 @@ def test_a_search_of_the_first_version_is_resumed(world):
 
 def test_more_builds_keep_what_was_trained(world, monkeypatch):
     monkeypatch.setattr(routing, "ROUND", 1)
-    monkeypatch.setattr(routing, "ROUNDS", 2)
-    assert world.search() == 0
+    assert world.search("--set", "search.routed=6") == 0
     first = saved(world)
-    assert world.search("--resume", "--set", "search.routed=6", experiment=False) == 0
+    assert world.search("--resume", "--set", "search.routed=8", experiment=False) == 0
     found = saved(world)
     assert found["counts"]["trainings"] == 0 and found["counts"]["restored"] == 24
     assert [item["id"] for item in found["routed"]][:2] == [
         item["id"] for item in first["routed"]][:2]
-    assert found["counts"]["routed"] == 6
+    assert found["counts"]["routed"] == 8
 
 
 def test_another_candidate_can_be_chosen_afterwards(world, capsys):

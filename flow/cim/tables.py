@@ -47,7 +47,8 @@ def load_network(path: Path, num_steps: int | None = None) -> Network:
     form = path.suffix.lower()
     if form not in _FORMS:
         raise ConfigError(f"{path}: a table of layers must be a file of the kind "
-                          f"{', '.join(_FORMS)}, not {form or 'one without a suffix'!r}")
+                          f"{', '.join(_FORMS)}, not "
+                          f"{repr(form) if form else 'one without a suffix'}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

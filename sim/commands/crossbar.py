@@ -115,12 +115,16 @@ def run(args, out) -> int:
     count = len(opened.samples()[0]) if args.count is None else args.count
     images, labels = opened.first_samples("--count", count)
     images = shaped(graph, images, str(opened.samples_file))
-    ranges, calibration, fit = None, images, None
-    if repair or opened.calibration_file.exists():
+    ranges, calibration, fit = None, (), None
+    ranged = effects.adc_bits is not None and effects.full_scale == "calibrated"
+    if ranged and not opened.calibration_file.exists():
+        raise ConfigError(f"--full-scale must be lossless or counts where {opened.calibration_file}"
+                          " is missing, not calibrated; train or search again, which writes it")
+    if repair or ranged:
         calibration, known = opened.calibration()
         calibration = shaped(graph, calibration, str(opened.calibration_file))
         fit = repair and repair.fitter(calibration, known)
-    if effects.adc_bits is not None and effects.full_scale == "calibrated":
+    if ranged:
         ranges = network.calibrate(graph, calibration, array, effects.nominal, table=table,
                                    method=args.calibration or "mse")
     options = {"table": table, "ranges": ranges, "seed": seed}
@@ -153,7 +157,7 @@ def run(args, out) -> int:
         lines.append(f"first difference: image {differences[0]['image']}, "
                      f"{described(differences[0])}")
     out.result(data, *_tables(found), *lines,
-               *_assumptions(array, effects, calibration is not images), *data["files"])
+               *_assumptions(array, effects), *data["files"])
     return 1 if differences else 0
 
 
@@ -242,16 +246,16 @@ def _written(args, chip: network.Chip, folder: Path) -> list[Path]:
     return found
 
 
-def _assumptions(array: Array, effects: Effects, own: bool) -> list[str]:
+def _assumptions(array: Array, effects: Effects) -> list[str]:
     """What the figures rest on."""
-    lines = [f"array: {array.rows} x {array.cols} cells of {array.cell_bits} bits, "
+    lines = [f"array: {array.rows} x {array.cols} cells of {array.cell_bits} "
+             f"bit{'s' if array.cell_bits > 1 else ''}, "
              f"{array.encoding}, r_on {array.r_on:g}, r_off {array.r_off:g}, r_row "
              f"{array.r_row:g}, r_col {array.r_col:g} ohm; unused cells are in their least "
              "conducting state, whose leakage is subtracted for every row that is driven"]
     if effects.adc_bits is not None and effects.full_scale == "calibrated":
-        images = "validation images" if own else "these images, without labels,"
-        lines.append(f"converters are calibrated on {images} on a chip on which nothing random has "
-                     "happened")
+        lines.append("converters are calibrated on validation images on a chip on which nothing "
+                     "random has happened")
     if effects.read_noise:
         lines.append("read noise adds up along a column as it would after its wires")
     return lines

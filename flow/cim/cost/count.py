@@ -10,7 +10,7 @@ from math import ceil, log2
 
 from ...errors import ConfigError
 from ..array import Array
-from ..plan import Plan
+from ..plan import Plan, blocks_per_pe
 from ..shapes import Network
 from .actions import Actions, Counts, LayerActions
 from .chip import Chip, Tiled, chip_of, memories_of, parts_of, readers
@@ -80,8 +80,9 @@ def _clocks(chip: Chip, index: int, steps: int, switches: Switches, table: Table
     if switches.latency == "per_channel":
         turns, each = layer.neurons, sizes.pe_cycle_clocks
     else:
-        turns = layer.places * _bits(chip.layers[index], switches)
-        each = max(1, sizes.pe_cycle_clocks - sizes.pe_cycle_turns + chip.array.mux)
+        turns = layer.places
+        each = _bits(chip.layers[index], switches) * max(
+            1, sizes.pe_cycle_clocks - sizes.pe_cycle_turns + chip.array.mux)
         if switches.noc == "priced":
             each = max(each, ceil(layer.out_channels / sizes.mesh_bits))
     if switches.overlap == "three_quarters" and index < len(chip.layers) - 1:
@@ -100,8 +101,9 @@ def _energy(chip: Chip, index: int, steps: int, rate: float, switches: Switches,
     tiled, array = chip.layers[index], chip.array
     layer = tiled.layer
     reads = layer.places * steps * _bits(tiled, switches)
+    blocks = blocks_per_pe(tiled.positions, array) if switches.mapping == "plan" else 1
     held = min(tiled.positions, array.crossbars_per_pe)
-    cycles = tiled.pes * reads * _driven(tiled, rate, held)
+    cycles = tiled.pes * reads * _driven(tiled, rate, held, blocks)
     crossbars_read = _driven(tiled, rate, 1)
     conversions = (cycles * chip.adcs ** 2 if switches.conversions == "all_columns"
                    else tiled.columns_used * reads * crossbars_read)
@@ -146,10 +148,16 @@ def _energy(chip: Chip, index: int, steps: int, rate: float, switches: Switches,
     return found, cycles
 
 
-def _driven(tiled: Tiled, rate: float, crossbars: int) -> float:
-    """Mean share of reads in which crossbars that share inputs have a driven row."""
-    return sum(1 - (1 - rate) ** (rows * crossbars) for rows in tiled.row_sizes) / len(
-        tiled.row_sizes)
+def _driven(tiled: Tiled, rate: float, positions: int, blocks: int = 1) -> float:
+    """Mean share of reads in which crossbars have a driven row: those of so many kernel positions
+    in each of so many blocks, which are neighbours, so that their inputs differ while there are
+    others. Only the last row block may have fewer rows.
+    """
+    sizes = tiled.row_sizes
+    held = min(max(1, blocks), len(sizes))
+    rows = (held - 1) * sizes[0] + sizes[-1]
+    full, last = (1 - (1 - rate) ** (count * positions) for count in (held * sizes[0], rows))
+    return ((len(sizes) - held) * full + held * last) / len(sizes)
 
 
 def _buffers(tiled: Tiled, width: int, reads: int, steps: int, places: float, array: Array,
