@@ -53,7 +53,9 @@ def image_blocks(graph: ir.Graph) -> int:
 def neuron_blocks(graph: ir.Graph) -> int:
     """EBRs of neurons behind shared lanes: states, constants, scores, and currents that are kept.
 
-    None of these is wider than one EBR, except a state with a long refractory period.
+    Constants, scores and currents are taken for words of 16 bits, although large biases and long
+    bitstreams make wider ones: gateware depends on this count, which is there before widths are
+    known. What wider words take beyond it is counted by `cost.memories.wider_blocks`.
     """
     count = 0
     for index, (dense, population) in enumerate(graph.layers):

@@ -58,6 +58,14 @@ class Front(Struct, frozen=True):
                    default=0.0)
 
 
+def order() -> list[tuple[str, int]]:
+    """Arms and seeds in the order in which they run: those that the figure compares, side by side
+    from each seed, and then the others.
+    """
+    return [(arm, seed) for arms in (("loop", "structure"), ("random",))
+            for seed in SEEDS for arm in arms]
+
+
 def explore(arm: str, seed: int, executor: Executor, folder: Path,
             note: Callable[[str], None]) -> Front:
     """Run one search in a new run directory."""

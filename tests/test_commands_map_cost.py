@@ -71,7 +71,8 @@ def test_spikes_and_prices_of_a_user(capsys, tmp_path):
 @pytest.mark.parametrize("argv, message", [
     (("--mode", "phys"), "--mode: unknown mode 'phys'; did you mean 'physical'"),
     (("--explain", "x"), "--explain: unknown mode 'x'"),
-    (("--mode", "event"), "spikes must be given"),
+    (("--mode", "event"), "--mode event must have --spikes FILE"),
+    (("--explain", "event"), "--explain event must have --spikes FILE"),
     (("--spikes", "none.csv"), "none.csv: cannot be read"),
     (("--prices", "none.toml"), "none.toml: cannot be read"),
     (("--set", "technology=tsmc28"), "technology")])

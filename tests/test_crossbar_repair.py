@@ -233,4 +233,6 @@ def test_bad_options(run, argv, words, capsys):
 def test_without_calibration_images_nothing_is_repaired(run, capsys):
     run.calibration_file.unlink()
     assert sim(run, "--as-built", "--repair", "gain") == 2
+    assert "calibration.safetensors is missing" in capsys.readouterr().err
+    assert sim(run, "--variation", "0.1", "--repair", "gain") == 2
     assert "calibration.safetensors: is missing; train or search again" in capsys.readouterr().err

@@ -102,6 +102,7 @@ def run(tmp_path):
     opened = Run.create(tmp_path / "run")
     graph.save(opened.graph_file)
     opened.save_samples(images, labels)
+    opened.save_calibration(images[::-1], labels[::-1])
     return opened
 
 
@@ -145,7 +146,23 @@ def test_effects_are_measured_and_files_written(run, capsys):
                "lossless") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "not held to equality" in text and "standard deviation" in text
+    assert "64 x 64 cells of 1 bit, differential" in text
     assert "not ideal: read noise, adc" in text and "read noise adds up" in text
+
+
+def test_converters_are_never_calibrated_on_the_images_that_are_scored(run, capsys, monkeypatch):
+    seen, real = [], network.calibrate
+    monkeypatch.setattr(network, "calibrate", lambda graph, images, *rest, **options: (
+        seen.append(images), real(graph, images, *rest, **options))[1])
+    assert sim(run, "--as-built", "--draws", "1") == 0
+    assert np.array_equal(seen[0], run.calibration()[0])
+    run.calibration_file.unlink()
+    capsys.readouterr()
+    assert sim(run, "--as-built", "--draws", "1") == 2 and len(seen) == 1
+    error = capsys.readouterr().err
+    assert "--full-scale must be lossless or counts where" in error and error.count("\n") == 1
+    assert sim(run, "--as-built", "--draws", "1", "--full-scale", "lossless") == 0
+    assert sim(run, "--variation", "0.1", "--draws", "1") == 0, "ideal converters have no range"
 
 
 def test_devices_and_tables_of_states(run, capsys, tmp_path):

@@ -79,8 +79,8 @@ def test_the_command_goes_on_where_it_was_stopped(searches, capsys):
     assert main(["bench", "fronts"]) == 130
     assert "had ended are in build/fronts/fronts.json; the same command" in capsys.readouterr().err
     assert main(["bench", "fronts"]) == 0
-    assert searches == [("loop", 1), ("structure", 1), ("random", 1), ("loop", 2),
-                        ("structure", 2), ("structure", 2), ("random", 2)]
+    assert searches == [("loop", 1), ("structure", 1), ("loop", 2), ("structure", 2),
+                        ("random", 1), ("random", 1), ("random", 2)]
     out = capsys.readouterr().out
     assert "loop over structure, at equal seconds: 1.2000 on average (1.2000, 1.2000)" in out
     assert "loop over random, at equal seconds: 1.5000 on average (1.5000, 1.5000)" in out

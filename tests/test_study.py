@@ -33,9 +33,10 @@ def test_points_are_kept_one_by_one(tmp_path):
     assert again.find({"value": 2, "b": 1}, lambda: measure(2)) == {"mean": 0.2}
     assert again.find({"value": 4, "b": 1}, lambda: measure(4)) == {"mean": 0.4}
     assert asked == [1, 2, 4] and again.measured == 1
-    path.write_text("{")
-    with pytest.raises(RunError, match=r"points.json: is damaged .*delete it and run the study"):
-        Points(path)
+    for text in ("{", "[]", '{"format": 1}', '{"format": 1, "points": []}'):
+        path.write_text(text)
+        with pytest.raises(RunError, match=r"points.json: is damaged .*delete it and run the st"):
+            Points(path)
 
 
 def test_a_table_is_csv():

@@ -62,6 +62,9 @@ def run(args, out) -> None:
     for option, mode in (("--mode", args.mode), ("--explain", args.explain)):
         if mode is not None and mode not in MODES:
             raise ConfigError(f"{option}: " + unknown("mode", mode, MODES))
+        if mode == "event" and not args.spikes:
+            raise ConfigError(f"{option} event must have --spikes FILE, a CSV of layer,spikes: "
+                              "what comes into each layer in the mean timestep")
     plan = map_network(network, array, max_tiles=args.max_tiles, seed=args.seed)
     folder = Path(args.out) if args.out else None if args.layers else Path(args.run) / "cim"
     kept = {}

@@ -13,9 +13,9 @@ from .. import ir
 from ..passes.legalize import shares
 from .structure import Structure
 
-#: Raised where a feature means something else than before: what was stored under an earlier number
-#: is computed again.
-VERSION = 1
+#: Raised where a feature means something else than before, as where parts are counted otherwise. A
+#: stored evaluation of an earlier number is counted again; a measurement of one teaches nothing.
+VERSION = 2
 
 
 def describe(found: Structure) -> dict[str, float]:

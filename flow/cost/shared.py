@@ -1,9 +1,9 @@
 """Cells of a `spatial` layer with shared lanes (`hdl.shared`), counted by its structure.
 
 Slots, bank, popcounts and accumulators are counted; what an unloading multiplexer, the engine and
-the control take is linear in widths, with coefficients rounded from Yosys's count per module of a
-64-32-10 design with 4 and 3 lanes, and from what nextpnr adds to it: cells that only carry, and
-registers whose LUT something else uses.
+the control take is linear in widths, with coefficients rounded from Yosys's count per module of
+single designs and layers, and from what nextpnr adds to it: cells that only carry, and registers
+whose LUT something else uses.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """Parts of a `spatial` layer with a lane for each neuron (`hdl.spatial`), counted by structure.
 
-Slots, streams and popcounts are what the gateware instantiates; the rest of a neuron, and the
-control, are estimates rounded from Yosys's count per module of one 64-32-10 design.
+Slots, streams and popcounts are what the gateware instantiates; the rest of a neuron is an estimate
+by its kind and widths (`hdl.neurons`), and the control one rounded from Yosys's count per module of
+one 64-32-10 design.
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def spatial_block(weights: np.ndarray, length: int, v_bits: np.ndarray, neuron, 
     sizes = list(zip(v_bits.tolist(), (np.maximum(widths, 1) + max_shift).tolist()))
     cells = {pair: neuron.cells(pair[0], fires, pair[1]) for pair in set(sizes)}
     luts, states = (np.array([cells[pair][k] for pair in sizes]) for k in (0, 1))
-    kind = sum(neuron.extra_cells(int(bits)) for bits in v_bits)
+    kind = sum(neuron.extra_cells(int(bits), fires) for bits in v_bits)
     # a multiplexer of max_shift + 1 places for each bit of a count
     shifting = int((-(-2 * max_shift // 3) * (widths + max_shift)).sum())
     streams = len(slots.ups) + len(slots.downs)

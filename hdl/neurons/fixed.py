@@ -35,7 +35,7 @@ class FixedPointLif(Lif):
         """v after the leak."""
         return (v * self.beta) >> self.n
 
-    def extra_cells(self, v_bits: int) -> float:
+    def extra_cells(self, v_bits: int, fires: bool) -> float:
         """The multiplexer that loads the product, and the additions of as many as beta has ones.
 
         Yosys adds these up with carry-save adders, and the sign of v beside them: 2.2 to 5.6 LUTs a

@@ -44,13 +44,14 @@ class HomeostaticLif(Lif):
         luts, states = super().cells(v_bits, fires, count_bits)
         return luts, states + fires * (self.thresholds[1].bit_length() + 1)
 
-    def extra_cells(self, v_bits: int) -> float:
-        """The threshold's adder and two multiplexers, and the carry chains of two comparisons.
+    def extra_cells(self, v_bits: int, fires: bool) -> float:
+        """The threshold's adder and two multiplexers, and the carry chains of two comparisons;
+        nothing where none fires, for then no threshold is built.
 
         Yosys' counts of 16 cells have 3.5 LUTs for a bit of the threshold and 8 more; the cells of
         a chain beside a comparison have no LUT that anything else uses.
         """
-        return 5.5 * (self.thresholds[1].bit_length() + 1) + 8
+        return 5.5 * (self.thresholds[1].bit_length() + 1) + 8 if fires else 0
 
 
 class Phase(enum.Enum, shape=3):

@@ -84,7 +84,7 @@ class Izhikevich:
     #: Estimate of the engine's logic cells, measured (see `nas.figures.neurons`), any constants.
     engine_cells = 215
 
-    def extra_cells(self, v_bits: int) -> float:
+    def extra_cells(self, v_bits: int, fires: bool) -> float:
         """None: `cells` has all of it."""
         return 0
 

@@ -81,10 +81,10 @@ class Lif:
             chosen = max(chosen, v_bits - 1 - self.leak_shift)
             chosen += min(2, v_bits - chosen)
         control = 3 if fires else 1
-        return (v_bits + chosen + control + waiting + clipping + self.extra_cells(v_bits),
-                v_bits + rest)
+        extra = self.extra_cells(v_bits, fires)
+        return v_bits + chosen + control + waiting + clipping + extra, v_bits + rest
 
-    def extra_cells(self, v_bits: int) -> float:
+    def extra_cells(self, v_bits: int, fires: bool) -> float:
         """Estimate of the logic cells that a cell of this kind takes beyond a LIF's."""
         return 0
 

@@ -23,17 +23,15 @@ def run(args: Namespace, out: Output) -> int:
     found = fronts.load(path) if path.exists() else []
     tools.prepare(TIMEOUTS, out.note)
     done = {(item.arm, item.seed) for item in found}
-    for seed in fronts.SEEDS:
-        for arm in fronts.ARMS:
-            if (arm, seed) in done:
-                continue
-            folder = FOLDER / f"{arm}-{seed}"
-            try:
-                found.append(fronts.alone(arm, seed, folder, args.jobs, out.note))
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"the searches that had ended are in {path}; the same "
-                                        "command goes on with the others") from None
-            fronts.save(found, path)
+    for arm, seed in fronts.order():
+        if (arm, seed) in done:
+            continue
+        try:
+            found.append(fronts.alone(arm, seed, FOLDER / f"{arm}-{seed}", args.jobs, out.note))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"the searches that had ended are in {path}; the same command "
+                                    "goes on with the others") from None
+        fronts.save(found, path)
     table = Table("seed", *(f"{arm}, s" for arm in fronts.ARMS), *fronts.ARMS,
                   title="hypervolume of the measured front, and seconds", title_justify="left")
     for seed in fronts.SEEDS:
