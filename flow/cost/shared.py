@@ -55,9 +55,10 @@ def plane_cells(slots: PlaneSlots) -> tuple[float, int, int]:
     """LUTs of the slots, cells beside them, and LUTs of what complements the counts.
 
     A slot is a ROM of a plane of each pass, of which equal ones are built once. So is each page of
-    16 words that is neither all zeros nor all ones, and a ROM multiplexes its pages. Beside LUTs, a
-    register of which the ROM is another's takes a cell, and each input an inverter, which resets
-    the slots of silence. Within 5 % on average of Yosys' counts of 41 layers by themselves.
+    16 words that is neither all zeros nor all ones, and a ROM multiplexes its pages; it is counted
+    as one of 16 passes where there are fewer. Beside LUTs, a register of which the ROM is another's
+    takes a cell, and each input an inverter, which resets the slots of silence. Within 5 % on
+    average of Yosys' counts of 41 layers by themselves.
     """
     passes, lanes, inputs = slots.weights.shape
     planes = 1 << (slots.clocks - 1).bit_length()
