@@ -34,8 +34,8 @@ ARMS = {
     "random": ('search.strategy="random"',),
 }
 SEEDS = (1, 2, 3, 4, 5)
-#: What all have in common: a search of two or three minutes, since place and route of a large design
-#: takes one alone. Of the digits' candidates most are better than the reference point.
+#: What all have in common: a search of two or three minutes, since place and route of a large
+#: design takes one alone. Of the digits' candidates most are better than the reference point.
 COMMON = ("search.population=20", "search.generations=6", "search.routed=8",
           "search.constraints={lc = 2200}", "search.reference={accuracy = 0.9, lc = 2200}")
 #: The searches that come with the package, and what made them; the file holds both.
@@ -103,13 +103,22 @@ def ratio(fronts: list[Front], arm: str, other: str) -> list[float]:
     """Hypervolume of an arm over that of another, from each seed, at equal seconds.
 
     Where the arm took longer, what it had when the other was done counts; where the other did, all
-    that it had at last.
+    that it had at last. Raises RunError where a search is missing, or the other one found nothing
+    better than the reference point.
     """
     by_seed = {(item.arm, item.seed): item for item in fronts}
     out = []
     for seed in sorted({item.seed for item in fronts}):
+        for name in (arm, other):
+            if (name, seed) not in by_seed:
+                raise RunError(f"there is no front of '{name}' from seed {seed}; 'spikeloom bench "
+                               "fronts' runs what its file lacks")
         one, two = by_seed[arm, seed], by_seed[other, seed]
-        out.append(one.hypervolume(two.seconds) / two.marks[-1].hypervolume)
+        whole = two.marks[-1].hypervolume
+        if not whole:
+            raise RunError(f"the front of '{other}' from seed {seed} has no hypervolume to compare "
+                           f"with that of '{arm}'; search.reference must be a point that it beats")
+        out.append(one.hypervolume(two.seconds) / whole)
     return out
 
 

@@ -36,6 +36,14 @@ def test_seeds_are_compared_each_with_itself():
     assert fronts.ratio(found, "loop", "structure") == pytest.approx([2.0, 0.8])
 
 
+def test_what_cannot_be_compared_is_told(tmp_path):
+    with pytest.raises(RunError, match="no front of 'structure' from seed 1; 'spikeloom bench fro"):
+        fronts.ratio([front("loop", 1, (9.0, 0.6))], "loop", "structure")
+    nothing = [front("loop", 1, (9.0, 0.6)), front("structure", 1, (8.0, 0.0))]
+    with pytest.raises(RunError, match="'structure' from seed 1 has no hypervolume"):
+        fronts.ratio(nothing, "loop", "structure")
+
+
 def test_a_file_comes_back_with_what_made_it(tmp_path):
     found = [front("loop", 1, (9.0, 0.6)), front("random", 1, (8.0, 0.5))]
     fronts.save(found, tmp_path / "f.json")
@@ -101,6 +109,12 @@ def test_a_search_is_alone_with_its_cache(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="seen"):
         fronts.alone("loop", 1, folder, 1, print)
     assert os.environ["SPIKELOOM_CACHE"] == "mine"
+
+
+def test_no_search_begins_whose_front_could_not_be_kept(searches, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["bench", "fronts", "--out", str(tmp_path / "file/f.json")]) != 0
+    assert "f.json: cannot be" in capsys.readouterr().err and searches == []
 
 
 def test_a_directory_is_no_file(tmp_path, capsys):

@@ -28,8 +28,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--board", nargs="+", metavar="NAME",
                         help="characterise: for these boards (default: icebreaker "
                              "ice40_hx8k_b_evn)")
-    parser.add_argument("--out", metavar="DIR",
-                        help="characterise: what the cost model reads (default: "
+    parser.add_argument("--out", metavar="PATH",
+                        help="characterise: a directory for what the cost model reads (default: "
                              "build/characterised); fronts: a file (default: "
                              "build/fronts/fronts.json)")
 

@@ -21,6 +21,7 @@ def run(args: Namespace, out: Output) -> int:
     if path.is_dir():
         raise ConfigError(f"--out must be a file, not the directory {path}")
     found = fronts.load(path) if path.exists() else []
+    fronts.save(found, path)  # where it cannot be written, no search is worth its minutes
     tools.prepare(TIMEOUTS, out.note)
     done = {(item.arm, item.seed) for item in found}
     for arm, seed in fronts.order():
