@@ -309,6 +309,7 @@ def test_a_report_prices_them_and_has_the_claims_beside_them(run, spatial, capsy
 
 @pytest.mark.parametrize("options,words", [
     (["--activity", "--layers", "4-2"], "--layers must not be used with --activity"),
+    (["--measured", "a.toml", "--layers", "4-2"], "--layers must not be used with --measured"),
     (["--images", "0"], "--images must be in 1..3"),
     (["--images", "4"], "--images must be in 1..3"),
     (["--activity", "--board", "icestick"], "device with energy figures 'HX1K'"),

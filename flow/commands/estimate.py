@@ -96,7 +96,9 @@ def run(args, out) -> int:
 def _activity(args, board, out) -> int:
     """Count what the design does, unless that is known, and price it."""
     if args.layers is not None:
-        raise ConfigError("--layers must not be used with --activity, which needs a run's weights "
+        given = [key for key in _ACTIVITY if getattr(args, key) is not None]
+        option = "activity" if args.activity else given[0]
+        raise ConfigError(f"--layers must not be used with --{option}, which needs a run's weights "
                           "and test images; leave one of them out")
     table = prices.shipped() if args.prices is None else prices.load(Path(args.prices))
     measured = None if args.measured is None else currents.load_currents(Path(args.measured))
