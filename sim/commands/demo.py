@@ -24,7 +24,7 @@ from .. import reference
 from ..host import Device
 from ..simulated import SimTransport
 
-FILES = ("run.json", "graph.safetensors", "samples.safetensors")
+FILES = ("run.json", "graph.safetensors", "samples.safetensors", "calibration.safetensors")
 
 
 def configure(parser) -> None:
