@@ -174,6 +174,23 @@ def test_rare_spikes_skip_crossbars():
     assert cost.row("H-tree").energy_pj == close((1 - 0.99 ** (16 * 9)) * 80 * 157.12)
 
 
+@pytest.mark.parametrize("inputs, pes, shares", [
+    (1024, 2, ((16, 576),)),            # 16 parts of the inputs, 9 in a PE
+    (964, 2, ((7, 576), (9, 516))),     # of the windows of 9, those without and with the last part
+    (132, 1, ((16, 132),))])            # a PE holds all three
+def test_a_pe_is_read_if_any_of_its_parts_of_the_inputs_spikes(inputs, pes, shares):
+    cost = price(network(dense("a", inputs, 30)), SINGLE, spikes=[0.01 * inputs])
+    driven = sum(count * (1 - 0.99 ** rows) for count, rows in shares) / 16
+    assert cost.pes == pes
+    assert cost.row("H-tree").energy_pj == close(driven * pes * 5 * 157.12)
+
+
+def test_a_place_is_sent_once_however_many_bits_its_inputs_have():
+    clocks = [price(network(dense("a", 64, outputs, input_bits=3)), SINGLE).latency_ms / 4e-6 / 5
+              for outputs in (32, 4096)]
+    assert clocks == [close(3 * 26), close(4096 / 32)]
+
+
 @given(networks(), st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=4, max_size=4))
 @settings(deadline=None, max_examples=60)
 def test_energy_falls_when_spikes_fall(net, draws):

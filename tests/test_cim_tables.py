@@ -154,7 +154,7 @@ def test_a_wrong_table_is_refused_with_its_line_and_column(tmp_path, text, messa
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("a.txt", "", "must be a file of the kind .csv, .toml, .json, not '.txt'"),
-    ("a", "", "not 'one without a suffix'"),
+    ("a", "", "not one without a suffix"),
     ("a.toml", "layers = ", "must be TOML"),
     ("a.toml", "[layers]\n", "layers must be a list of tables, not {}"),
     ("a.toml", "lyers = []\n", "unknown key 'lyers'; did you mean 'layers'?"),

@@ -134,6 +134,7 @@ def test_a_layer_that_streams_feed_stays_digital(shown):
     found = targets(shown(network(16, 4, encoder="stream"), "--json"))["CIM"]
     assert found["problem"] == "no layer is on crossbars" and found["numbers"] == {}
     assert found["digital"] == ["fc1"]
+    assert "CIM: 1 bit a cell, ADCs of 4 bits" in text
 
 
 def test_folded_layers_need_at_most_so_long(shown):
