@@ -8,6 +8,7 @@ from spikeloom.flow import tools
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import RunError
 from spikeloom.nas import fronts
+from spikeloom.nas.figures.fronts import hypervolume
 from spikeloom.nas.loop import Mark
 
 
@@ -42,6 +43,14 @@ def test_what_cannot_be_compared_is_told(tmp_path):
     nothing = [front("loop", 1, (9.0, 0.6)), front("structure", 1, (8.0, 0.0))]
     with pytest.raises(RunError, match="'structure' from seed 1 has no hypervolume"):
         fronts.ratio(nothing, "loop", "structure")
+
+
+def test_a_figure_is_of_all_seeds_or_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(fronts, "SHIPPED", tmp_path / "fronts.json")
+    fronts.save([front(arm, seed, (9.0, 0.5)) for arm in fronts.ARMS for seed in (1, 2, 3, 4)],
+                fronts.SHIPPED)
+    with pytest.raises(RunError, match="lacks 'loop' from seed 5; 'spikeloom bench fronts"):
+        hypervolume(None)
 
 
 def test_a_file_comes_back_with_what_made_it(tmp_path):

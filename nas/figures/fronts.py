@@ -2,6 +2,7 @@
 
 import statistics
 
+from ...flow.errors import RunError
 from .. import fronts
 from ..bench import FOLDER, Bench, group
 
@@ -13,6 +14,11 @@ AGAIN = ("loop", 1)
 def hypervolume(bench: Bench) -> dict:
     """Hypervolume of the loop's measured front over that of searches without it."""
     found = fronts.load(fronts.SHIPPED)
+    done = {(item.arm, item.seed) for item in found}
+    for arm, seed in fronts.order():
+        if (arm, seed) not in done:
+            raise RunError(f"{fronts.SHIPPED}: lacks '{arm}' from seed {seed}; '{fronts.COMMAND}' "
+                           "runs what is missing")
     about = f"{fronts.COMMAND}; {', '.join(fronts.COMMON)}; {_again(bench, found)}"
     out = {}
     for name, other in (("search.hypervolume_ratio", "structure"),
