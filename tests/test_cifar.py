@@ -1,12 +1,16 @@
 """CIFAR-10 from binary files: subsets by name, and files that are not what they should be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from spikeloom.flow import cli
+from spikeloom.flow import cli, config
 from spikeloom.flow.errors import ConfigError
 from spikeloom.nas import cifar, datasets
 from spikeloom.nas.cifar import Subset
+from spikeloom.nas.cim import free_check
+from spikeloom.nas.task import Task
 
 TINY = Subset(batches=(1, 2), train=3, validation=2, test=2, tested=60)
 
@@ -87,6 +91,27 @@ def test_damaged_files_are_one_line_with_the_file_and_its_source(files, spoil, w
     text = str(caught.value)
     assert text.startswith(str(path)) and "\n" not in text
     assert "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html" in text
+
+
+def test_the_example_is_a_search_on_crossbars(files, monkeypatch):
+    """Its networks, the smallest and the largest, are on an array and have a price."""
+    monkeypatch.setitem(cifar.SUBSETS, "cifar10-small", TINY)
+    datasets.load.cache_clear()
+    path = Path(__file__).parents[1] / "examples" / "cifar.toml"
+    task = Task(config.load_experiment(path), str(path))
+    datasets.load.cache_clear()  # others must not meet these images
+    assert task.priced_only and task.data.shape == cifar.SHAPE
+    assert {name for name in task.space.bounds if name.startswith("array_")} == {
+        "array_size", "array_adc_bits"}
+    costs = []
+    for side in (0, 1):
+        vector = task.space.sample(np.random.default_rng(0), 0)
+        vector |= {name: task.space.bounds[name][side] for name in ("width0", "width1")}
+        genome = task.space.genome(vector)
+        graph = task.space.graph(genome)
+        assert graph.input.encoder == "rate" and task.excess(genome) == 0
+        costs.append(free_check(graph, task.array(genome), task.cim)[0])
+    assert 0 < costs[0]["cim_uj"] < costs[1]["cim_uj"]
 
 
 def test_too_few_of_a_class_are_refused(files):
