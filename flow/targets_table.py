@@ -149,8 +149,8 @@ def _cim(graph: Graph, array: Array) -> Target:
                "us": Number(value=1e3 * cost.latency_ms, basis=ESTIMATED),
                "uj": Number(value=cost.energy_uj, basis=ESTIMATED)}
     return Target(**common, numbers=numbers, notes=(
-        *notes, f"{array.cell_bits} bit{'s' if array.cell_bits > 1 else ''} a cell, ADCs of {array.adc_bits} bits, "
-        f"{array.encoding}; mode {cost.mode}, figures of {cost.node:g} nm; 'spikeloom map' lists "
+        *notes, f"{array.cell_bits} bit{'s' if array.cell_bits > 1 else ''} a cell, ADCs of "
+        f"{array.adc_bits} bits, {array.encoding}; mode {cost.mode}, figures of {cost.node:g} nm; 'spikeloom map' lists "
         "what is assumed"))
 
 

@@ -122,7 +122,7 @@ def test_the_network_that_ships_is_installed_and_trained(tmp_path):
     assert p8.shape == (360, 64) and (classes == labels).mean() > 0.96
     held, known = opened.calibration()
     assert held.shape == (256, 64) and known.shape == (256,)
-    assert not {image.tobytes() for image in held} & {image.tobytes() for image in p8}, "no test image"
+    assert not {image.tobytes() for image in held} & {image.tobytes() for image in p8}
 
 
 def test_the_demo_overwrites_nothing_of_others(tmp_path):
