@@ -150,8 +150,8 @@ def _cim(graph: Graph, array: Array) -> Target:
                "uj": Number(value=cost.energy_uj, basis=ESTIMATED)}
     return Target(**common, numbers=numbers, notes=(
         *notes, f"{array.cell_bits} bit{'s' if array.cell_bits > 1 else ''} a cell, ADCs of "
-        f"{array.adc_bits} bits, {array.encoding}; mode {cost.mode}, figures of {cost.node:g} nm; 'spikeloom map' lists "
-        "what is assumed"))
+        f"{array.adc_bits} bits, {array.encoding}; mode {cost.mode}, figures of {cost.node:g} nm; "
+        "'spikeloom map' lists what is assumed"))
 
 
 def table(found: list[Target]) -> Table:

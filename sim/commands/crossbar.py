@@ -248,10 +248,11 @@ def _written(args, chip: network.Chip, folder: Path) -> list[Path]:
 
 def _assumptions(array: Array, effects: Effects) -> list[str]:
     """What the figures rest on."""
-    lines = [f"array: {array.rows} x {array.cols} cells of {array.cell_bits} "
-             f"bit{'s' if array.cell_bits > 1 else ''}, {array.encoding}, r_on "
-             f"{array.r_on:g}, r_off {array.r_off:g}, r_row {array.r_row:g}, r_col {array.r_col:g} ohm; unused cells are in their least "
-             "conducting state, whose leakage is subtracted for every row that is driven"]
+    bits = f"{array.cell_bits} bit{'s' if array.cell_bits > 1 else ''}"
+    lines = [f"array: {array.rows} x {array.cols} cells of {bits}, {array.encoding}, "
+             f"r_on {array.r_on:g}, r_off {array.r_off:g}, r_row {array.r_row:g}, r_col "
+             f"{array.r_col:g} ohm; unused cells are in their least conducting state, whose "
+             "leakage is subtracted for every row that is driven"]
     if effects.adc_bits is not None and effects.full_scale == "calibrated":
         lines.append("converters are calibrated on validation images on a chip on which nothing "
                      "random has happened")
