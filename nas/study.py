@@ -8,6 +8,7 @@ measures only those that are new.
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,7 @@ def draw(curves: Sequence[Curve], title: str, y_label: str, path: Path) -> list[
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(5.2 * columns, 3.6 * rows + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, 72 * columns), fontsize=10)
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axis, curve in zip(axes, curves):
         if curve.level:

@@ -14,6 +14,7 @@ from spikeloom.nas import studies
 from spikeloom.nas.studies import crossbar
 from spikeloom.nas.study import Curve, Line, Points, draw, table
 from spikeloom.sim import reference
+from spikeloom.sim.commands import demo
 
 
 def test_points_are_kept_one_by_one(tmp_path):
@@ -159,6 +160,16 @@ def test_without_repair_there_is_one_line(run, capsys):
 def test_bad_options(run, argv, words, capsys):
     assert study(run, *argv) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_layer_that_streams_feed_is_said_to_be_digital(tmp_path, capsys):
+    run = demo.install(tmp_path / "demo")
+    argv = ["study", "crossbar", "--run", str(run.path), "--draws", "1", "--count", "2", "--sweep",
+            "wire", "--repair", "none"]
+    assert cli.main(argv) == 0
+    assert "digital and exact: fc1; ideal" in " ".join(capsys.readouterr().out.split())
+    assert cli.main([*argv, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["digital"] == ["fc1"]
 
 
 def test_a_study_must_be_named(tmp_path, capsys):

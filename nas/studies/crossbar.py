@@ -18,6 +18,7 @@ from ...flow import ir
 from ...flow.cim import devices
 from ...flow.cim.array import Array
 from ...flow.cim.settings import array_of
+from ...flow.cim.shapes import of_graph
 from ...flow.errors import ConfigError, unknown
 from ...flow.files import write_atomic
 from ...flow.passes.compile import compile_graph
@@ -124,13 +125,15 @@ def run(args, out) -> int:
     write_atomic(folder / "curves.csv", table(COLUMNS, rows))
     title = (f"{opened.path.name}: {len(images):,} test images, {args.draws} chips a point; "
              f"{_described(array, variation)}")
+    digital = [layer.name for layer in of_graph(graph).layers if layer.digital]
+    title += f"; digital and exact: {', '.join(digital)}" if digital else ""
     pictures = draw([_curve(name, found[name], repair) for name in chosen], title, "accuracy",
                     folder / "curves")
     files = [str(path) for path in (points.path, folder / "curves.csv", *pictures)]
     data = {"sweeps": {name: [{"value": value, "repair": list(fix.names) if fix else [], **item}
                               for value, fix, item in found[name]] for name in chosen},
             "array": msgspec.to_builtins(array), "effects": msgspec.to_builtins(effects),
-            "draws": args.draws, "seed": args.seed, "images": len(images),
+            "draws": args.draws, "seed": args.seed, "images": len(images), "digital": digital,
             "measured": points.measured, "files": files}
     out.result(data, *[_text(name, found[name], repair) for name in chosen],
                f"{title}; ideal {rows[0][-1]:.2%}", *files)
