@@ -96,9 +96,9 @@ report: .venv/base.stamp
 	$(PIP) -e '.[search,test]'
 	@touch $@
 
-# Yardsticks of tests alone, which ask for more than what is used of them.
+# Yardsticks of tests alone, which ask for more than what is used of them, and bring a `tests` along.
 .venv/test.stamp: .venv/full.stamp
-	$(PIP) --no-deps badcrossbar spikingjelly
+	$(PIP) --no-deps --upgrade --target .venv/yardsticks badcrossbar spikingjelly
 	@touch $@
 
 system: system-sim system-flash

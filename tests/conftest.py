@@ -1,4 +1,6 @@
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Mux, Signal, signed
@@ -16,6 +18,15 @@ def _own_data(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPIKELOOM_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture
+def yardsticks(monkeypatch):
+    """Third parties' packages that results are compared with, where the Makefile puts them.
+
+    They are on the path of a test that asks for them alone: one of them installs a package `tests`.
+    """
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(sys.prefix) / "yardsticks")])
 
 
 def _fail_if_skipped(report, slow=False):

@@ -98,7 +98,7 @@ def test_neuronas_takes_1x1_as_3x3_and_leaves_dense_layers_out():
         two.area_mm2, two.latency_ms, two.energy_uj)
 
 
-def test_spikingjelly_estimates_the_same_energy():
+def test_spikingjelly_estimates_the_same_energy(yardsticks):
     """Its runtime estimator knows the same constants: 25.45 uJ for VGG9 without pooled sizes."""
     if not os.environ.get("CI"):
         for name in ("loguru", "tqdm", "spikingjelly", "torch"):

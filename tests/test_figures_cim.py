@@ -73,16 +73,16 @@ def test_images_of_cifar(monkeypatch, tmp_path):
     def split(index):
         return datasets.Split(rng.integers(0, 256, (len(index), 3072), np.uint8), labels[index])
 
-    data = datasets.Dataset(name="few", shape=(3, 32, 32), num_classes=10,
+    data = datasets.Dataset(name="few-pixels", shape=(3, 32, 32), num_classes=10,
                             train=split(np.arange(40)), validation=split(np.arange(0, 40, 2)),
                             test=split(np.arange(0, 40, 4)))
-    monkeypatch.setitem(cifar.SUBSETS, "few", subset)
-    monkeypatch.setitem(datasets.LOADERS, "few", lambda: data)
-    monkeypatch.setattr(cim, "SUBSET", "few")
+    monkeypatch.setitem(cifar.SUBSETS, "few-pixels", subset)
+    monkeypatch.setitem(datasets.LOADERS, "few-pixels", lambda: data)
+    monkeypatch.setattr(cim, "SUBSET", "few-pixels")
     monkeypatch.setattr(cim, "CONV_SETTINGS", TrainSettings(epochs=1, learning_rate=0.06))
     monkeypatch.setattr(cim, "CONV_DRAWS", 1)
     value, detail = cim.conv(SILENT)["cim.conv_faulty"]
-    assert 0 <= value <= 1 and detail.startswith("few: 40 train") and "conv1 0." in detail
+    assert 0 <= value <= 1 and detail.startswith("few-pixels: 40 train") and "conv1 0." in detail
     monkeypatch.setattr(cim, "SUBSET", "cifar10-small")
     monkeypatch.setenv("SPIKELOOM_DATASETS", str(tmp_path))
     datasets.load.cache_clear()
