@@ -17,7 +17,6 @@ A pin file is TOML, its pins named as in the data sheet::
 import json
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +31,7 @@ from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 from . import targets, tools
 from .config import Rule, section
 from .errors import ConfigError, unknown
+from .files import read_toml
 
 #: Option of nextpnr for a device.
 _OPTIONS = {name: f"--{name.lower()}" for name in targets.DEVICES}
@@ -100,12 +100,7 @@ def chosen(args) -> Board:
 
 def read(path: Path, device: targets.Device, package: str) -> Board:
     """The board that a pin file describes; ConfigError names the file and what is wrong in it."""
-    try:
-        data = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: must be TOML ({error})") from error
+    data = read_toml(path)
     if set(data) != {"pins"} or not isinstance(data["pins"], dict):
         raise ConfigError(f"{path}: must hold one section [pins], not {sorted(data) or 'none'}")
     pins = section(PinFile, data["pins"], str(path), "pins")

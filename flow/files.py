@@ -1,11 +1,16 @@
-"""Writing files so that a reader meets either the old content or the whole new one."""
+"""Files: written so that a reader meets either the old content or the whole new one, and read with
+one line for what is wrong.
+"""
 
 import errno
 import os
 import tempfile
+import tomllib
 from pathlib import Path
 
-from .errors import SpikeloomError
+import msgspec
+
+from .errors import ConfigError, RunError, SpikeloomError
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -38,3 +43,36 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         if name is not None:
             Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_toml(path: Path) -> dict:
+    """A TOML file; ConfigError if there is none, or it is something else."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: must be TOML ({error})") from error
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def read_json(path: Path, kind: type, version: int, what: str, again: str):
+    """A JSON file of struct `kind`, whose `format` must be `version`.
+
+    Raises RunError, which says what it is and how it is made again, if it is missing, damaged or of
+    another format.
+    """
+    try:
+        data = Path(path).read_bytes()
+        found = msgspec.json.decode(data, type=_Version).format
+        if found != version:
+            raise RunError(f"{path}: has {what} format {found}, this version reads {version}; "
+                           f"{again}")
+        return msgspec.json.decode(data, type=kind)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror}); {again}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: is damaged ({error}); {again}") from error

@@ -90,6 +90,12 @@ class Run:
         """Where a board's build lies; its proof build lies beside the one that ships."""
         return self.path / "build" / (f"{board}-proof" if proof else board)
 
+    def builds(self) -> list[tuple[str, Path]]:
+        """Boards with a build, and where its report lies; proof builds aside."""
+        found = [(path.parent.name, path) for path in sorted(self.path.glob("build/*/report.json"))]
+        return [(name, path) for name, path in found
+                if self.build_dir(name.removesuffix("-proof"), proof=True) != path.parent]
+
     def graph(self) -> ir.Graph:
         """The trained network; RunError if it is missing or damaged."""
         return ir.load_graph(self.graph_file)

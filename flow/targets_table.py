@@ -11,7 +11,6 @@ from msgspec import Struct
 from rich.table import Table
 
 from . import targets
-from .build import REPORT
 from .cim.array import Array
 from .cim.cost.price import price
 from .cim.mapper import map_network
@@ -94,10 +93,7 @@ def _fpga(run: Run, graph: Graph, name: str) -> Target:
 def _built(run: Run, graph: Graph, name: str) -> Report | None:
     """The report of a build of this very network on the device, without its witness."""
     found = []
-    for path in sorted(run.path.glob(f"build/*/{REPORT}")):
-        board = path.parent.name
-        if run.build_dir(board.removesuffix("-proof"), proof=True) == path.parent:
-            continue
+    for _, path in run.builds():
         try:
             report = read_report(path)
         except RunError:

@@ -8,7 +8,7 @@ import msgspec
 
 from ..config import section, toml_value
 from ..errors import ConfigError
-from ..files import write_atomic
+from ..files import read_toml, write_atomic
 from ..run import Run
 from .array import Array
 
@@ -22,13 +22,7 @@ def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
     """
     values, where = {}, "array"
     if path is not None:
-        try:
-            data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: must be TOML ({error})") from error
-        values, where = _checked(data, str(path)), f"{path}: array"
+        values, where = _checked(read_toml(path), str(path)), f"{path}: array"
     values |= _checked(dict(map(_change, changes)), "--set")
     return Array(**values).check(where)
 

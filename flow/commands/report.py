@@ -8,7 +8,6 @@ from msgspec import to_builtins
 from ...boards import BOARDS
 from ...boards.board import RESET_BAUD
 from .. import activity, activity_table, length_table
-from ..build import REPORT
 from ..cost import claims
 from ..cost.energy import energy_of
 from ..cost.estimate import estimate
@@ -52,10 +51,7 @@ def run(args, out) -> int:
     rows, why = length_table.lengths(opened, graph)
     network["lengths"] = to_builtins(rows)
     builds = []
-    for path in sorted(opened.path.glob(f"build/*/{REPORT}")):
-        name = path.parent.name
-        if opened.build_dir(name.removesuffix("-proof"), proof=True) == path.parent:
-            continue
+    for name, path in opened.builds():
         try:
             report = read_report(path)
         except RunError as error:

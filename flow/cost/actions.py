@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from ..errors import RunError
-from ..files import write_atomic
+from ..files import read_json, write_atomic
 
 FORMAT = 1
 FILE = "actions.json"
@@ -121,19 +120,5 @@ def write_actions(actions: Actions, path: Path) -> None:
 
 def read_actions(path: Path) -> Actions:
     """Read what `write_actions` wrote; RunError if it is missing, damaged or of another format."""
-    again = "'spikeloom estimate --activity --images N' writes it again"
-    try:
-        data = Path(path).read_bytes()
-        found = msgspec.json.decode(data, type=_Version).format
-        if found != FORMAT:
-            raise RunError(f"{path}: has actions format {found}, this version reads {FORMAT}; "
-                           f"{again}")
-        return msgspec.json.decode(data, type=Actions)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror}); {again}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: is damaged ({error}); {again}") from error
-
-
-class _Version(Struct):
-    format: int
+    return read_json(path, Actions, FORMAT, "actions",
+                     "'spikeloom estimate --activity --images N' writes it again")

@@ -41,8 +41,9 @@ from msgspec import Struct
 
 from ..config import Rule, section
 from ..errors import ConfigError, unknown
+from ..files import read_toml
 from .actions import Actions, Phase
-from .prices import Action, DevicePrices, read_toml
+from .prices import Action, DevicePrices
 
 #: Of a supply, and of a current from it, that an iCE40's core may be measured at.
 LEAST_VOLTS, MOST_VOLTS, MOST_MA, MOST_MHZ = 0.5, 24.0, 1000.0, 300.0

@@ -17,6 +17,7 @@ from msgspec.structs import fields
 from .. import targets
 from ..config import Rule, section
 from ..errors import ConfigError, unknown
+from ..files import read_toml
 
 FORMAT = 1
 #: Where dynamic prices of a device without its own come from.
@@ -115,16 +116,6 @@ def load(path: Path) -> Prices:
     Raises ConfigError with file, key, rule and value.
     """
     return _parse(read_toml(path), str(path), shipped())
-
-
-def read_toml(path: Path) -> dict:
-    """A TOML file; ConfigError if there is none, or it is something else."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: must be TOML ({error})") from error
 
 
 def _parse(data: dict, source: str, base: Prices) -> Prices:

@@ -10,8 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ...errors import RunError
-from ...files import write_atomic
+from ...files import read_json, write_atomic
 from .switches import Switches
 
 FORMAT = 1
@@ -73,21 +72,6 @@ class Actions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         write_atomic(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
 
-class _Version(Struct):
-    format: int
-
-
 def load_actions(path: Path) -> Actions:
     """Read what `Actions.save` wrote; RunError if it is missing, damaged or of another format."""
-    again = "'spikeloom map' writes it again"
-    try:
-        data = Path(path).read_bytes()
-        found = msgspec.json.decode(data, type=_Version).format
-        if found != FORMAT:
-            raise RunError(f"{path}: has actions format {found}, this version reads {FORMAT}; "
-                           f"{again}")
-        return msgspec.json.decode(data, type=Actions)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror}); {again}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: is damaged ({error}); {again}") from error
+    return read_json(path, Actions, FORMAT, "actions", "'spikeloom map' writes it again")

@@ -16,6 +16,7 @@ from msgspec import Struct, field, structs
 
 from ...config import section
 from ...errors import ConfigError, unknown
+from ...files import read_toml
 
 FORMAT = 1
 #: Tables of figures, and the unit of each.
@@ -127,13 +128,7 @@ def shipped(name: str = "spikesim65") -> Table:
 
 def load(path: Path, base: str = "spikesim65") -> Table:
     """A user's table over one that ships; ConfigError with file, key, rule and value."""
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: must be TOML ({error})") from error
-    return _parse(data, str(path), shipped(base))
+    return _parse(read_toml(path), str(path), shipped(base))
 
 
 def _parse(data: dict, source: str, base: Table | None) -> Table:
