@@ -65,11 +65,12 @@ def test_the_front_is_of_measured_candidates_and_says_what_was_predicted(world):
     found = saved(world)
     points = np.array([point(item) for item in found["routed"]])
     assert set(found["front"]) == {found["routed"][i]["id"] for i in pareto.front(points)}
-    first, *_, last = found["routed"]
+    first, *others = found["routed"]
     # the package does not know of the cells that this board adds; the search learns of them
     assert first["predicted"] == pytest.approx(first["first"])
-    assert abs(last["predicted"]["lc"] / last["measured"]["lc"] - 1) < 0.5 * abs(
-        last["first"]["lc"] / last["measured"]["lc"] - 1)
+    assert others
+    for item in others:
+        assert item["first"]["lc"] < item["predicted"]["lc"] < item["measured"]["lc"] * 1.05
     for item in found["routed"]:
         assert item["structural"]["lc"] * BIAS == pytest.approx(item["measured"]["lc"], abs=1)
         assert item["low"]["lc"] < item["predicted"]["lc"] < item["high"]["lc"]
