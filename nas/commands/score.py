@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 from rich.table import Table
 
-from ...flow.config import key_values
+from ...flow.config import key_value
 from ...flow.errors import ConfigError
 from ...flow.output import Output, counted
 from .. import datasets, scores
@@ -58,7 +58,7 @@ def run(args: Namespace, out: Output) -> None:
     for cells in networks:
         macro.all_of(cells)
     images = maps(data.train.inputs, macro)
-    settings = key_values(args.set)
+    settings = dict(key_value(text, "batch_size=32") for text in args.set)
     found = [[] for _ in networks]
     began = time.perf_counter()
     for seed in args.seed:
