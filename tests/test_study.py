@@ -11,8 +11,9 @@ from spikeloom.flow import cli
 from spikeloom.flow.errors import RunError
 from spikeloom.flow.run import Run
 from spikeloom.nas import studies
+from spikeloom.nas.pictures import Curve, Line, draw
 from spikeloom.nas.studies import crossbar
-from spikeloom.nas.study import Curve, Line, Points, draw, table
+from spikeloom.nas.study import Points, table
 from spikeloom.sim import reference
 from spikeloom.sim.commands import demo
 
