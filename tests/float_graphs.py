@@ -13,7 +13,7 @@ def run(graph, p8):
     values, v, found = {}, {}, {}
     images = torch.from_numpy(p8.astype(np.float64))
     largest = 0.0
-    for t in range(graph.num_steps):
+    for _ in range(graph.num_steps):
         before, values = values, {graph.input.name: images}
         for node in graph.nodes[1:-1]:
             values[node.name] = x = _OPS[node.op](node, values, before, v, graph)

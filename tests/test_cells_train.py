@@ -174,7 +174,7 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
         resumed(network(), epochs=4)
     with pytest.raises(RunError, match=r"begun with network.cells = \['3\|13\|333'\], not"):
         resumed(network("3|33|333"))
-    with pytest.raises(RunError, match="begun with network.weight_bits = 6, not 5"):
+    with pytest.raises(RunError, match=r"begun with network.weight_bits = 6, not 5"):
         resumed(network(weight_bits=5))
     with pytest.raises(RunError, match="begun with images = "):
         resumed(network(), split(seed=3))
