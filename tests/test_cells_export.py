@@ -69,7 +69,8 @@ def traced(graph):
 
 
 @pytest.mark.parametrize("text", [*CELLS, *BACKWARD])
-def test_the_reference_model_equals_float64_on_the_exported_weights(text):
+def test_the_reference_model_equals_float64_on_the_exported_weights(text, monkeypatch):
+    monkeypatch.setattr("spikeloom.nas.cells.export.PRECISION", (8,))  # exact in float64
     graph = export(network(text)).graph
     found, answers = traced(graph)
     wanted, their_answers = float_graphs.run(graph, FLAT)
@@ -124,7 +125,7 @@ def test_any_cell_is_exported_or_refused_by_name(data):
 
 
 @pytest.mark.parametrize("cell, words", [
-    ("0|00|333", "cell 1 (0|00|333): something must get"),
+    ("0|00|033", "cell 1 (0|00|033): something must get"),
     ("0|30|000", "cell 1 (0|30|000): something must get"),
 ])
 def test_what_passes_nothing_on_is_refused(cell, words):
@@ -142,7 +143,8 @@ def test_averages_in_a_cycle_without_neurons_are_refused():
 
 @pytest.mark.parametrize("text, words", [
     ("3|33|333", "cell1_2: a sum of several synapses' currents has no gateware"),
-    ("1|10|100", "stem"), ("4|04|004", "a pool of currents has no gateware"),
+    ("1|10|100", "cell1_0: a scale of currents has no gateware"),
+    ("4|04|004", "cell1_0_pool: a pool of currents has no gateware"),
     ("3|~31|1~2~3", "an edge that goes backward, from "),
 ])
 def test_gateware_and_crossbars_refuse_by_name(text, words):
@@ -151,8 +153,7 @@ def test_gateware_and_crossbars_refuse_by_name(text, words):
     for use in (compile_graph, lambda graph: graph.layers):
         with pytest.raises(GraphError) as caught:
             use(graph)
-        assert "has no gateware" in str(caught.value)
-        assert words in str(caught.value) or words == "stem"
+        assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("setting, bits, noted", [
@@ -199,7 +200,7 @@ def test_accuracy_names_its_subset():
 
 
 def test_many_timesteps_or_wide_networks_take_coarser_scales_and_say_so(monkeypatch):
-    monkeypatch.setattr(ir, "MAX_CURRENT", 1 << 42)
+    monkeypatch.setattr(ir, "MAX_CURRENT", 1 << 52)
     found = export(network("4|44|444"))
     assert "scales are rounded to" in found.notes[-1]
     monkeypatch.setattr(ir, "MAX_CURRENT", 1 << 12)
