@@ -148,7 +148,8 @@ def test_averages_in_a_cycle_without_neurons_are_refused():
     ("3|~31|1~2~3", "an edge that goes backward, from "),
 ])
 def test_gateware_and_crossbars_refuse_by_name(text, words):
-    graph = export(network(text)).graph
+    one = Macro(channels=2, image_size=4, cells=1, num_steps=2, hidden=4, voters=2)
+    graph = export(network(text, macro=one)).graph
     assert simplify(graph) is graph
     for use in (compile_graph, lambda graph: graph.layers):
         with pytest.raises(GraphError) as caught:

@@ -96,32 +96,32 @@ def task(**changes):
 
 
 def test_a_search_finishes_with_its_first_row_and_goes_on_where_it_was(tmp_path, monkeypatch):
-    rows = [chosen("3|12|340"), chosen("3|33|333")]
+    rows = [chosen("3|00|340"), chosen("3|33|333")]
     found, made = final.finish(task(), None, None, tmp_path, rows)
-    assert (found.id, found.cells, found.columns) == ("abc", ["3|12|340"], {"score": 1.5})
+    assert (found.id, found.cells, found.columns) == ("abc", ["3|00|340"], {"score": 1.5})
     assert found.result.seed == 3 and found.result.weight_bits == 5
     (place,) = (tmp_path / "candidates" / "abc").iterdir()
     assert (place / "training.json").exists()
     kept = final.keep(task(), found, made, Run.create(tmp_path / "run"))
     assert any("on export" in line for line in kept) and "graph.safetensors" in kept[-1]
     np.testing.assert_array_equal(Run.open(tmp_path / "run").samples()[1], DIGITS.test.labels)
-    other, _ = final.finish(task(padding=1), None, None, tmp_path, [chosen("3|12|340")])
+    other, _ = final.finish(task(padding=1), None, None, tmp_path, [chosen("3|00|340")])
     assert len(list((tmp_path / "candidates" / "abc").iterdir())) == 2
     assert other.cells == found.cells
     monkeypatch.setattr(train._Training, "_step", None)  # nothing is left to train
-    again, _ = final.finish(task(), None, None, tmp_path, [chosen("3|12|340")])
+    again, _ = final.finish(task(), None, None, tmp_path, [chosen("3|00|340")])
     assert again == found
 
 
 def test_a_training_that_has_nothing_to_keep_fails_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(train._Training, "_step", lambda *args: (float("nan"), 0))
-    with pytest.raises(FitError, match=r"3\|12\|340 diverged in epoch 1: the loss is nan"):
-        final.finish(task(), None, None, tmp_path, [chosen("3|12|340")])
+    with pytest.raises(FitError, match=r"3\|00\|340 diverged in epoch 1: the loss is nan"):
+        final.finish(task(), None, None, tmp_path, [chosen("3|00|340")])
 
 
 def test_wide_weights_are_floats_and_say_so(tmp_path):
     wide = task()
     wide.cells.weight_bits = 32
-    found, _ = final.finish(wide, None, None, tmp_path, [chosen("3|12|340")])
+    found, _ = final.finish(wide, None, None, tmp_path, [chosen("3|00|340")])
     assert found.result.weight_bits is None and found.result.export_bits == 10
     assert "weights of floating point are rounded to codes of 10 bits" in found.result.notes[0]
