@@ -128,7 +128,7 @@ class CellNetwork(nn.Module):
         Every membrane, and what runs backward in a cell, is zero at first.
         """
         macro, run = self.macro, _Pass(self)
-        stem = run.layer("stem", x)
+        stem = run.layer("stem", x.contiguous(memory_format=torch.channels_last))
         kept = self._kept(x)
         total = None
         for t in range(macro.num_steps):
@@ -169,10 +169,10 @@ class _Pass:
     def fire(self, name: str, x: Tensor) -> Tensor:
         """Spikes of a LIF that reads x in this timestep."""
         v = self.membranes.get(name)
-        v = x / TAU if v is None else torch.add(v, x - v, alpha=1 / TAU)
+        v = x / TAU if v is None else torch.lerp(v, x, 1 / TAU)
         spikes = _Fire.apply(v)
         if self.t + 1 < self.network.macro.num_steps:
-            self.membranes[name] = v.masked_fill(v >= V_THRESHOLD, 0)
+            self.membranes[name] = torch.addcmul(v, v, spikes.detach(), value=-1)
         if self.network._on_spikes is not None:
             self.network._on_spikes(name, self.t, spikes)
         return spikes
@@ -217,7 +217,7 @@ class _Fire(Function):
     @staticmethod
     def forward(ctx, v: Tensor) -> Tensor:
         ctx.save_for_backward(v)
-        return (v >= V_THRESHOLD).to(v.dtype)
+        return torch.ge(v, V_THRESHOLD, out=torch.empty_like(v))
 
     @staticmethod
     def backward(ctx, g: Tensor):
