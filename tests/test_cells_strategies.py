@@ -138,14 +138,14 @@ def test_neuronas_as_published_may_break_limits_and_ours_does_not():
     genomes = flat(ran(theirs, score))
     assert theirs.result == theirs.best == genome_of([parse("3|33|333")])
     assert broken(theirs.best)["cim_ms"] > 0
-    assert len(genomes) == 64, "with six in the first cell, nothing of the second phase is let in"
+    assert len(genomes) == 64 + 1, "with six in the first cell, none fits into the second one"
     ours = begun("neuronas", space, **options)
     ran(ours, score)
     assert ours.result is None and excess(ours.best) == 0 and sum(convs(ours.best)) == 6
 
 
 def test_operations_must_be_of_the_space_and_few():
-    with pytest.raises(ConfigError, match="options.operations must be of cells.operations: unknown"):
+    with pytest.raises(ConfigError, match=r"operations must be of cells\.operations: unk"):
         begun("spikenas", CellSpace(("skip", "conv1x1")))
     with pytest.raises(ConfigError, match="must leave at most 131,072 cells to try, not 268,435,4"):
         begun("spikenas", CellSpace(SNASNET, nodes=8))
@@ -178,9 +178,9 @@ def test_evolution_repeats_itself_ages_and_learns():
 def test_evolution_prefers_what_breaks_nothing():
     strategy = begun("regularised_evolution", CellSpace(SNASNET), population=10, alive=30, sample=8)
     genomes = flat(ran(strategy, lambda genome: sum(convs(genome)), 20,
-                       constraint=lambda genome: sum(convs(genome)) - 5))
-    kept = [np.mean([sum(convs(genome)) <= 5 for genome in genomes[k:k + 50]]) for k in (0, 150)]
-    assert kept[1] >= kept[0]
+                       constraint=lambda genome: sum(convs(genome)) - 1))
+    kept = [np.mean([sum(convs(genome)) <= 1 for genome in genomes[k:k + 50]]) for k in (0, 150)]
+    assert kept[1] > kept[0] + 0.2
     strategy.revise({genomes[-1]: (np.array([-99.0]), np.array([-1.0]))})
     assert strategy.ranks[genomes[-1]] == (0.0, -99.0)
 
