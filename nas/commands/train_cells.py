@@ -12,7 +12,7 @@ from ...flow.files import read_json
 from ...flow.output import Output
 from ...flow.run import Run
 from .. import datasets
-from ..cells import final
+from ..cells import final, named
 from ..cells.cell import Cell, parse
 from ..cells.macro import Macro
 from ..cells.pixels import check
@@ -29,7 +29,8 @@ SECTIONS = ("cells", "train")
 def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--cells", metavar="TEXT[,TEXT...]",
-        help="a network of these cells, such as '3|13|333', one for all places or one for each; "
+        help="a network of these cells, such as '3|13|333', one for all places or one for each, "
+             "by the name of a published one, or RUN:ID, a candidate of a search; "
              f"{CHOSEN}: those of the network that --run has. Goes on with a training that was cut "
              f"short; takes --{', --'.join(name.replace('_', '-') for name in TAKEN)} and --set")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
@@ -116,7 +117,7 @@ def _network(args: argparse.Namespace, opened: Run, sizes: dict, data: datasets.
         kept = read_json(opened.path / final.FILE, _Kept, 1, "cells", "search for some first")
         texts, before = kept.cells, msgspec.to_builtins(kept.macro)
     else:
-        texts = tuple(args.cells.split(","))
+        texts = tuple(map(str, named.cells_by(args.cells)))
         before = {"image_size": data.shape[-1], "channels": Cells().channels,
                   "cells": max(2, len(texts))}
     macro = config.section(Macro, {**before, **sizes, **known}, "--set", "cells").check("cells")
