@@ -79,11 +79,10 @@ def trained(space: str, cell: str, seed: int) -> Network:
     """Train one network from nothing; on the CPU, so that it is the same again."""
     import time
 
-    from .cells.network import CellNetwork
-    from .cells.train import CellTraining, evaluate, train
+    from .cells.train import CellTraining, begin, evaluate, train
 
     began = time.process_time()
-    network = CellNetwork(MACRO, [parse(cell)], seed=seed)
+    network = begin(MACRO, [parse(cell)], seed=seed)
     done = train(network, images("train"), None,
                  CellTraining(seed=seed, device="cpu", **TRAINING))
     scored = evaluate(network, images("validation"))
