@@ -254,7 +254,7 @@ def load_experiment(path: Path | None, changes: tuple[str, ...] = ()) -> Experim
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: is not TOML: {error}") from error
     for text in changes:
-        section, key, value = _change(text)
+        section, key, value = change(text)
         if section not in _SECTIONS:
             raise ConfigError("--set: " + unknown("section", section, _SECTIONS))
         item = data.setdefault(section, {})
@@ -326,7 +326,7 @@ _SECTIONS: dict[str, type | None] = {
 _OF_CELLS: dict[str, type] = {"space": CellSpace, "search": CellSearch}
 
 
-def _change(text: str) -> tuple[str, str, object]:
+def change(text: str) -> tuple[str, str, object]:
     """Split ``section.key=value``; a value that is not TOML is taken as a string."""
     where, equals, value = text.partition("=")
     name, dot, key = where.strip().partition(".")

@@ -115,7 +115,8 @@ def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[
         elif number % columns == 0:
             axis.set_ylabel(y_label)
     for axis in axes[:1] if shared else axes[:len(panels)]:
-        if axis.get_legend_handles_labels()[0]:
+        labels = axis.get_legend_handles_labels()[1]
+        if len(labels) > 1 or labels != [axis.get_title()]:
             axis.legend(fontsize=8, loc="lower left" if shared else "best")
     files = []
     for kind in ("svg", "png"):
@@ -158,7 +159,7 @@ def _bars(axis, bars: Bars) -> None:
         axis.vlines(at, low, high, color="black", linewidth=1)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(range(len(bars.names)), bars.names, fontsize=8,
-                    rotation=20 if len(bars.names) > 4 else 0)
+                    **({"rotation": 20, "ha": "right"} if len(bars.names) > 4 else {}))
 
 
 def _scatter(axis, scatter: Scatter) -> None:

@@ -143,9 +143,13 @@ class Problem:
         return self.broken(self.free(genome)[0])
 
     def nearest(self) -> Genome | None:
-        """Of all that the free checks refused, the one that breaks the bounds least."""
-        refused = {genome: value for genome, value in self._excess.items() if value > 0}
-        return min(refused, key=refused.get, default=None)
+        """Of all that the free checks refused, the one that breaks the bounds least.
+
+        What cannot be at all is near to nothing.
+        """
+        refused = (item for item in self._excess.items() if item[1] > 0)
+        return next((genome for genome, _ in sorted(refused, key=lambda item: item[1])
+                     if not self.free(genome)[1]), None)
 
     def broken(self, columns: Mapping[str, float]) -> dict[str, float]:
         """Each bound's violation as a fraction of it, at most 0 where it holds.

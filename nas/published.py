@@ -11,8 +11,8 @@ from .study import Sheet
 
 FILE = Path(__file__).parent / "studies" / "published.toml"
 KINDS = ("paper", "released code")
-HEADING = ("Published, on whole data sets and with large networks, or found with released code: not to "
-           "be compared value by value with what is measured here")
+HEADING = ("Published, on whole data sets and with large networks, or found with released code: "
+           "not to be compared value by value with those above")
 
 
 class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -121,4 +121,5 @@ class Phases:
     def better(self, genome: Genome) -> bool:
         """Whether a network takes the place of the best one so far; one without a score never."""
         violation, objective = self.told[genome]
-        return violation <= 0 and objective < WORST and (self.best is None or objective < self.told[self.best][1])
+        return violation <= 0 and objective < (
+            WORST if self.best is None else self.told[self.best][1])

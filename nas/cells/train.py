@@ -7,7 +7,7 @@ epoch ends with, a resumed training gives the weights that an uninterrupted one 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,16 @@ from ...flow.errors import ConfigError, unknown
 from ..datasets import Split
 from ..train import cores
 from . import checkpoints
+from .cell import Cell
 from .checkpoints import Epoch, Progress, Scored
-from .network import CellNetwork
+from .macro import Macro
+from .network import LINEAR_STD, CellNetwork, draw
 from .pixels import maps
 
 OPTIMISERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda")
+#: First standard deviation of weights of FC layers, times the root of their inputs.
+GAINS = {"fc1": 3.0, "fc2": 1.0}
 #: What `stopped` begins with where a training failed.
 DIVERGED = "diverged"
 DONE = "all epochs are done"
@@ -49,7 +53,7 @@ class CellTraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     epochs: int = 60
     batch_size: int = 64
     optimiser: str = "adamw"
-    learning_rate: float = 0.003
+    learning_rate: float = 0.005
     momentum: float = 0.9
     cosine: bool = True
     weight_decay: float = 0.01
@@ -119,6 +123,22 @@ def device_of(name: str) -> torch.device:
                           "'cuda'")
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
     return torch.device(chosen)
+
+
+def begin(macro: Macro, cells: Sequence[Cell], *, seed: int = 0, weight_bits: int | None = None,
+          rounding: str = "nearest", scale: str = "power_of_two") -> CellNetwork:
+    """A network to be trained: convolutions drawn as for scores, FC layers N(0, gain**2 / fan_in).
+
+    The published N(0, 0.01**2) leaves the neurons of a classifier with few inputs silent, and what
+    is behind them without a gradient, for many epochs.
+    """
+    def first(name: str, shape: tuple[int, ...]) -> Tensor:
+        found = draw(seed, name, shape)
+        gain = GAINS.get(name.split("_")[0])
+        return found if gain is None else found * (gain / (LINEAR_STD * shape[-1] ** 0.5))
+
+    return CellNetwork(macro, cells, seed=seed, weight_bits=weight_bits, rounding=rounding,
+                       scale=scale, first=first)
 
 
 def train(network: CellNetwork, fit: Split, check: Split | None = None,

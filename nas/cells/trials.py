@@ -22,7 +22,7 @@ from msgspec import structs
 from ...flow import config
 from ...flow.config import key_value
 from ...flow.errors import ConfigError, FitError
-from ...flow.output import Output
+from ...flow.output import Output, counted
 from ...flow.run import Run
 from .. import datasets, scores
 from ..datasets import Dataset, Split
@@ -69,14 +69,17 @@ def configure_search(parser: ArgumentParser) -> None:
         help="train the best network of each search a little, and compare accuracies")
 
 
-def configure_training(parser: ArgumentParser, epochs: int = 4) -> None:
+def configure_training(parser: ArgumentParser) -> None:
     """Options of short trainings."""
     add = parser.add_argument
-    add("--epochs", type=int, default=epochs, metavar="N",
+    add("--epochs", type=int, default=3, metavar="N",
         help="of a short training (default: %(default)s)")
     add("--train-images", type=int, default=2000, metavar="N",
         help="images of a short training, 0 for all (default: %(default)s)")
-    add("--learning-rate", type=float, default=0.01, metavar="X", help="(default: %(default)s)")
+    add("--batch-size", type=int, default=16, metavar="N",
+        help="of a short training (default: %(default)s)")
+    add("--learning-rate", type=float, default=0.004, metavar="X",
+        help="of a short training (default: %(default)s)")
     add("--device", default="cpu", metavar="NAME",
         help="cpu, cuda, or auto (default: %(default)s, where trainings repeat)")
 
@@ -137,7 +140,8 @@ class Trials:
         given = self.training or {}
         images = given.get("images") or len(self.data.train)
         return (f"accuracy on {len(self.data.validation):,} validation images after "
-                f"{given.get('epochs')} epochs of {min(images, len(self.data.train)):,} images")
+                f"{counted(given.get('epochs', 0), 'epoch')} of {min(images, len(self.data.train)):,} "
+                "images")
 
 
 def trials(args: Namespace, name: str) -> Trials:
@@ -152,6 +156,7 @@ def trials(args: Namespace, name: str) -> Trials:
         from .train import CellTraining, device_of
 
         training = CellTraining(epochs=args.epochs, images=args.train_images, padding=0,
+                                batch_size=args.batch_size,
                                 learning_rate=args.learning_rate, device=args.device)
         training = msgspec.to_builtins(training.check("study"))
         device_of(args.device)
@@ -279,13 +284,12 @@ def in_folder(measure: Callable[..., dict], folder: Path) -> Callable[[dict], di
 
 
 def _trained(key: dict, folder: Path | None):
-    from .network import CellNetwork
-    from .train import CellTraining, train
+    from .train import CellTraining, begin, train
 
     macro, settings = _macro(key), msgspec.convert(key["training"], CellTraining)
     settings = structs.replace(settings, seed=key["seed"])
-    network = CellNetwork(macro, [parse(text) for text in key["cells"]], seed=key["seed"],
-                          weight_bits=key["bits"], scale=key["scale"])
+    network = begin(macro, [parse(text) for text in key["cells"]], seed=key["seed"],
+                    weight_bits=key["bits"], scale=key["scale"])
     if folder is not None:
         text = json.dumps(key, sort_keys=True)
         folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]

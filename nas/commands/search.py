@@ -94,8 +94,7 @@ def _nearest(task: Problem) -> str:
     genome = task.nearest()
     if genome is None:
         return ""
-    words = broken(task, task.free(genome)[0]) or "which cannot be priced"
-    return f"; the nearest is {describe(genome)}: {words}"
+    return f"; the nearest is {describe(genome)}: {broken(task, task.free(genome)[0])}"
 
 
 def _save(folder: Path, found: dict) -> None:

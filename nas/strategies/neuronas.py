@@ -1,9 +1,10 @@
 """NeuroNAS: cell by cell for compute-in-memory, within memory, area, latency and energy.
 
 R. V. W. Putra and M. Shafique, "NeuroNAS", arXiv:2407.00641, 2024, Algorithm 1
-(`nas.cells.phases`). The paper holds phase 1 to the memory alone, and keeps its best score for phase 2, so what it
-returns may break the other limits, and its first cell is chosen blind to them. All are closed
-forms, so here both phases hold all of them, and what is returned keeps them.
+(`nas.cells.phases`). The paper holds its first phase to the memory alone and keeps the best score
+for the second one, so what it returns may break the other limits, and its first cell is chosen
+blind to them. All are closed forms, so here both phases hold all of them, and what is returned
+keeps them.
 """
 
 from collections.abc import Iterator

@@ -35,14 +35,14 @@ AGREEMENT = (("by", ""), ("between", ""), ("and", ""), ("operations", "d"), ("ta
 
 def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    trials.configure(parser, data="cifar10-small,digits", several=True)
+    trials.configure(parser, data="cifar10-small,digits", several=True, seeds=5)
     add("--operations", default=",".join(OPERATIONS[:5]), metavar="NAME[,NAME...]",
         help="the full set (default: %(default)s)")
     add("--replace", action="store_true",
         help=f"also put {' and '.join(LARGER)} in the place of {REPLACED}")
     add("--strategy", default="random", metavar="NAME",
         help="that searches each set: random, spikenas, ... (default: %(default)s)")
-    add("--evaluations", type=int, default=40, metavar="N",
+    add("--evaluations", type=int, default=60, metavar="N",
         help="of a search, where it does not end by itself (default: %(default)s)")
     trials.configure_search(parser)
     trials.configure_training(parser)
@@ -161,8 +161,9 @@ def _row(data: str, name: str, own: Found, full: Found, measures: Sequence[str])
     for measure in measures:
         values, whole = own.values(measure), full.values(measure)
         finite = all(map(math.isfinite, [*values, *whole]))
-        change = trials.spread([a - b for a, b in zip(values, whole)]) if finite else (None, None)
         mean, sd = trials.spread(values) if finite else (None, None)
+        change = trials.spread([a - b for a, b in zip(values, whole)]) \
+            if finite and own is not full else (None, None)
         if measure == "score":
             row += [mean, sd, *change, trials.spread(own.weights)[0],
                     trials.spread(own.evaluations)[0], trials.spread(own.seconds)[0]]

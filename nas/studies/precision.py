@@ -10,14 +10,14 @@ import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-import numpy as np
+import msgspec
 from msgspec import structs
 
 from ...flow.errors import ConfigError
 from ...flow.output import Output
 from .. import published, ranking
-from ..cells import trials
-from ..cells.cell import OPERATIONS, Cell, parse
+from ..cells import named, trials
+from ..cells.cell import Cell
 from ..cells.macro import Macro
 from ..cells.quantiser import MAX_BITS, MIN_BITS, SCALES
 from ..cells.trials import Trials
@@ -28,7 +28,7 @@ WHAT = "accuracy of cells, and agreement of their scores, over the bits of their
 BITS = (4, 5, 6, 8, 16)
 AFTER, DURING = "rounded after training", "quantiser in the loop"
 ACCURACY = (("weights", ""), ("format", ""), ("bits", "d"), ("accuracy", ".2%"), ("sd", ".2%"),
-            ("of float", "+.2%"), ("trainings", "d"))
+            ("against float", "+.2%"), ("trainings", "d"))
 RANKS = (("format", ""), ("bits", "d"), ("tau", ".3f"), ("low", ".3f"), ("high", ".3f"),
          ("without a score", "d"), ("networks", "d"), ("weights at 0", ".1%"))
 #: What formats are called.
@@ -38,8 +38,9 @@ FORMATS = {"power_of_two": "power of two", "fixed": "fixed Q1.(n-1)"}
 def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
     trials.configure(parser, data="cifar10-small", seeds=2)
-    add("--cells", default="3|13|131", metavar="TEXT[,TEXT...]",
-        help="the network that is trained (default: %(default)s)")
+    add("--cells", default="3|13|131", metavar="TEXT",
+        help="the network that is trained: a text of one cell or of one for each place, the name "
+             "of a published one, or RUN:ID (default: %(default)s)")
     add("--bits", default=",".join(map(str, BITS)), metavar="N[,N...]",
         help=f"of weights, each in {MIN_BITS}..{MAX_BITS} (default: %(default)s)")
     add("--formats", default=",".join(SCALES), metavar="NAME[,NAME...]",
@@ -57,10 +58,10 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> int:
     seeds, bits, formats = trials.seeds(args), _bits(args.bits), _formats(args.formats)
     bed = trials.trials(args, args.data)
-    bed.macro.all_of([parse(text) for text in args.cells.split(",")])
+    cells = list(map(str, bed.macro.all_of(named.cells_by(args.cells))))
     ranked = _ranked(args, bed)
     folder, points = trials.begun(args, "precision")
-    rows, panels, title = _accuracies(args, out, bed, folder, points, seeds, bits, formats)
+    rows, panels, title = _accuracies(args, out, bed, cells, folder, points, seeds, bits, formats)
     sheets = [Sheet("accuracy", f"Accuracy over bits, mean over {args.seeds} seeds: {bed.recipe}",
                     ACCURACY, tuple(rows))]
     if args.networks:
@@ -84,10 +85,9 @@ def run(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _accuracies(args: Namespace, out: Output, bed: Trials, folder, points, seeds: range,
-                bits: Sequence[int], formats: Sequence[str]) -> tuple[list, list, str]:
+def _accuracies(args: Namespace, out: Output, bed: Trials, cells: list[str], folder, points,
+                seeds: range, bits: Sequence[int], formats: Sequence[str]) -> tuple[list, list, str]:
     """Rows of the first table, their curves, and the picture's title."""
-    cells = args.cells.split(",")
     kept = folder / "float"
     floats = [bed.train(cells, seed) for seed in seeds]
     places = [(scale, n, seed) for scale in formats for n in bits for seed in seeds]
@@ -124,8 +124,6 @@ def scored(key: dict) -> dict:
     """Scores of random networks, None where one has none, in float or of rounded weights; with the
     share of all weights of convolutions that are 0 after rounding.
     """
-    import msgspec
-
     from .. import datasets, scores
     from ..cells.network import CellNetwork
     from ..cells.pixels import maps
@@ -140,7 +138,7 @@ def scored(key: dict) -> dict:
     count = settings["batch_size"] * settings["batches"]
     images = maps(datasets.load(key["data"]).train.inputs[:count], macro)
     score = scores.load(name)(macro, images, **settings)
-    cells = networks(key["networks"])
+    cells = ranking.cells("full")[:key["networks"]]
     with cores(1):
         found = [score.score([cell]) for cell in cells]
         zeros = total = 0
@@ -153,24 +151,13 @@ def scored(key: dict) -> dict:
             "zeros": zeros / total if total else None}
 
 
-def networks(count: int) -> list[Cell]:
-    """Random cells of SNASNet's operations, distinct and connected, the same ones each time."""
-    rng = np.random.default_rng(0)
-    found: dict[tuple, Cell] = {}
-    while len(found) < count:
-        cell = Cell(tuple(OPERATIONS[k] for k in rng.integers(5, size=6)))
-        if cell.connected:
-            found.setdefault(cell.canonical, cell)
-    return list(found.values())
-
-
 def _tau(scores: Sequence[float | None], whole: Sequence[float | None]
          ) -> tuple[float | None, ...]:
     """Agreement of two rankings, and its interval; None where all are alike."""
-    own, other = (np.array(values, float) for values in (scores, whole))
-    other = ranking.ranked(other)
-    tau = ranking.tau(own, other)
-    return (None, None, None) if math.isnan(tau) else (tau, *ranking.interval(own, other))
+    own, other = ([math.nan if value is None else value for value in values]
+                  for values in (scores, whole))
+    tau = ranking.tau(own, ranking.ranked(other))
+    return (None,) * 3 if math.isnan(tau) else (tau, *ranking.interval(own, ranking.ranked(other)))
 
 
 def _curve_of_ranks(found: Sequence[tuple], bits: Sequence[int], formats: Sequence[str],
@@ -191,8 +178,9 @@ def _ranked(args: Namespace, bed: Trials) -> Macro:
     """The macro network of scores that are compared."""
     from ..cells.pixels import check
 
-    if args.networks and not 3 <= args.networks <= 5000:
-        raise ConfigError(f"--networks must be 0 or in 3..5000, not {args.networks}")
+    most = ranking.SPACES["full"][1]
+    if args.networks and not 3 <= args.networks <= most:
+        raise ConfigError(f"--networks must be 0 or in 3..{most}, not {args.networks}")
     macro = structs.replace(bed.macro, channels=args.rank_channels,
                             image_size=args.rank_image_size).check("--rank-channels and "
                                                                    "--rank-image-size: macro")
