@@ -73,13 +73,14 @@ class Dots:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Kinds of points in one plane."""
+    """Kinds of points in one plane, and lines across it at some x."""
 
     title: str
     x_label: str
     dots: tuple[Dots, ...]
     percent: bool = False
     y_label: str = ""
+    marks: tuple[float, ...] = ()
 
 
 Panel = Curve | Bars | Scatter
@@ -163,6 +164,8 @@ def _bars(axis, bars: Bars) -> None:
 
 
 def _scatter(axis, scatter: Scatter) -> None:
+    for x in scatter.marks:
+        axis.axvline(x, color="0.35", linestyle="--", linewidth=1)
     for dots, (color, marker) in zip(scatter.dots, _LOOKS):
         axis.scatter(dots.x, dots.y, s=16, color=color, marker=marker, alpha=0.8, linewidths=0,
                      label=dots.label)

@@ -138,10 +138,9 @@ class Trials:
     def recipe(self) -> str:
         """The short training in words."""
         given = self.training or {}
-        images = given.get("images") or len(self.data.train)
+        images = min(given.get("images") or len(self.data.train), len(self.data.train))
         return (f"accuracy on {len(self.data.validation):,} validation images after "
-                f"{counted(given.get('epochs', 0), 'epoch')} of {min(images, len(self.data.train)):,} "
-                "images")
+                f"{counted(given.get('epochs', 0), 'epoch')} of {images:,} images")
 
 
 def trials(args: Namespace, name: str) -> Trials:

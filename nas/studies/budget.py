@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from ...flow.errors import ConfigError
-from ...flow.output import Output
+from ...flow.output import Output, counted
 from .. import published
 from ..cells import trials
 from ..cells.cell import OPERATIONS
@@ -68,10 +68,11 @@ def run(args: Namespace, out: Output) -> int:
                  [accuracies.get((name, limit, k)) for k in seeds])
             for name in strategies for limit in (None, *limits)]
     columns = COLUMNS if args.train else COLUMNS[:-2]
-    sheets = [Sheet("budget", f"Limits of weights: the best of a search, mean over {args.seeds} "
-                    f"seeds, by {args.score}", columns, tuple(row[:len(columns)] for row in rows)),
+    sheets = [Sheet("budget", "Limits of weights: the best of a search, mean over "
+                    f"{counted(args.seeds, 'seed')}, by {args.score}", columns,
+                    tuple(row[:len(columns)] for row in rows)),
               published.sheet("budget")]
-    title = f"Searches with a limit of weights: {bed.sizes}, {args.seeds} seeds"
+    title = f"Searches with a limit of weights: {bed.sizes}, {counted(args.seeds, 'seed')}"
     if args.train:
         title += f"; {bed.recipe}"
     values = {"score": {place: item["score"] for place, item in found.items()}}
@@ -79,7 +80,7 @@ def run(args: Namespace, out: Output) -> int:
         values["accuracy"] = accuracies
     panels = [Scatter(f"the best of each search, by {measure}", "weights of the convolutions",
                       tuple(_dots(name, found, own) for name in strategies),
-                      percent=measure == "accuracy", y_label=measure)
+                      percent=measure == "accuracy", y_label=measure, marks=tuple(limits))
               for measure, own in values.items()]
     files = [str(points.path), *keep(folder, "budget", sheets, panels, title, "")]
     data = {"limits": limits, "searches": sheets[0].plain(), "published": sheets[1].plain(),

@@ -9,19 +9,20 @@ import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from ...flow.errors import ConfigError, unknown
-from ...flow.output import Output
+from ...flow.output import Output, counted
 from .. import published
 from ..cells import trials
 from ..cells.cell import OPERATIONS
 from ..cells.trials import Trials
 from ..pictures import Bars, Line
 from ..ranking import LEVEL, RESAMPLES
-from ..study import Sheet, keep
+from ..study import Points, Sheet, keep
 
 WHAT = "what a search for cells loses without each of its operations"
 REPLACED, LARGER = "conv3x3", ("conv5x5", "conv7x7")
@@ -95,7 +96,7 @@ def run(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _end(args: Namespace, out: Output, folder, points, beds: Sequence[Trials],
+def _end(args: Namespace, out: Output, folder: Path, points: Points, beds: Sequence[Trials],
          sets: Mapping[str, list[str]], found: dict[str, dict[str, Found]]) -> None:
     measures = ("score", "accuracy") if args.train else ("score",)
     rows = [_row(data, name, own[name], own[ALL], measures)
@@ -103,14 +104,14 @@ def _end(args: Namespace, out: Output, folder, points, beds: Sequence[Trials],
     columns = SETS if args.train else SETS[:-3]
     removed = [name for name in sets[ALL] if f"without {name}" in sets]
     sheets = [Sheet("operations", f"Sets of operations: the best of a {args.strategy} search, mean "
-                    f"over {args.seeds} seeds, by {args.score}", columns,
+                    f"over {counted(args.seeds, 'seed')}, by {args.score}", columns,
                     tuple(row[:len(columns)] for row in rows)),
               Sheet("agreement", "Do data sets agree, with each other and with what is published, "
                     f"on how significant operations are? Kendall tau, {LEVEL:.0%} interval over "
                     "seeds", AGREEMENT, tuple(_agreement(found, removed, measures))),
               published.sheet("operations")]
     title = (f"Operations of cells: {'; '.join(bed.sizes for bed in beds)}; {args.strategy} "
-             f"search, {args.seeds} seeds")
+             f"search, {counted(args.seeds, 'seed')}")
     if args.train:
         title += f"; {beds[0].recipe}"
     files = [str(points.path), *keep(folder, "operations", sheets,

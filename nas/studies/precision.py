@@ -9,12 +9,13 @@ score of the same networks in float.
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
 from ...flow.errors import ConfigError
-from ...flow.output import Output
+from ...flow.output import Output, counted
 from .. import published, ranking
 from ..cells import named, trials
 from ..cells.cell import Cell
@@ -22,7 +23,7 @@ from ..cells.macro import Macro
 from ..cells.quantiser import MAX_BITS, MIN_BITS, SCALES
 from ..cells.trials import Trials
 from ..pictures import Curve, Line
-from ..study import Sheet, keep
+from ..study import Points, Sheet, keep
 
 WHAT = "accuracy of cells, and agreement of their scores, over the bits of their weights"
 BITS = (4, 5, 6, 8, 16)
@@ -62,7 +63,8 @@ def run(args: Namespace, out: Output) -> int:
     ranked = _ranked(args, bed)
     folder, points = trials.begun(args, "precision")
     rows, panels, title = _accuracies(args, out, bed, cells, folder, points, seeds, bits, formats)
-    sheets = [Sheet("accuracy", f"Accuracy over bits, mean over {args.seeds} seeds: {bed.recipe}",
+    sheets = [Sheet("accuracy", f"Accuracy over bits, mean over "
+                    f"{counted(args.seeds, 'seed')}: {bed.recipe}",
                     ACCURACY, tuple(rows))]
     if args.networks:
         keys = [{"images": bed.digest, "data": bed.data.name, "macro": structs.asdict(ranked),
@@ -85,8 +87,9 @@ def run(args: Namespace, out: Output) -> int:
     return 0
 
 
-def _accuracies(args: Namespace, out: Output, bed: Trials, cells: list[str], folder, points,
-                seeds: range, bits: Sequence[int], formats: Sequence[str]) -> tuple[list, list, str]:
+def _accuracies(args: Namespace, out: Output, bed: Trials, cells: list[str], folder: Path,
+                points: Points, seeds: range, bits: Sequence[int], formats: Sequence[str]
+                ) -> tuple[list, list, str]:
     """Rows of the first table, their curves, and the picture's title."""
     kept = folder / "float"
     floats = [bed.train(cells, seed) for seed in seeds]
@@ -113,7 +116,8 @@ def _accuracies(args: Namespace, out: Output, bed: Trials, cells: list[str], fol
             lines.append(Line(f"{what}, {FORMATS[scale]}",
                               tuple(math.nan if value is None else value for value, _ in spreads),
                               tuple(value or 0.0 for _, value in spreads)))
-    title = f"Bits of weights: cells {args.cells}, {bed.sizes}, {args.seeds} seeds; {bed.recipe}"
+    title = (f"Bits of weights: cells {args.cells}, {bed.sizes}, "
+             f"{counted(args.seeds, 'seed')}; {bed.recipe}")
     level = None if mean is None else ("float", mean)
     return rows, [Curve("accuracy", "bits of a weight", tuple(map(float, bits)), tuple(lines),
                         level=level, ticks=tuple(map(float, bits)),
