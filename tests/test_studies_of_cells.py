@@ -37,6 +37,10 @@ def study(tmp_path, capsys):
     return run
 
 
+def never(*args, **settings):
+    raise AssertionError("it is known already")
+
+
 def operations(study, *argv):
     return study("operations", "--data", "maps", "--score", "depth", "--evaluations", "8",
                  "--seeds", "2", *argv)
@@ -84,7 +88,7 @@ def test_data_sets_are_compared_and_only_what_is_new_is_measured(study, monkeypa
     assert all(row["low"] is None for row in found["agreement"]), "of one seed"
     # depth sees no images
     assert found["agreement"][0]["tau"] == pytest.approx(1)
-    monkeypatch.setattr(trials, "searched", None)
+    monkeypatch.setattr(trials, "searched", never)
     assert operations(study)["sets"] == first["sets"]
 
 
@@ -109,7 +113,7 @@ def test_a_study_of_operations_goes_on_where_it_was_cut_short(study, tmp_path, m
 def test_the_best_are_trained_where_that_is_asked_for(study, monkeypatch):
     monkeypatch.setattr(trials, "trained", lambda key: {
         "accuracy": sum(text.count("3") for text in key["cells"]) / 100, "spikes": 1.0})
-    found = operations(study, "--train", *SHORT)
+    found = operations(study, "--train", "--score", "weights", *SHORT)
     rows = {row["set"]: row for row in found["sets"]}
     assert rows["without conv3x3"]["accuracy"] == 0.0
     assert rows["without conv3x3"]["accuracy change"] == -rows["all"]["accuracy"] < 0
@@ -168,7 +172,7 @@ def test_bits_after_training_and_in_the_loop(study, tmp_path, monkeypatch):
     zeros = {(row["format"], row["bits"]): row["weights at 0"] for row in found["ranks"]}
     assert zeros["fixed Q1.(n-1)", 4] > zeros["power of two", 4] > zeros["power of two", 16]
     assert len(list((tmp_path / "run/study/precision/float").iterdir())) == 1
-    monkeypatch.setattr(trials, "trained", None)
+    monkeypatch.setattr(trials, "trained", never)
     again = study("precision", "--bits", "4,16", *argv)
     assert again["measured"] == 0 and again["accuracy"] == found["accuracy"]
     only = study("precision", "--bits", "4", "--formats", "fixed", *argv[:-6], "--networks", "0",
