@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...hdl import encoders, sng
+from ...hdl import encoders, neurons, sng
 from .. import ir
 from ..errors import GraphError
 from ..lengths import check_shift
@@ -170,6 +170,17 @@ def check_lengths(graph: ir.Graph) -> None:
                              "run-time lengths need a lane for each neuron (no lanes given)")
 
 
+def check_gateware(graph: ir.Graph) -> None:
+    """Refuse neurons of a plug-in that has no gateware for them."""
+    for _, population in graph.layers:
+        neuron = population.neuron
+        saturates = getattr(neuron, "saturate_bits", None) is not None
+        if neuron.kind not in (neurons.SATURATING if saturates else neurons.CELLS):
+            raise GraphError(f"{population.name}: neurons{' that saturate' if saturates else ''} "
+                             f"must be of a kind with gateware, not {neuron.kind!r}, whose plug-in "
+                             "has none")
+
+
 def legalize(graph: ir.Graph) -> ir.Graph:
     """Refuse what no lowering can take, and set every membrane's width.
 
@@ -184,6 +195,7 @@ def legalize(graph: ir.Graph) -> ir.Graph:
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    check_gateware(graph)
     check_lowerings(graph)
     check_lengths(graph)
     check_readout(graph)
