@@ -98,8 +98,7 @@ class Run:
                 if self.build_dir(name.removesuffix("-proof"), proof=True) != path.parent]
 
     def graph(self) -> ir.Graph:
-        """The trained network; RunError if it is missing, damaged, or of a plug-in that is not here.
-        """
+        """The trained network; RunError if it is missing, damaged or of an absent plug-in."""
         try:
             return ir.load_graph(self.graph_file)
         except GraphError as error:
