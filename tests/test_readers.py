@@ -231,7 +231,7 @@ Y = np.ones((90, 1), np.uint8)
 
 @pytest.mark.parametrize("write,words", [
     (lambda path: path.write_bytes(b""), "must be a whole MATLAB 5 file"),
-    (lambda path: path.write_bytes(path.read_bytes()[:300]), "must be a whole MATLAB 5 file"),
+    (lambda path: path.write_bytes(path.read_bytes()[:300]), "y must be uint8 or double [90, 1]"),
     (lambda path: path.write_bytes(path.read_bytes()[:-30]), "must be a whole MATLAB 5 file"),
     (lambda path: path.write_bytes(b"no MATLAB file " * 30), "must be a whole MATLAB 5 file"),
     (saved(X=X[..., :50], y=Y), "X must be uint8 [32, 32, 3, 90], not uint8 [32, 32, 3, 50]"),

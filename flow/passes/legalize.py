@@ -170,15 +170,13 @@ def check_lengths(graph: ir.Graph) -> None:
                              "run-time lengths need a lane for each neuron (no lanes given)")
 
 
-def check_gateware(graph: ir.Graph) -> None:
-    """Refuse neurons of a plug-in that has no gateware for them."""
+def without_gateware(graph: ir.Graph) -> ir.Population | None:
+    """The first population whose neurons are of a plug-in that has no gateware for them."""
     for _, population in graph.layers:
-        neuron = population.neuron
-        saturates = getattr(neuron, "saturate_bits", None) is not None
-        if neuron.kind not in (neurons.SATURATING if saturates else neurons.CELLS):
-            raise GraphError(f"{population.name}: neurons{' that saturate' if saturates else ''} "
-                             f"must be of a kind with gateware, not {neuron.kind!r}, whose plug-in "
-                             "has none")
+        saturates = getattr(population.neuron, "saturate_bits", None) is not None
+        if population.neuron.kind not in (neurons.SATURATING if saturates else neurons.CELLS):
+            return population
+    return None
 
 
 def legalize(graph: ir.Graph) -> ir.Graph:
@@ -195,7 +193,9 @@ def legalize(graph: ir.Graph) -> ir.Graph:
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
-    check_gateware(graph)
+    if bare := without_gateware(graph):
+        raise GraphError(f"{bare.name}: neurons must be of a kind with gateware, not "
+                         f"{bare.neuron}, whose plug-in has none")
     check_lowerings(graph)
     check_lengths(graph)
     check_readout(graph)
