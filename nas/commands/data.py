@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from ...flow.errors import SpikeloomError
+from ...flow.output import Wide
 from .. import datasets
 from ..datasets import images
 
@@ -19,7 +20,7 @@ def show(args, out) -> None:
         table.add_row(row["name"], " x ".join(map(str, row["shape"])), *numbers, row["state"])
     problems = dict.fromkeys(row["problem"] for row in rows if row["problem"])
     where = str(images.folder())
-    out.result({"folder": where, "datasets": rows}, table, f"folder of data sets: {where}",
+    out.result({"folder": where, "datasets": rows}, Wide(table), f"folder of data sets: {where}",
                *(f"- {problem}" for problem in problems))
 
 
