@@ -29,7 +29,7 @@ from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
-              "search.pnr_seeds", "search.reference", "target.seed"}
+              "search.pnr_seeds", "search.confirm", "search.reference", "target.seed"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -110,7 +110,8 @@ def _finish(search: Search, store: Store, executor: Executor, folder: Path):
         from .. import priced
 
         return priced.finish(search.task, store, executor, folder, search.rows)
-    return final.finish(search.task, store, executor, folder, search.routing.done)
+    return final.finish(search.task, store, executor, folder, search.routing.done,
+                        search.rows)
 
 
 def _save(folder: Path, found: dict) -> None:

@@ -37,7 +37,7 @@ NEAR = 0.01
 
 SUBSET = "cifar10-small"
 CONV_SETTINGS = TrainSettings(epochs=12, learning_rate=0.06, threads=2)
-CONV_DRAWS, CONV_SEED = 5, 1
+CONV_DRAWS, CONV_SEED = 20, 1
 _LAYER = {"weight_bits": 4, "bitstream_length": 8, "sng": "sobol1", "neuron": Lif(v_threshold=1)}
 
 
