@@ -1,20 +1,22 @@
-"""A plug-in with a strategy and a neuron, which spikeloom knows wherever this file is named:
+"""A plug-in with a strategy, a score and a neuron, which are known wherever this file is named:
 
     spikeloom search examples/cim.toml --plugin examples/plugin.py --run runs/climbed \
       --set search.strategy=climb --set 'space.neurons=["lif", "even"]'
+    spikeloom score variety --plugin examples/plugin.py --cells '3|01|2~34' --cells '3|33|333'
     spikeloom train --plugin examples/plugin.py --neuron even --leak-shift 2 --run runs/even
     spikeloom sim --plugin examples/plugin.py --run runs/even --level rtl
 
 `flow/plugins.py` of spikeloom says how plug-ins are found and what they may register.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Mux
 
 from spikeloom.hdl.neurons import Lif, LifCell
-from spikeloom.nas import neurons, strategies
+from spikeloom.nas import neurons, scores, strategies
 from spikeloom.nas.neurons import LifTraining
 from spikeloom.sim.neurons import LifState
 
@@ -61,6 +63,29 @@ class Climb:
         ranks = np.argsort(np.argsort(F, axis=0, kind="stable"), axis=0, kind="stable").sum(1)
         broken = np.maximum(G, 0).sum(1)
         return genomes[np.lexsort((ranks, broken))[0]]
+
+
+@scores.register("variety")
+class Variety:
+    """Of networks of cells: how many different operations are live, ties to those of few weights.
+
+    `images` [n, C, H, W] and `seed` are for scores that run the network; this one needs neither.
+    """
+
+    WHAT = "number of different live operations, ties to fewer weights"
+    SETTINGS = scores.NoSettings
+
+    def __init__(self, macro, images, *, seed=0, **settings):
+        self.macro = macro.check()
+        scores.settled(type(self), settings)
+
+    def score(self, cells):
+        """Higher is better; nan where nothing gets through."""
+        cells = self.macro.all_of(cells)
+        if not all(cell.connected for cell in cells):
+            return math.nan
+        live = {edge.operation for cell in cells for edge in cell.live}
+        return len(live) + 1 / (2 + self.macro.weights(cells))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": ("spikeloom.sim.commands.export", "write the core as Verilog for another design"),
     "estimate": ("spikeloom.flow.commands.estimate", "price a network without any tool"),
     "map": ("spikeloom.flow.commands.map", "map a network onto RRAM crossbars"),
+    "score": ("spikeloom.nas.commands.score", "score networks of cells without training them"),
     "study": ("spikeloom.nas.commands.study", "vary what a run's network meets, and draw curves"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),

@@ -14,7 +14,7 @@ from spikeloom.flow.errors import ConfigError, GraphError, RunError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 from spikeloom.hdl import neurons as hardware
-from spikeloom.nas import datasets, strategies, workers
+from spikeloom.nas import datasets, scores, strategies, workers
 from spikeloom.nas.space import Space, describe
 from spikeloom.nas.task import Task
 from spikeloom.sim import gateware, reference
@@ -231,6 +231,26 @@ def test_the_strategy_of_the_example_asks_within_the_bounds_and_learns():
     assert all(size(genome) <= 4000 for genome in asked)
     sizes = [size(genome) for genome in asked]
     assert np.mean(sizes[-6:]) < np.mean(sizes[:6])
+
+
+def test_the_score_of_the_example_ranks_cells(capsys):
+    argv = ["score", "variety", "--plugin", str(EXAMPLE), "--json"]
+    for cells in ("3|01|2~34", "3|03|333", "0|00|000"):
+        argv += ["--cells", cells]
+    assert cli.main(argv) == 0
+    found = json.loads(capsys.readouterr().out)["networks"]
+    assert [row["mean"] is None for row in found] == [False, False, True]
+    assert found[0]["mean"] > found[1]["mean"]
+
+
+@pytest.mark.parametrize("part", ["WHAT", "SETTINGS", "score"])
+def test_a_score_that_is_not_whole_is_refused(part):
+    whole = {"WHAT": "", "SETTINGS": scores.NoSettings, "score": len}
+    del whole[part]
+    with pytest.raises(ConfigError, match=f"score 'mine' must have {part};"):
+        scores.register("mine")(type("Mine", (), whole))
+    with pytest.raises(ConfigError, match="score 'depth' is there already"):
+        scores.register("depth")(type("Mine", (), whole | {part: scores.NoSettings}))
 
 
 def test_the_neuron_of_the_example_is_searched():

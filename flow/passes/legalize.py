@@ -187,6 +187,16 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"legalize needs integer weights, not stage {graph.stage!r}; "
                          "train and quantize first")
+    if graph.sums:
+        raise GraphError(ir.no_layers(graph))
+    if graph.input.encoder == ir.DIRECT:
+        raise GraphError(f"{graph.input.name}: encoder {ir.DIRECT!r} has no gateware, where "
+                         "synapses take spikes or streams of bits and no pixels; the reference "
+                         "model alone computes this network")
+    for synapses in graph.synapses:
+        if synapses.out_features > ir.MAX_FEATURES:
+            raise GraphError(f"{synapses.name}: gateware takes at most {ir.MAX_FEATURES} neurons "
+                             f"of a layer, not {synapses.out_features}")
     image = encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
     if image > MAX_IMAGE_BYTES:
         raise GraphError(f"{graph.input.name}: the link carries images of at most "

@@ -32,7 +32,7 @@ class Subset(images.Subset):
 SETS = {
     "cifar10": Subset(batches=(1, 2, 3, 4, 5), train=4500, validation=500, test=1000,
                       tested=_RECORDS),
-    "cifar10-batch1": Subset(batches=(1,), train=700, validation=250, test=80, tested=1000),
+    "cifar10-batch1": Subset(batches=(1,), train=680, validation=250, test=80, tested=1000),
     "cifar10-small": Subset(batches=(1,), train=200, validation=50, test=80, tested=1000),
 }
 
