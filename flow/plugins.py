@@ -11,11 +11,11 @@ imported, as a module of a name of its own, and registers what it has with
 
 An import runs the file: it can do all that its user can, and nobody but its user says that it is
 run. An experiment or a run directory cannot name one to be imported; a run remembers its plug-ins
-(`Record`) only to ask for those that are not there. Workers import the same files (`named`).
+(`Record`) only to ask for those that are not there. Worker processes, which may be elsewhere, are
+given the very texts that this process imported (`named`, `adopt`).
 """
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -23,8 +23,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 from msgspec import Struct
@@ -58,9 +58,10 @@ class Record(Struct, frozen=True):
     plugins: list[Plugin]
 
 
-#: What is imported, by path or by the value of an entry point; and what was registered, to be taken
-#: back: the registry and the name.
+#: What is imported, by path or by the value of an entry point; the texts of files, by path; and
+#: what was registered, to be taken back: the registry and the name.
 _loaded: dict[str, Plugin] = {}
+_texts: dict[str, bytes] = {}
 _added: list[tuple[dict, str]] = []
 
 
@@ -81,33 +82,51 @@ def load(files: Sequence[str | Path] = ()) -> None:
     Raises ConfigError, one line with file, line and error, for the first that does not import;
     what it had registered is taken back.
     """
+    _installed()
+    always = os.environ.get(VARIABLE, "").split(os.pathsep)
+    for path in (*filter(None, always), *files):
+        where = str(Path(path).resolve())
+        if where not in _loaded:
+            try:
+                text = Path(where).read_bytes()
+            except OSError as error:
+                raise ConfigError(f"plug-in {path}: cannot be read ({error.strerror})") from error
+            _file(where, text, str(path))
+
+
+def named() -> list[tuple[str, bytes]]:
+    """The files that are imported, and their texts, for another process to `adopt`."""
+    return list(_texts.items())
+
+
+def adopt(files: Iterable[tuple[str, bytes]]) -> None:
+    """Import what another process has `named`, from its texts, and installed plug-ins."""
+    _installed()
+    for path, text in files:
+        if path not in _loaded:
+            _file(path, text, path)
+
+
+def _installed() -> None:
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.value):
         if point.value not in _loaded:
             _import(f"{point.name} of {point.dist.name} {point.dist.version}", point.load)
             _loaded[point.value] = Plugin(f"{point.name} of {point.dist.name}", point.dist.version)
-    listed = os.environ.get(VARIABLE, "").split(os.pathsep)
-    for path in (*filter(None, listed), *files):
-        where = Path(path).resolve()
-        if str(where) not in _loaded:
-            try:
-                digest = hashlib.sha256(where.read_bytes()).hexdigest()
-            except OSError as error:
-                raise ConfigError(f"plug-in {path}: cannot be read ({error.strerror})") from error
-            _import(str(path), lambda where=where: _run(where), str(where))
-            _loaded[str(where)] = Plugin(where.name, digest)
 
 
-def named() -> list[str]:
-    """The files that are imported, for another process to `load`."""
-    return [path for path in _loaded if os.path.isabs(path)]
+def _file(path: str, text: bytes, shown: str) -> None:
+    _import(shown, lambda: _run(path, text), path)
+    _loaded[path] = Plugin(Path(path).name, hashlib.sha256(text).hexdigest())
+    _texts[path] = text
 
 
 def forget() -> None:
     """Take back all that plug-ins registered, as if none had been imported."""
     _take_back(0)
-    for path in named():
-        sys.modules.pop(_module(Path(path)), None)
+    for path in _texts:
+        sys.modules.pop(_module(path), None)
     _loaded.clear()
+    _texts.clear()
 
 
 def record(folder: Path) -> None:
@@ -148,19 +167,19 @@ def _recorded(folder: Path) -> list[Plugin]:
     return read_json(path, Record, FORMAT, "plug-in", "make the run again").plugins
 
 
-def _module(path: Path) -> str:
+def _module(path: str) -> str:
     """The name of a file's module: the same in every process, another for every path."""
-    stem = re.sub(r"\W", "_", path.stem)
-    return f"spikeloom_plugin_{stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    stem = re.sub(r"\W", "_", Path(path).stem)
+    return f"spikeloom_plugin_{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"
 
 
-def _run(path: Path) -> None:
+def _run(path: str, text: bytes) -> None:
     name = _module(path)
-    loader = SourceFileLoader(name, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    module = ModuleType(name)
+    module.__file__ = path
     sys.modules[name] = module  # as an import does, so that what it defines can be pickled
     try:
-        loader.exec_module(module)
+        exec(compile(text, path, "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -40,10 +40,10 @@ def workers(jobs: int, again: str = "go on with --resume") -> Iterator[Executor]
         executor.shutdown(wait=True, kill_workers=True)
 
 
-def begin(parent: int, files: Sequence[str]) -> None:
+def begin(parent: int, files: Sequence[tuple[str, bytes]]) -> None:
     """What a worker process does first: it ends with its parent, and imports the same plug-ins."""
     end_with(parent)
-    plugins.load(files)
+    plugins.adopt(files)
 
 
 def end_with(parent: int) -> None:

@@ -54,7 +54,7 @@ def test_a_file_registers_once_and_can_be_forgotten(file):
     plugins.load([path])
     plugins.load([str(path), path.parent / "." / path.name])
     found = strategies.load("chance")
-    assert "chance" in strategies.names() and plugins.named() == [str(path)]
+    assert "chance" in strategies.names() and plugins.named() == [(str(path), path.read_bytes())]
     assert sys.modules[found.__module__].Chance is found, "it can be pickled"
     plugins.forget()
     assert "chance" not in strategies.names() and plugins.named() == []
@@ -158,8 +158,10 @@ def strategy_of(name):
     return strategies.load(name).__name__
 
 
-def test_workers_import_the_same_files(file):
-    plugins.load([file(STRATEGY)])
+def test_workers_import_the_same_text(file):
+    path = file(STRATEGY)
+    plugins.load([path])
+    path.unlink()
     with workers.workers(1) as executor:
         assert executor.submit(strategy_of, "chance").result() == "Chance"
 
