@@ -108,6 +108,8 @@ class Cluster(Executor):
         try:
             self._check_workers()
             if files := plugins.named():
+                # the scheduler unpacks tasks, too
+                self._client.run_on_scheduler(plugins.adopt, files)
                 self._client.register_plugin(_importing(files))
             self._executor = self._client.get_executor(pure=False)
         except BaseException:
