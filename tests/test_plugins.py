@@ -236,6 +236,19 @@ def test_what_is_no_data_set_is_refused(file, tmp_path, capsys):
     assert "refused" in out and "cannot be read" not in out and "is missing; it comes from" in out
 
 
+@pytest.mark.parametrize("old,new,words", [
+    ("(48, dtype=np.uint8)", "(48)", r"inputs must be uint8 \[n, 4\], n at least 1, not int64"),
+    ("shape=(2, 2)", "shape=(3, 2)", r"train.inputs must be uint8 \[n, 6\], .* uint8 \[4, 4\]"),
+    ("np.arange(4) % 2", "np.arange(3) % 2", r"\[n, 4\], n at least 1, not uint8"),
+    ("np.arange(4) % 2", "np.arange(4) * 1.0", r"train.labels must be int64 \[4\], not float64"),
+    ("np.arange(4) % 2", "np.arange(4)", r"train.labels must be in 0..1, not in 0..3"),
+])
+def test_data_sets_of_another_shape_are_refused(file, old, new, words):
+    plugins.load([file(MOONS.replace(old, new))])
+    with pytest.raises(ConfigError, match=f"dataset 'moons': .*{words}"):
+        datasets.load("moons")
+
+
 # the example
 
 
