@@ -304,6 +304,17 @@ def _change(text: str) -> tuple[str, str, object]:
         return name, key, value.strip()
 
 
+def key_value(text: str, example: str) -> tuple[str, object]:
+    """Split ``key=value``; a value that is not TOML is taken as a string."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise ConfigError(f"--set must be KEY=VALUE, such as {example}, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
 def _described(kind) -> str:
     names = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
     if get_origin(kind) is tuple:
