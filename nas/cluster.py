@@ -20,6 +20,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from queue import Empty, Queue
 
 from ..flow import plugins
 from ..flow.errors import ConfigError, SpikeloomError
@@ -224,9 +225,25 @@ def _connected(address: str):
         raise SpikeloomError(f"--cluster needs the Python package {error.name!r}; install it with: "
                              "pip install 'spikeloom[cluster]'") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+    made: Queue = Queue()
+
+    def connect() -> None:
+        try:
+            made.put(distributed.Client(address, timeout=ANSWERS, set_as_default=False,
+                                        name="spikeloom"))
+        except BaseException as error:
+            made.put(error)
+
+    # in a thread, for what takes a connection and says nothing may be waited for without end
+    threading.Thread(target=connect, daemon=True).start()
     try:
-        return distributed.Client(address, timeout=ANSWERS, set_as_default=False, name="spikeloom")
-    except (OSError, ValueError) as error:
+        found = made.get(timeout=ANSWERS + 1.0)
+    except Empty as error:
+        found = error
+    if isinstance(found, OSError | ValueError | Empty):
         raise SpikeloomError(
             f"no scheduler answers at {address} within {ANSWERS:g} s; start one with: dask "
-            "scheduler, or leave --cluster out") from error
+            "scheduler, or leave --cluster out") from found
+    if isinstance(found, BaseException):
+        raise found
+    return found
