@@ -9,11 +9,12 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 
+from ..flow import plugins
 from ..flow.errors import SpikeloomError
 
 #: How often a task is repeated whose process died, before it is held to be the reason.
@@ -55,8 +56,8 @@ class Pool(Executor):
 
         # Where psutil is installed, loky replaces a process that has grown, and says so to all.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        return ProcessPoolExecutor(max_workers=self.jobs, initializer=end_with,
-                                   initargs=(os.getpid(),))
+        return ProcessPoolExecutor(max_workers=self.jobs, initializer=begin,
+                                   initargs=(os.getpid(), plugins.named()))
 
     def submit(self, function: Callable, /, *args, **kwargs) -> Future:
         task = _Task(function, args, kwargs)
@@ -140,6 +141,12 @@ class Pool(Executor):
         for task in waiting:
             task.future.cancel()
         processes.shutdown(wait=wait, kill_workers=True)
+
+
+def begin(parent: int, files: Sequence[tuple[str, bytes]]) -> None:
+    """What a worker process does first: it ends with its parent, and imports the same plug-ins."""
+    end_with(parent)
+    plugins.adopt(files)
 
 
 def end_with(parent: int) -> None:
