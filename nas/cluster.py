@@ -9,6 +9,7 @@ result, so nothing need be shared but the network.
 """
 
 import logging
+import pickle
 import platform
 import re
 import threading
@@ -21,6 +22,7 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from queue import Empty, Queue
+from typing import NamedTuple
 
 from ..flow import plugins
 from ..flow.errors import ConfigError, SpikeloomError
@@ -30,7 +32,7 @@ from .datasets import Split
 ANSWERS = 10.0
 #: Seconds between two looks at whether there are workers.
 LOOKS = 2.0
-#: Bytes from which on a split is sent once, not with each task: pickling less costs nothing.
+#: Bytes from which on data are sent once, not with each task: less is pickled in no time.
 LARGE = 1 << 20
 
 _ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(?:\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
@@ -69,15 +71,31 @@ def unlike(theirs: dict[str, str], ours: dict[str, str]) -> str:
                      for name in {**ours, **theirs} if theirs.get(name) != ours.get(name))
 
 
-def perform(ours: dict[str, str], function: Callable, *args, **kwargs):
-    """Run one task in a worker, if that is of our versions: it may have joined late."""
+class _Sent(NamedTuple):
+    """In place of an argument that is sent by itself, and comes `place`-th among those."""
+
+    place: int
+
+
+def perform(ours: dict[str, str], files: Sequence[tuple[str, bytes]], payload: bytes, *sent):
+    """Run one task in a worker, if that is of our versions: it may have joined late.
+
+    files: our plug-ins, `plugins.named`, which others of an earlier search make room for. payload:
+    function and arguments, pickled, so that a scheduler, which looks at what it passes on, need not
+    import what they are of.
+    """
     different = unlike(versions(), ours)
     if different:
         from distributed import get_worker
 
         raise ConfigError(_refused(get_worker().address, different))
     with _ONE:
-        return function(*args, **kwargs)
+        if plugins.named() != list(files):
+            plugins.forget()
+            plugins.adopt(files)
+        function, args, kwargs = pickle.loads(payload)
+        return function(*(sent[item.place] if isinstance(item, _Sent) else item for item in args),
+                        **kwargs)
 
 
 def _refused(worker: str, different: str) -> str:
@@ -87,6 +105,11 @@ def _refused(worker: str, different: str) -> str:
 
 def _same(item):
     return item
+
+
+def _bytes(item: object) -> int:
+    """Bytes of data; 0 of what is none."""
+    return getattr(item.inputs if isinstance(item, Split) else item, "nbytes", 0)
 
 
 class Cluster(Executor):
@@ -108,10 +131,6 @@ class Cluster(Executor):
         self._closed = threading.Event()
         try:
             self._check_workers()
-            if files := plugins.named():
-                # the scheduler unpacks tasks, too
-                self._client.run_on_scheduler(plugins.adopt, files)
-                self._client.register_plugin(_importing(files))
             self._executor = self._client.get_executor(pure=False)
         except BaseException:
             self._close()
@@ -134,11 +153,17 @@ class Cluster(Executor):
                           "start it with --nthreads 1, and more of them with --nworkers")
 
     def submit(self, function: Callable, /, *args, **kwargs) -> Future:
+        from cloudpickle import dumps
+
         out = Future()
         out.set_running_or_notify_cancel()
         try:
-            args = [self._once(item) for item in args]
-            running = self._executor.submit(perform, versions(), function, *args, **kwargs)
+            large = [item for item in args if _bytes(item) >= LARGE]
+            places = {id(item): _Sent(k) for k, item in enumerate(large)}
+            small = [places.get(id(item), item) for item in args]
+            running = self._executor.submit(perform, versions(), plugins.named(),
+                                            dumps((function, small, kwargs)),
+                                            *map(self._once, large))
         except Exception as error:
             if self._client.status == "running":
                 raise
@@ -149,11 +174,9 @@ class Cluster(Executor):
         return out
 
     def _once(self, item):
-        """A large split as a task of its own, sent once; a worker that dies with it is no loss,
+        """Large data as a task of its own, sent once; a worker that dies with it is no loss,
         for the scheduler has it, too, which it would not with `scatter`.
         """
-        if not isinstance(item, Split) or item.inputs.nbytes < LARGE:
-            return item
         if id(item) not in self._sent:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sending large graph")
@@ -202,19 +225,6 @@ class Cluster(Executor):
     def _close(self) -> None:
         with suppress(Exception):
             self._client.close(timeout=ANSWERS)
-
-
-def _importing(files: Sequence[tuple[str, bytes]]):
-    """What has each worker, late ones too, import our plug-ins before it unpacks any task."""
-    from distributed import WorkerPlugin
-
-    class Importing(WorkerPlugin):
-        name = "spikeloom"
-
-        def setup(self, worker) -> None:
-            plugins.adopt(files)
-
-    return Importing()
 
 
 def _connected(address: str):

@@ -144,7 +144,7 @@ class Pool(Executor):
 
 
 def begin(parent: int, files: Sequence[tuple[str, bytes]]) -> None:
-    """What a process does first: it ends with its parent, and imports the same plug-ins."""
+    """What a worker process does first: it ends with its parent, and imports the same plug-ins."""
     end_with(parent)
     plugins.adopt(files)
 

@@ -1,17 +1,20 @@
 """A search on a real Dask cluster of this machine: the same outcome, whatever is killed."""
 
 import os
+import pickle
 import signal
 import socket
 import sys
 import time
 
+import cloudpickle
 import pytest
 import tiny_search
 from dask_cluster import cluster as started
 from tiny_search import falls_once, once_marked, outcome
 
-from spikeloom.flow.errors import ConfigError, SpikeloomError
+from spikeloom.flow import plugins
+from spikeloom.flow.errors import SpikeloomError
 from spikeloom.nas import cluster, workers
 from spikeloom.nas.cluster import Cluster, unlike
 from spikeloom.nas.store import FILE
@@ -123,6 +126,20 @@ def test_workers_are_told_apart_by_what_they_run():
     assert unlike(ours | {"Python": "3.12"}, ours) == "Python 3.12, not 3.11"
     assert unlike({"spikeloom": "1", "Python": "3.11"}, ours) == "torch missing, not 2"
     assert unlike(ours | {"numpy": "2"}, ours) == "numpy 2, not missing"
-    assert cluster.perform(cluster.versions(), divmod, 7, 2) == (3, 1)
-    with pytest.raises((ConfigError, ValueError)):
-        cluster.perform({"spikeloom": "0"}, divmod, 7, 2)
+
+
+def test_a_task_runs_with_the_plug_ins_of_its_search(tmp_path):
+    def named():
+        from spikeloom.nas import strategies
+
+        return "sideways" in strategies.names()
+
+    text = (b"from spikeloom.nas import strategies\n"
+            b"@strategies.register('sideways')\nclass Sideways:\n    pass\n")
+    ours, payload = cluster.versions(), pickle.dumps((divmod, [7, cluster._Sent(0)], {}))
+    assert cluster.perform(ours, [], payload, 2) == (3, 1)
+    with_it, without = ([(str(tmp_path / "p.py"), text)], [])
+    for files in (with_it, without, with_it):
+        found = cluster.perform(ours, files, cloudpickle.dumps((named, [], {})))
+        assert found == bool(files)
+    plugins.forget()
