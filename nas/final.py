@@ -17,7 +17,7 @@ from ..flow.passes.simplify import simplify
 from ..sim import reference
 from . import pareto, workers
 from .columns import COLUMNS, complete
-from .evaluate import Evaluator
+from .evaluator import Evaluator
 from .routing import Routed
 from .store import Store
 from .task import Task

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..flow.cost.predict import Predictor
 from . import pareto
 from .columns import COLUMNS
-from .evaluate import Candidate, Evaluator
+from .evaluator import Candidate, Evaluator
 from .prices import Prices
 from .routing import Routed, Routing
 from .store import Store

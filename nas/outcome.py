@@ -8,7 +8,7 @@ from rich.table import Table
 from ..flow.cost.measured import STATUS
 from . import final, pareto
 from .columns import CIM, COLUMNS, title
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .final import Final
 from .loop import Search
 from .routing import Routed

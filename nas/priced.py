@@ -19,7 +19,7 @@ from ..sim import reference
 from . import pareto
 from .cim import accuracy
 from .columns import CIM, COLUMNS, title
-from .evaluate import Candidate, Evaluator
+from .evaluator import Candidate, Evaluator
 from .final import broken
 from .space import describe
 from .store import Store
