@@ -52,7 +52,7 @@ def test_sizes_are_held(sizes, words):
 def test_what_does_not_go_together_is_refused():
     model, other = SpikingNet(8, 6, 2), SpikingNet(8, 6, 2)
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
-    with pytest.raises(ConfigError, match="optimizer must be made of model.parameters"):
+    with pytest.raises(ConfigError, match=r"optimizer must be made of model\.parameters"):
         train_epoch(model, toy(), optimizer, 5)
     with pytest.raises(ConfigError, match="x must have n_input = 8 values a sample, not 6"):
         evaluate(model, [(torch.zeros(2, 6), torch.zeros(2))], 5)

@@ -63,9 +63,11 @@ class Result:
             f"best accuracy:  {_line(best)}",
             f"most efficient: {_line(cheap)}",
         ]
-        if best.test_accuracy is not None:
-            lines.append(f"test accuracy of the best, trained anew on train and validation: "
-                         f"{best.test_accuracy:.2%}")
+        for item in self.pareto_front:
+            if item.test_accuracy is not None:
+                which = "the best" if item == best else f"{item.text()} (the best that still fits)"
+                lines.append(f"test accuracy of {which}, trained anew on train and validation: "
+                             f"{item.test_accuracy:.2%}")
         lines += self._notes(best)
         lines.append(f"run directory: {self.run.path}")
         return "\n".join(lines)
