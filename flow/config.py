@@ -173,7 +173,9 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     objectives: columns to optimise, each in its own direction. constraints: a bound per column, the
     largest value of a column that is minimised, the least of one that is maximised. The device's
     capacity (times max_utilization) is always one. choose: a column, whose best candidate of those
-    measured becomes the run's network, or the id of one.
+    measured becomes the run's network, or the id of one. confirm: trainings more of each measured
+    candidate, from other seeds, before one is chosen by `accuracy`; the best of many single
+    trainings is the luckiest of them.
     """
 
     strategy: str = "nsga2"
@@ -189,6 +191,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     reference: dict[str, float] = field(default_factory=dict)
     final_epochs: int = 60
     pnr_seeds: int = 2
+    confirm: int = 4
     choose: str = "accuracy"
 
     def rules(self) -> Iterator[Rule]:
@@ -206,6 +209,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
         yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
         yield "routed", 0 <= self.routed <= 4096, "in 0..4096"
         yield "pnr_seeds", 1 <= self.pnr_seeds <= 100, "in 1..100"
+        yield "confirm", 0 <= self.confirm <= 100, "in 0..100"
         yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
 
 
@@ -323,6 +327,17 @@ def _change(text: str) -> tuple[str, str, object]:
         return name, key, tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         return name, key, value.strip()
+
+
+def key_value(text: str, example: str) -> tuple[str, object]:
+    """Split ``key=value``; a value that is not TOML is taken as a string."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise ConfigError(f"--set must be KEY=VALUE, such as {example}, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
 
 
 def _described(kind) -> str:

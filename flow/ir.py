@@ -6,7 +6,9 @@ what hardware computes, and a `lowering` says how. `stage` names which of these 
 
 Nodes (`flow.nodes`) are ordered: each reads what it names in `src`, which stands before it. Most
 graphs are one chain ``input -> (dense -> population)+ -> readout``; others have convolutions in the
-place of some dense nodes, pools between layers, and sums, which are skip connections.
+place of some dense nodes, pools between layers, and sums, which are skip connections. Where neurons
+read sums of several synapses' currents (`CurrentSum`, as networks of cells do), a graph has no
+pairs of synapses and population, and the reference model alone computes it.
 """
 
 import dataclasses
@@ -30,6 +32,8 @@ from .nodes import (
     TUPLES,
     AvgPool2d,
     Conv2d,
+    CurrentPool2d,
+    CurrentSum,
     Dense,
     Input,
     MaxPool2d,
@@ -39,17 +43,23 @@ from .nodes import (
 )
 from .passes import generators
 
-__all__ = ["MEMORIES", "AvgPool2d", "Conv2d", "Dense", "Graph", "Input", "MaxPool2d", "Population",
-           "Readout", "Sum", "chain", "check_sng", "from_bytes", "load_graph", "neuron_from",
-           "sources", "to_bytes"]
+__all__ = ["MEMORIES", "AvgPool2d", "Conv2d", "CurrentPool2d", "CurrentSum", "Dense", "Graph",
+           "Input", "MaxPool2d", "Population", "Readout", "Sum", "chain", "check_sng", "from_bytes",
+           "load_graph", "neuron_from", "sources", "to_bytes"]
 
 FORMAT = 1
+#: Those that gateware has; `DIRECT` is the reference model's alone.
 ENCODERS = ("rate", "stream", "spikes")
+DIRECT = "direct"
 READOUTS = ("spike_count", "membrane")
 LOWERINGS = ("spatial", "folded")
 MAX_DELAY = 8
 MAX_STEPS = 1024
 MAX_FEATURES = 65536
+#: Of the maps of a convolution; gateware takes no more than MAX_FEATURES.
+MAX_NEURONS = 1 << 20
+#: What the currents of all timesteps together cannot exceed in absolute value: 64 bits hold it.
+MAX_CURRENT = 1 << 62
 #: Of either sign: with one such skip a membrane is wider than any lowering builds.
 MAX_SKIP = 1 << 23
 
@@ -74,11 +84,32 @@ class Graph:
         return self.nodes[-1]
 
     @cached_property
+    def synapses(self) -> tuple[Dense | Conv2d, ...]:
+        """The nodes with weights, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Dense | Conv2d))
+
+    @cached_property
+    def populations(self) -> tuple[Population, ...]:
+        """The neurons, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Population))
+
+    @cached_property
+    def sums(self) -> tuple[CurrentSum | CurrentPool2d, ...]:
+        """The nodes that add up currents, in order; where there are any, there are no `layers`."""
+        return tuple(node for node in self.nodes if isinstance(node, CurrentSum | CurrentPool2d))
+
+    @cached_property
+    def recurrent(self) -> bool:
+        """Whether something reads what stands behind it, one timestep later."""
+        place = {node.name: k for k, node in enumerate(self.nodes)}
+        return any(place[name] >= k for k, node in enumerate(self.nodes) for name in sources(node))
+
+    @cached_property
     def layers(self) -> tuple[tuple[Dense | Conv2d, Population], ...]:
-        """The (synapses, population) pairs in order."""
-        synapses = [node for node in self.nodes if isinstance(node, Dense | Conv2d)]
-        populations = [node for node in self.nodes if isinstance(node, Population)]
-        return tuple(zip(synapses, populations))
+        """The (synapses, population) pairs in order; GraphError where currents are summed."""
+        if self.sums:
+            raise GraphError(no_layers(self))
+        return tuple(zip(self.synapses, self.populations))
 
     @property
     def is_chain(self) -> bool:
@@ -130,7 +161,7 @@ class Graph:
     @property
     def stage(self) -> str:
         """`shape`, `float`, `integer` or `scheduled`."""
-        dense = [d for d, _ in self.layers]
+        dense = self.synapses
         if any(d.weight is None for d in dense):
             return "shape"
         if any(d.weight.dtype.kind == "f" for d in dense):
@@ -181,6 +212,26 @@ class Graph:
     def save(self, path: Path) -> None:
         """Write a safetensors file whose header carries the structure as JSON."""
         write_atomic(path, to_bytes(self))
+
+
+def no_layers(graph: Graph) -> str:
+    """Why a graph that sums currents has no layers, and so no gateware and no crossbars."""
+    why = {}
+    for node in graph.sums:
+        if isinstance(node, CurrentPool2d):
+            why["pool"] = f"{node.name}: a pool of currents has no gateware, which pools spikes"
+            continue
+        why["scale"] = (f"{node.name}: a scale of currents has no gateware, whose neurons add what "
+                        "their synapses count as it is")
+        if len(node.src) > 1:
+            why["sum"] = (f"{node.name}: a sum of several synapses' currents has no gateware, "
+                          "whose neurons add what one layer of synapses counts")
+        if any(node.delay):
+            back = [name for name, delay in zip(node.src, node.delay) if delay]
+            why["back"] = (f"{node.name}: an edge that goes backward, from {', '.join(back)}, has "
+                           "no gateware, whose layers follow each other")
+    first = next(why[key] for key in ("back", "sum", "pool", "scale") if key in why)
+    return f"{first}; the reference model alone computes this network"
 
 
 def sources(node) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """The nodes of a network: frozen dataclasses, ordered, each reading what it names in `src`.
 
 Values between them are spikes (0 or 1 of an Input, a Population or a MaxPool2d), window sums of
-spikes (AvgPool2d), or integer currents (Dense, Conv2d, Sum). Maps have shape [C, H, W], and count
-as a vector in that order.
+spikes (AvgPool2d), or integer currents (Dense, Conv2d, Sum, CurrentSum, CurrentPool2d). Maps have
+shape [C, H, W], and count as a vector in that order.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """Pixels (8 bits each) and how they become spikes: `stream` also names its generator."""
+    """Pixels (8 bits each) and how they become spikes: `stream` also names its generator; under
+    `direct` the synapses read the pixels themselves, 0..255, in every timestep.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -245,6 +247,68 @@ class Sum:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurrentSum:
+    """Currents of several sources in a common unit: bias [C] plus scale [sources, C] times each.
+
+    shape: of the sum and of every source, [C, H, W] or [n], where a scale is one a neuron. Of
+    synapses it takes the current with their bias. delay: 0 or 1 timesteps a source; only a source
+    of delay 1, which gives zeros in the first timestep, may stand behind it and so close a cycle.
+    The reference model alone computes it.
+    """
+
+    name: str
+    src: tuple[str, ...]
+    shape: tuple[int, ...]
+    delay: tuple[int, ...]
+    scale: np.ndarray | None = field(default=None, repr=False, compare=False)
+    bias: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    op = "current_sum"
+
+    def __post_init__(self) -> None:
+        for key in ("src", "delay"):
+            if isinstance(getattr(self, key), list):
+                object.__setattr__(self, key, tuple(getattr(self, key)))
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        return tuple(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentPool2d:
+    """Sums of windows of currents, with a border of zeros; in_shape (C, H, W).
+
+    The divisor of a mean belongs to the scale of what reads it. The reference model alone computes
+    it.
+    """
+
+    name: str
+    src: str
+    in_shape: tuple[int, int, int]
+    kernel_size: int
+    stride: int
+    padding: int
+
+    op = "current_pool2d"
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """(channels, rows, columns)."""
+        rows, columns = ((extent + 2 * self.padding - self.kernel_size) // self.stride + 1
+                         for extent in self.in_shape[1:])
+        return self.in_shape[0], rows, columns
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.out_shape))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Population:
     """Neurons of one kind; v_bits [size] is each membrane's two's complement width once proven."""
 
@@ -270,8 +334,9 @@ class Readout:
     op = "readout"
 
 
-NODES = {cls.op: cls for cls in (Input, Dense, Conv2d, MaxPool2d, AvgPool2d, Sum, Population,
-                                 Readout)}
+NODES = {cls.op: cls for cls in (Input, Dense, Conv2d, MaxPool2d, AvgPool2d, Sum, CurrentSum,
+                                 CurrentPool2d, Population, Readout)}
 #: Fields that are tensors, and those that are tuples (lists in a file's header).
-TENSORS = {"dense": ("weight", "bias"), "conv2d": ("weight", "bias"), "population": ("v_bits",)}
+TENSORS = {"dense": ("weight", "bias"), "conv2d": ("weight", "bias"),
+           "current_sum": ("scale", "bias"), "population": ("v_bits",)}
 TUPLES = ("shape", "in_shape")

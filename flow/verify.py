@@ -26,7 +26,7 @@ def verify(graph: ir.Graph) -> None:
     first = graph.input
     if first.encoder == "stream":
         ir.check_sng(first.sng, first.name)
-    for dense, _ in graph.layers:
+    for dense in graph.synapses:
         if dense.src == first.name and first.encoder == "stream" and dense.max_delay:
             raise GraphError(f"{dense.name}: delay must be 0 for a layer fed by stream input, not "
                              f"{dense.max_delay}; delay a later layer, or use rate or spikes input")
@@ -34,6 +34,8 @@ def verify(graph: ir.Graph) -> None:
         if not graph.readers(node.name):
             raise GraphError(f"{node.name}: some node must read it; leave it out")
     _delays(graph)
+    if graph.sums and graph.stage in ("integer", "scheduled"):
+        _currents(graph)
 
 
 def _order(graph: ir.Graph) -> None:
@@ -50,9 +52,15 @@ def _order(graph: ir.Graph) -> None:
         for name in ir.sources(node):
             if name not in names:
                 raise GraphError(f"{node.name}: src: " + unknown("node", name, names))
-            if name not in names[:index]:
+            if name not in names[:index] and not _later(node, name):
                 raise GraphError(f"{node.name}: src must stand before it, and {name!r} does not; "
                                  "an edge that goes backward (recurrence) cannot be lowered")
+
+
+def _later(node, name: str) -> bool:
+    """Whether a node reads `name` one timestep later, wherever that stands."""
+    return isinstance(node, ir.CurrentSum) and len(node.delay) == len(node.src) and all(
+        delay == 1 for source, delay in zip(node.src, node.delay) if source == name)
 
 
 def _follows(graph: ir.Graph, node, name: str, what: tuple, kinds: str) -> None:
@@ -74,7 +82,7 @@ def _reads(graph: ir.Graph, node, what: tuple, kinds: str, name: str | None = No
 
 
 def _input(graph: ir.Graph, node: ir.Input) -> None:
-    if node.encoder not in ir.ENCODERS:
+    if node.encoder not in (*ir.ENCODERS, ir.DIRECT):
         raise GraphError(f"{node.name}: " + unknown("encoder", node.encoder, ir.ENCODERS))
     if not node.shape:
         raise GraphError(f"{node.name}: shape must have at least one dimension")
@@ -90,7 +98,8 @@ def _input(graph: ir.Graph, node: ir.Input) -> None:
 
 def _synapses(graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> None:
     """What holds for Dense and Conv2d, once their shapes are known to be sound."""
-    _between(node.name, "out_features", node.out_features, 1, ir.MAX_FEATURES)
+    most = ir.MAX_NEURONS if isinstance(node, ir.Conv2d) else ir.MAX_FEATURES
+    _between(node.name, "out_features", node.out_features, 1, most)
     length = node.bitstream_length
     _between(node.name, "bitstream_length", length, 1 << sng.MIN_BITS, 1 << sng.MAX_BITS)
     if length & (length - 1):
@@ -170,9 +179,10 @@ def _conv2d(graph: ir.Graph, node: ir.Conv2d) -> None:
 def _pool(graph: ir.Graph, node: ir.MaxPool2d | ir.AvgPool2d) -> None:
     source = _reads(graph, node, (ir.Input, ir.Population, ir.MaxPool2d),
                     "the input, a population or a max_pool2d")
-    if isinstance(source, ir.Input) and source.encoder == "stream":
+    if isinstance(source, ir.Input) and source.encoder in ("stream", ir.DIRECT):
         raise GraphError(f"{node.name}: src must be spikes, not {source.name}, whose encoder is "
-                         "'stream'; put a layer between them, or use rate or spikes input")
+                         f"{source.encoder!r}; put a layer between them, or use rate or spikes "
+                         "input")
     _maps(graph, node)
     _between(node.name, "kernel_size", node.kernel_size, 1, min(node.in_shape[1:]))
 
@@ -207,6 +217,90 @@ def _sum(graph: ir.Graph, node: ir.Sum) -> None:
         raise GraphError(f"{node.name}: c_skip must be a finite number, not {node.c_skip!r}")
 
 
+#: What carries currents, and those of it that add them up.
+SUMS = (ir.CurrentSum, ir.CurrentPool2d)
+CURRENTS = (ir.Dense, ir.Conv2d, *SUMS)
+CURRENTS_TEXT = "a dense, a conv2d, a current_sum or a current_pool2d"
+
+
+def _current_sum(graph: ir.Graph, node: ir.CurrentSum) -> None:
+    if not isinstance(node.src, tuple) or not node.src:
+        raise GraphError(f"{node.name}: src must be the names of what carries currents, not "
+                         f"{node.src!r}")
+    if not isinstance(node.delay, tuple) or len(node.delay) != len(node.src) or not all(
+            delay in (0, 1) for delay in node.delay):
+        raise GraphError(f"{node.name}: delay must be 0 or 1 for each of {len(node.src)} sources, "
+                         f"not {node.delay!r}")
+    for extent in node.shape:
+        _between(node.name, "shape", extent, 1, ir.MAX_NEURONS)
+    _between(node.name, "size", node.size, 1, ir.MAX_NEURONS)
+    for name in node.src:
+        source = _reads(graph, node, CURRENTS, CURRENTS_TEXT, name)
+        if tuple(source.out_shape) != tuple(node.shape):
+            raise GraphError(f"{node.name}: every source must have shape {list(node.shape)}, not "
+                             f"{name} of shape {list(source.out_shape)}")
+    channels = node.shape[0]
+    if node.scale is None and node.bias is None and graph.stage == "shape":
+        return
+    for key, shape in (("scale", (len(node.src), channels)), ("bias", (channels,))):
+        array = getattr(node, key)
+        if array is None or array.dtype != np.int64 or array.shape != shape:
+            raise GraphError(f"{node.name}: {key} must be int64 of shape {list(shape)}, not " + (
+                "None" if array is None else f"{array.dtype} {list(array.shape)}"))
+
+
+def _current_pool(graph: ir.Graph, node: ir.CurrentPool2d) -> None:
+    _reads(graph, node, CURRENTS, CURRENTS_TEXT)
+    _maps(graph, node)
+    _between(node.name, "padding", node.padding, 0, ir.MAX_FEATURES)
+    _between(node.name, "kernel_size", node.kernel_size, 1,
+             min(node.in_shape[1:]) + 2 * node.padding)
+    if node.padding >= node.kernel_size:
+        raise GraphError(f"{node.name}: padding must be less than kernel_size = "
+                         f"{node.kernel_size}, not {node.padding}")
+    _between(node.name, "stride", node.stride, 1, ir.MAX_FEATURES)
+
+
+def _currents(graph: ir.Graph) -> None:
+    """No current leaves 64 bits, whatever the inputs are; and what a cycle adds to itself."""
+    if graph.recurrent:
+        for node in graph.synapses:
+            if node.max_delay:
+                raise GraphError(f"{node.name}: delay must be 0 in a network with an edge that "
+                                 f"goes backward, not {node.max_delay}")
+    most = {node.name: _most(graph, node) for node in graph.synapses}
+    limit = ir.MAX_CURRENT // graph.num_steps
+    for _ in range(graph.num_steps):
+        before = dict(most)
+        for node in graph.sums:
+            if isinstance(node, ir.CurrentPool2d):
+                most[node.name] = node.kernel_size ** 2 * most[node.src]
+            else:
+                most[node.name] = _largest(node.bias) + sum(
+                    _largest(scale) * (before if delay else most).get(name, 0)
+                    for name, delay, scale in zip(node.src, node.delay, node.scale))
+            if most[node.name] >= limit:
+                raise GraphError(f"{node.name}: currents must stay below {limit:.2g} in "
+                                 f"{graph.num_steps} timesteps, not reach {most[node.name]:.2g}; "
+                                 "use smaller scales")
+        if most == before:
+            break
+
+
+def _most(graph: ir.Graph, node: ir.Dense | ir.Conv2d) -> int:
+    """What the current of synapses, their bias included, cannot exceed in absolute value."""
+    source = graph.node(node.src)
+    direct = isinstance(source, ir.Input) and source.encoder == ir.DIRECT
+    highest = 255 if direct else getattr(source, "highest", 1)
+    table = sng.weight_table(node.sng, node.bits, node.weight_bits)
+    counts = table[np.abs(node.weight.astype(np.int64))].reshape(len(node.weight), -1)
+    return highest * int(counts.sum(1).max()) + _largest(node.bias)
+
+
+def _largest(values: np.ndarray) -> int:
+    return max(abs(int(values.min())), abs(int(values.max())))
+
+
 def _delay(node: ir.Dense) -> None:
     if not isinstance(node.delay, tuple):
         _between(node.name, "delay", node.delay, 0, ir.MAX_DELAY)
@@ -222,7 +316,8 @@ def _delays(graph: ir.Graph) -> None:
     """Delays along any way to the read-out sum to less than num_steps."""
     ways: dict[str, list[int]] = {}
     for node in graph.nodes:
-        ways[node.name] = max((ways[name] for name in ir.sources(node)), key=sum, default=[])
+        ways[node.name] = max((ways[name] for name in ir.sources(node) if name in ways), key=sum,
+                              default=[])
         if isinstance(node, ir.Dense):
             ways[node.name] = [*ways[node.name], node.max_delay]
     longest = ways[graph.readout.name]
@@ -235,7 +330,9 @@ def _delays(graph: ir.Graph) -> None:
 
 
 def _population(graph: ir.Graph, node: ir.Population) -> None:
-    _follows(graph, node, node.src, (ir.Dense, ir.Conv2d, ir.Sum), "a dense, a conv2d or a sum")
+    if not isinstance(graph.node(node.src), SUMS):
+        _follows(graph, node, node.src, (ir.Dense, ir.Conv2d, ir.Sum),
+                 "a dense, a conv2d or a sum")
     size = graph.size(node.src)
     if node.size != size:
         raise GraphError(f"{node.name}: size must be {size}, that of {node.src}, not {node.size}")
@@ -274,4 +371,5 @@ def _readout(graph: ir.Graph, node: ir.Readout) -> None:
 
 
 _CHECKS = {"input": _input, "dense": _dense, "conv2d": _conv2d, "max_pool2d": _pool,
-           "avg_pool2d": _pool, "sum": _sum, "population": _population, "readout": _readout}
+           "avg_pool2d": _pool, "sum": _sum, "current_sum": _current_sum,
+           "current_pool2d": _current_pool, "population": _population, "readout": _readout}

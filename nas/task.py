@@ -12,6 +12,7 @@ import numpy as np
 from ..flow import config, targets
 from ..flow.cost import prices
 from ..flow.errors import ConfigError, unknown
+from ..hdl.neurons import CELLS
 from . import datasets, strategies
 from .arrays import Arrays
 from .columns import CIM, COLUMNS, price
@@ -86,6 +87,10 @@ class Task:
             if wanted and not set(values) <= set(wanted):
                 raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
                                   f"of {self.data.name!r}, not {list(values)}")
+        bare = [kind for kind in experiment.space.neurons if kind not in CELLS]
+        if bare:
+            raise ConfigError(f"{source}: space.neurons must be kinds with gateware, by which "
+                              f"candidates are priced, not {bare}; 'spikeloom train' takes them")
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")

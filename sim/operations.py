@@ -6,7 +6,7 @@ where the largest possible sum is below 2**53, which is exact for integers.
 
 import numpy as np
 
-from ..flow.ir import AvgPool2d, Conv2d, MaxPool2d
+from ..flow.ir import AvgPool2d, Conv2d, CurrentPool2d, MaxPool2d
 
 
 def exact_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -29,17 +29,20 @@ def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:
     return out
 
 
+def windows(x: np.ndarray, node: Conv2d | CurrentPool2d) -> np.ndarray:
+    """The windows of maps: [n, C*H*W] -> [n, C, rows, columns, k, k], zeros on the border."""
+    border = (node.padding, node.padding)
+    maps = np.pad(x.reshape(-1, *node.in_shape), ((0, 0), (0, 0), border, border))
+    window = (node.kernel_size, node.kernel_size)
+    seen = np.lib.stride_tricks.sliding_window_view(maps, window, axis=(2, 3))
+    return seen[:, :, ::node.stride, ::node.stride]
+
+
 def patches(x: np.ndarray, conv: Conv2d) -> np.ndarray:
     """What each output of a convolution sees: [..., C*H*W] -> [..., rows * columns, C*k*k]."""
-    channels, rows, columns = conv.in_shape
-    maps = x.reshape(-1, channels, rows, columns)
-    border = (conv.padding, conv.padding)
-    maps = np.pad(maps, ((0, 0), (0, 0), border, border))
-    window = (conv.kernel_size, conv.kernel_size)
-    seen = np.lib.stride_tricks.sliding_window_view(maps, window, axis=(2, 3))
-    seen = seen[:, :, ::conv.stride, ::conv.stride].transpose(0, 2, 3, 1, 4, 5)
+    seen = windows(x.reshape(-1, x.shape[-1]), conv).transpose(0, 2, 3, 1, 4, 5)
     places = seen.shape[1] * seen.shape[2]
-    return seen.reshape(*x.shape[:-1], places, channels * conv.kernel_size ** 2)
+    return seen.reshape(*x.shape[:-1], places, conv.in_shape[0] * conv.kernel_size ** 2)
 
 
 def convolve(x: np.ndarray, kernels: np.ndarray, conv: Conv2d) -> np.ndarray:
@@ -54,4 +57,10 @@ def pooled(x: np.ndarray, pool: MaxPool2d | AvgPool2d) -> np.ndarray:
     maps = x.reshape(-1, *pool.in_shape)[:, :, :rows * k, :columns * k]
     windows = maps.reshape(-1, channels, rows, k, columns, k)
     found = windows.max((3, 5)) if isinstance(pool, MaxPool2d) else windows.sum((3, 5))
+    return found.reshape(*x.shape[:-1], pool.size)
+
+
+def summed(x: np.ndarray, pool: CurrentPool2d) -> np.ndarray:
+    """The sum of each window: [..., C*H*W] -> [..., pool.size]."""
+    found = windows(x.reshape(-1, x.shape[-1]), pool).sum((4, 5))
     return found.reshape(*x.shape[:-1], pool.size)

@@ -9,11 +9,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..flow.errors import GraphError
-from ..flow.ir import AvgPool2d, Conv2d, Dense, Graph, MaxPool2d, Population
+from ..flow.ir import (
+    DIRECT,
+    AvgPool2d,
+    Conv2d,
+    CurrentPool2d,
+    CurrentSum,
+    Dense,
+    Graph,
+    MaxPool2d,
+    Population,
+    Sum,
+    sources,
+)
 from ..flow.lengths import check_shift
 from ..hdl import sng
 from . import neurons
-from .operations import convolve, delayed, exact_matmul, pooled
+from .operations import convolve, delayed, exact_matmul, pooled, summed
 
 #: Currents int64 [T, batch, out] of a node for what reaches it, int64 [T, batch, in].
 Synapses = Callable[[Dense | Conv2d, np.ndarray], np.ndarray]
@@ -98,7 +110,8 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
         synapses: Synapses | None = None) -> Trace:
     """Infer a batch on an integer graph.
 
-    inputs: pixels 0..255 [batch, n] for `rate` and `stream`; spikes 0/1 [batch, T, n] for `spikes`.
+    inputs: pixels 0..255 [batch, n] for `rate`, `stream` and `direct`; spikes 0/1 [batch, T, n] for
+    `spikes`.
     With `trace`, every current, membrane and spike is returned too. shift: the h of a run-time
     length: bitstreams stop after L >> h clocks, and what synapses count is shifted left by h; bias,
     skips, thresholds and leaks stay. synapses: computes the currents in the place of the exact sums
@@ -118,44 +131,136 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
     top = 1 if graph.input.encoder == "spikes" else 255
     if inputs.size and (inputs.min() < 0 or inputs.max() > top):
         raise GraphError(f"inputs must be in 0..{top}, not {inputs.min()}..{inputs.max()}")
-    batch = inputs.shape[0]
-    #: What each node passes on, by name: int64 [T, batch, n].
-    values: dict[str, np.ndarray] = {}
-    if graph.input.encoder == "rate":
-        values[graph.input.name] = rate_spikes(inputs, steps)
-    elif graph.input.encoder == "spikes":
-        values[graph.input.name] = inputs.astype(np.int64).transpose(1, 0, 2)
-    result = Trace(scores=np.zeros(0), classes=np.zeros(0))
-    layer = 0
-    for node in graph.nodes[1:-1]:
-        if isinstance(node, MaxPool2d | AvgPool2d):
-            values[node.name] = pooled(values[node.src], node)
-        if not isinstance(node, Population):
-            continue
-        dense, skip = graph.layers[layer][0], graph.skip(layer)
-        if dense.src in values:
-            x = delayed(values[dense.src], dense.delays)
-            current = (product(x, effective_weights(dense, shift), dense) if synapses is None
-                       else synapses(dense, x))
-        else:
-            constant = stream_current(inputs, dense, graph.input.sng, shift)
-            current = np.broadcast_to(constant, (steps, *constant.shape))
-        if skip:
-            current = current + skip.c_skip * values[skip.src[1]]
-        fires = not (graph.readout.kind == "membrane" and layer == len(graph.layers) - 1)
-        state = neurons.KINDS[node.neuron.kind](node.neuron, batch, node.size)
-        bias = np.repeat(dense.bias.astype(np.int64), node.size // len(dense.bias))
-        spikes = values[node.name] = np.empty_like(current)
-        v = np.empty_like(current) if trace else None
+    inference = _Inference(graph, inputs, shift, synapses, trace)
+    spans = [range(t, t + 1) for t in range(steps)] if graph.recurrent else [range(steps)]
+    counts = sum(inference.advance(span).sum(0) for span in spans)
+    membrane = graph.readout.kind == "membrane"
+    scores = inference.states[graph.readout.src].v if membrane else counts
+    result = Trace(scores=scores, classes=scores.argmax(1))
+    for node in graph.populations if trace else ():
+        parts = zip(*inference.noted[node.name])
+        for into, arrays in zip((result.current, result.v, result.spikes), parts):
+            into.append(np.concatenate(arrays))
+    return result
+
+
+class _Inference:
+    """An inference under way: the state of each neuron, and what waits for the next timestep.
+
+    All timesteps of a node are computed at once, but of a network with a cycle one after the other.
+    Arrays are int64 [T, batch, n] of the T timesteps at hand.
+    """
+
+    def __init__(self, graph: Graph, inputs: np.ndarray, shift: int, synapses: Synapses | None,
+                 trace: bool) -> None:
+        self.graph, self.inputs, self.shift, self.trace = graph, inputs, shift, trace
+        self.product = synapses or (
+            lambda node, x: product(x, effective_weights(node, shift), node))
+        steps, batch = graph.num_steps, len(inputs)
+        #: Of the input's spikes, or pixels, all timesteps; None of `stream` input.
+        self.given = None
+        if graph.input.encoder == "rate":
+            self.given = rate_spikes(inputs, steps)
+        elif graph.input.encoder == "spikes":
+            self.given = inputs.astype(np.int64).transpose(1, 0, 2)
+        elif graph.input.encoder == DIRECT:
+            self.given = np.broadcast_to(inputs.astype(np.int64), (steps, *inputs.shape))
+        self.states = {node.name: neurons.KINDS[node.neuron.kind](node.neuron, batch, node.size)
+                       for node in graph.populations}
+        #: (current, v, spikes) of populations, a tuple for each span.
+        self.noted: dict[str, list[tuple]] = {name: [] for name in self.states}
+        #: What was passed on in the timestep before this span, of those that a delay of 1 reads.
+        self.waiting: dict[str, np.ndarray] = {
+            name: np.zeros((batch, graph.size(name)), np.int64)
+            for node in graph.nodes if isinstance(node, CurrentSum)
+            for name, delay in zip(node.src, node.delay) if delay}
+        last = {name: node.name for node in graph.nodes for name in sources(node)}
+        #: What nothing reads any more, by the node that was the last to read it.
+        self.read = {reader: [name for name in last if last[name] == reader
+                              and name not in self.waiting] for reader in last.values()}
+
+    def advance(self, span: range) -> np.ndarray:
+        """The spikes of the last population in these timesteps."""
+        values: dict[str, np.ndarray] = {}
+        if self.given is not None:
+            values[self.graph.input.name] = self.given[span.start:span.stop]
+        for node in self.graph.nodes[1:-1]:
+            values[node.name] = _STEPS[type(node)](self, node, values, len(span))
+            for name in self.read.get(node.name, ()):
+                values.pop(name, None)
+        for name in self.waiting:
+            self.waiting[name] = self._drive(name, values)[-1]
+        return values[self.graph.readout.src]
+
+    def _synapses(self, node: Dense | Conv2d, values: dict, steps: int) -> np.ndarray:
+        if node.src not in values:
+            constant = stream_current(self.inputs, node, self.graph.input.sng, self.shift)
+            return np.broadcast_to(constant, (steps, *constant.shape))
+        x = delayed(values[node.src], node.delays)
+        return _once(lambda x: self.product(node, x), x)
+
+    def _pool(self, node: MaxPool2d | AvgPool2d, values: dict, steps: int) -> np.ndarray:
+        return pooled(values[node.src], node)
+
+    def _skip(self, node: Sum, values: dict, steps: int) -> np.ndarray:
+        return values[node.src[0]] + node.c_skip * values[node.src[1]]
+
+    def _drive(self, name: str, values: dict) -> np.ndarray:
+        """The current of a node, with the bias of synapses."""
+        node = self.graph.node(name)
+        if not isinstance(node, Dense | Conv2d) or not node.bias.any():
+            return values[name]
+        return values[name] + _per_neuron(node.bias, node.size)
+
+    def _sum(self, node: CurrentSum, values: dict, steps: int) -> np.ndarray:
+        terms = []
+        for name, delay in zip(node.src, node.delay):
+            x = None if delay and steps == 1 else self._drive(name, values)
+            if delay:
+                before = self.waiting[name][None]
+                x = before if x is None else np.concatenate([before, x[:-1]])
+            terms.append(x)
+        scales = [_per_neuron(scale, node.size) for scale in node.scale]
+        bias = _per_neuron(node.bias, node.size)
+        return _once(lambda *terms: sum((x * scale for x, scale in zip(terms, scales)), bias),
+                     *terms)
+
+    def _current_pool(self, node: CurrentPool2d, values: dict, steps: int) -> np.ndarray:
+        return _once(lambda x: summed(x, node), self._drive(node.src, values))
+
+    def _population(self, node: Population, values: dict, steps: int) -> np.ndarray:
+        source = self.graph.node(node.src)
+        current = values[node.src]
+        synapses = self.graph.source(source) if isinstance(source, Sum) else source
+        bias = (_per_neuron(synapses.bias, node.size) if isinstance(synapses, Dense | Conv2d)
+                else 0)
+        fires = not (self.graph.readout.kind == "membrane"
+                     and node.name == self.graph.readout.src)
+        state = self.states[node.name]
+        spikes = np.empty(current.shape, np.int64)
+        v = np.empty_like(spikes) if self.trace else None
         for t in range(steps):
             spikes[t] = state.step(current[t], bias, fires)
-            if trace:
+            if self.trace:
                 v[t] = state.v
-        if trace:
-            result.current.append(np.array(current))
-            result.v.append(v)
-            result.spikes.append(spikes)
-        layer += 1
-    result.scores = state.v if graph.readout.kind == "membrane" else spikes.sum(0)
-    result.classes = result.scores.argmax(1)
-    return result
+        if self.trace:
+            self.noted[node.name].append((current, v, spikes))
+        return spikes
+
+
+_STEPS = {Dense: _Inference._synapses, Conv2d: _Inference._synapses, MaxPool2d: _Inference._pool,
+          AvgPool2d: _Inference._pool, Sum: _Inference._skip, CurrentSum: _Inference._sum,
+          CurrentPool2d: _Inference._current_pool, Population: _Inference._population}
+
+
+def _per_neuron(values: np.ndarray, size: int) -> np.ndarray:
+    """Values of maps, or of neurons, for each neuron: int64 [size]."""
+    return np.repeat(values.astype(np.int64), size // len(values))
+
+
+def _once(what: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """what(*arrays), computed for one timestep where the arrays are the same in all of them."""
+    if len(arrays[0]) > 1 and not any(array.strides[0] for array in arrays):
+        found = what(*(array[:1] for array in arrays))
+        return np.broadcast_to(found, (len(arrays[0]), *found.shape[1:]))
+    return what(*arrays)

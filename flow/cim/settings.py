@@ -1,13 +1,11 @@
 """An array's settings: a TOML file with the fields of `Array`, and changes laid over it."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from ..config import section, toml_value
-from ..errors import ConfigError
+from ..config import key_value, section, toml_value
 from ..files import read_toml, write_atomic
 from ..run import Run
 from .array import Array
@@ -23,7 +21,7 @@ def load_array(path: Path | None, changes: Sequence[str] = ()) -> Array:
     values, where = {}, "array"
     if path is not None:
         values, where = _checked(read_toml(path), str(path)), f"{path}: array"
-    values |= _checked(dict(map(_change, changes)), "--set")
+    values |= _checked(dict(key_value(text, "rows=128") for text in changes), "--set")
     return Array(**values).check(where)
 
 
@@ -45,14 +43,3 @@ def _checked(data: dict, source: str) -> dict:
     """The values of known keys, of their types."""
     whole = msgspec.structs.asdict(section(Array, data, source, "array"))
     return {key: whole[key] for key in data}
-
-
-def _change(text: str) -> tuple[str, object]:
-    """Split ``key=value``; a value that is not TOML is taken as a string."""
-    key, equals, value = text.partition("=")
-    if not (equals and key.strip()):
-        raise ConfigError(f"--set must be KEY=VALUE, such as rows=128, not {text!r}")
-    try:
-        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()

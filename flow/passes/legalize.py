@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...hdl import encoders, sng
+from ...hdl import encoders, neurons, sng
 from .. import ir
 from ..errors import GraphError
 from ..lengths import check_shift
@@ -170,6 +170,15 @@ def check_lengths(graph: ir.Graph) -> None:
                              "run-time lengths need a lane for each neuron (no lanes given)")
 
 
+def without_gateware(graph: ir.Graph) -> ir.Population | None:
+    """The first population whose neurons are of a plug-in that has no gateware for them."""
+    for _, population in graph.layers:
+        saturates = getattr(population.neuron, "saturate_bits", None) is not None
+        if population.neuron.kind not in (neurons.SATURATING if saturates else neurons.CELLS):
+            return population
+    return None
+
+
 def legalize(graph: ir.Graph) -> ir.Graph:
     """Refuse what no lowering can take, and set every membrane's width.
 
@@ -178,12 +187,25 @@ def legalize(graph: ir.Graph) -> ir.Graph:
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"legalize needs integer weights, not stage {graph.stage!r}; "
                          "train and quantize first")
+    if graph.sums:
+        raise GraphError(ir.no_layers(graph))
+    if graph.input.encoder == ir.DIRECT:
+        raise GraphError(f"{graph.input.name}: encoder {ir.DIRECT!r} has no gateware, where "
+                         "synapses take spikes or streams of bits and no pixels; the reference "
+                         "model alone computes this network")
+    for synapses in graph.synapses:
+        if synapses.out_features > ir.MAX_FEATURES:
+            raise GraphError(f"{synapses.name}: gateware takes at most {ir.MAX_FEATURES} neurons "
+                             f"of a layer, not {synapses.out_features}")
     image = encoders.KINDS[graph.input.encoder].image_bytes(graph.input.size, graph.num_steps)
     if image > MAX_IMAGE_BYTES:
         raise GraphError(f"{graph.input.name}: the link carries images of at most "
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    if bare := without_gateware(graph):
+        raise GraphError(f"{bare.name}: neurons must be of a kind with gateware, not "
+                         f"{bare.neuron}, whose plug-in has none")
     check_lowerings(graph)
     check_lengths(graph)
     check_readout(graph)

@@ -13,9 +13,10 @@ def simplify(graph: ir.Graph) -> ir.Graph:
 
     Scores and classes stay the same for all inputs. What goes is a neuron of a Dense or a whole map
     of a Conv2d, until none is left to drop; each layer keeps at least one. Layers at either end of
-    a skip stay as they are, and so does the last one. Graphs of other stages pass unchanged.
+    a skip stay as they are, and so does the last one. Graphs of other stages, and those that sum
+    currents, pass unchanged.
     """
-    if graph.stage != "integer":
+    if graph.stage != "integer" or graph.sums:
         return graph
     while True:
         for index in range(len(graph.layers) - 1):

@@ -1,8 +1,8 @@
 """spikeloom search: look for networks, train them, measure those that matter, keep what was found.
 
-Writes into the run directory: experiment.toml (the effective one), search.sqlite (everything paid
-for), candidates/ID/ (those placed and routed), search.json (the outcome), graph.safetensors and
-samples.safetensors (the chosen network and the test images).
+Writes into the run directory: experiment.toml (the effective one), plugins.json (if there are any),
+search.sqlite (everything paid for), candidates/ID/ (those placed and routed), search.json (the
+outcome), graph.safetensors and samples.safetensors (the chosen network and the test images).
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...flow import config, tools
+from ...flow import config, plugins, tools
 from ...flow.cost import predict
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
@@ -29,7 +29,7 @@ from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
-              "search.pnr_seeds", "search.reference", "target.seed"}
+              "search.pnr_seeds", "search.confirm", "search.reference", "target.seed"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -55,8 +55,9 @@ def run(args: Namespace, out: Output) -> None:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
     began = time.perf_counter()
     folder = Path(args.run)
-    task = _resumed(args, folder) if args.resume else _begun(args, folder, out)
+    task = _resumed(args, folder, out) if args.resume else _begun(args, folder, out)
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
+    plugins.record(folder)
     store_path = folder / FILE
     predictor = None
     if not task.priced_only:
@@ -109,7 +110,8 @@ def _finish(search: Search, store: Store, executor: Executor, folder: Path):
         from .. import priced
 
         return priced.finish(search.task, store, executor, folder, search.rows)
-    return final.finish(search.task, store, executor, folder, search.routing.done)
+    return final.finish(search.task, store, executor, folder, search.routing.done,
+                        search.rows)
 
 
 def _save(folder: Path, found: dict) -> None:
@@ -130,11 +132,12 @@ def _begun(args: Namespace, folder: Path, out: Output) -> Task:
     return task
 
 
-def _resumed(args: Namespace, folder: Path) -> Task:
+def _resumed(args: Namespace, folder: Path, out: Output) -> Task:
     """The task of a search begun earlier; what it was asked for must be the same."""
     opened = Run.open(folder)
     if not (folder / FILE).exists() or not opened.experiment.exists():
         raise RunError(f"{folder}: holds no search to go on with; leave --resume out to begin one")
+    plugins.require(folder, out.note)
     saved = Task(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = Task(config.load_experiment(source, _changes(args)), str(source))

@@ -1,0 +1,92 @@
+"""Scores of networks of cells without training, one a file: a module here with a class `Score`.
+
+A score is made once and asked often::
+
+    score = Score(macro, images, seed=0, **settings)   # images uint8 [n, C, H, W]
+    score.score([cell])                                # higher is better; nan where it has none
+
+`WHAT` is one line of help and `SETTINGS` a struct of its settings. The same arguments and cells
+give the same value, and equal layers of different cells have the same random weights. What a cell
+that lets nothing through has is nan. `nas.hamming` scores spikes of any other network.
+
+A plug-in (`flow.plugins`) adds its own with `register`.
+"""
+
+import pkgutil
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from ...flow import plugins
+from ...flow.errors import ConfigError, unknown
+from ..cells.macro import Macro
+
+#: Scores of plug-ins.
+ADDED: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """Decorator of a plug-in's class, which becomes the score `name`."""
+    def add(score: type) -> type:
+        for part in ("WHAT", "SETTINGS", "score"):
+            if not hasattr(score, part):
+                raise ConfigError(f"score {name!r} must have {part}; NoSettings is the SETTINGS of "
+                                  "a score without any")
+        plugins.add("score", ADDED, name, score, names())
+        return score
+    return add
+
+
+def names() -> list[str]:
+    """Every score."""
+    return sorted([*ADDED, *(module.name for module in pkgutil.iter_modules(__path__))])
+
+
+def load(name: str) -> type:
+    """The class of the score `name`; ConfigError if there is none."""
+    if name not in names():
+        raise ConfigError(unknown("score", name, names()))
+    return ADDED[name] if name in ADDED else import_module(f"{__name__}.{name}").Score
+
+
+class NoSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of scores that have none."""
+
+    def check(self) -> "NoSettings":
+        return self
+
+
+def settled(score: type, given: dict) -> Struct:
+    """A score's settings with its defaults, checked; ConfigError for what is wrong with them."""
+    name = score.__module__.rpartition(".")[2]
+    known = score.SETTINGS.__struct_fields__
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"{name}: " + unknown("setting", key, known))
+    try:
+        return msgspec.convert(given, score.SETTINGS).check()
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: settings must be as in {score.SETTINGS()}: {error}") from error
+
+
+def shaped(images: np.ndarray, macro: Macro, least: int) -> np.ndarray:
+    """The first `least` images, if their shape is that of the network's input; else ConfigError."""
+    wanted = (macro.in_channels, macro.image_size, macro.image_size)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+        raise ConfigError(f"images must be uint8 [n, {', '.join(map(str, wanted))}], not "
+                          f"{images.dtype} {list(images.shape)}")
+    if len(images) < least:
+        raise ConfigError(f"images must be at least {least:,}, batch_size times batches, not "
+                          f"{len(images):,}")
+    return images[:least]
+
+
+def bounded(settings: Struct, where: str, bounds: Sequence[tuple[str, int, int]]) -> None:
+    """Raise ConfigError for the first integer that is out of its bounds."""
+    for key, low, high in bounds:
+        value = getattr(settings, key)
+        if not low <= value <= high:
+            raise ConfigError(f"{where}: {key} must be in {low}..{high}, not {value}")
