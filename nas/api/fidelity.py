@@ -63,29 +63,31 @@ class Fidelity(Struct, frozen=True):
 
 
 def choose(space: LayeredSpace, excess: Callable[[str], float], data: Dataset, *, population: int,
-           generations: int, budget: float) -> Fidelity:
+           generations: int, budget: float, confirmed: int = 0) -> Fidelity:
     """The fidelity that a budget in seconds pays for.
 
     More images are taken before more epochs than `ENOUGH_EPOCHS`, up to `MOST_EPOCHS` on all of
-    them. excess: as of a strategy.
+    them. excess: as of a strategy. confirmed: trainings more of each candidate that is built.
     """
     candidates = population * generations
     routed = builds(candidates, budget)
+    share = TRAINING / (1 + confirmed * routed / candidates)
     graphs = [space.graph(genome) for genome in sample(space, excess, population)]
     scored = min(len(data.validation), MOST_SCORED)
     synapses = sum(dense.synapses for graph in graphs for dense, _ in graph.layers)
     scoring = generations * SCORE_SECONDS * synapses * scored / CORES
     step = steps_seconds(graphs) * population / len(graphs)  # of a generation, as batches go
     each = generations * step / BATCH / CORES  # seconds for an image of an epoch
-    paid = int(max(0.0, TRAINING * budget - scoring) / each)
+    paid = int(max(0.0, share * budget - scoring) / each)
     images = min(len(data.train), max(FEWEST_IMAGES, paid // ENOUGH_EPOCHS))
     epochs = min(MOST_EPOCHS, max(1, paid // images))
     once = max(steps_seconds([graph]) for graph in graphs) * len(data.final) / BATCH
     last = max(0.0, (1 - TRAINING - BUILDING) * budget - BUILD_SECONDS)
     final_epochs = min(FINAL_EPOCHS, max(epochs, int(last / once), 1))
+    training = each * images * epochs + scoring
     return Fidelity(
         images=images, scored=scored, epochs=epochs, final_epochs=final_epochs, routed=routed,
-        training_seconds=each * images * epochs + scoring,
+        training_seconds=training * (1 + confirmed * routed / candidates),
         building_seconds=routed * BUILD_SECONDS / CORES,
         final_seconds=final_epochs * once + BUILD_SECONDS)
 

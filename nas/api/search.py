@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import tempfile
 import time
 from concurrent.futures import Executor
@@ -22,6 +23,7 @@ from ..commands.search import check_same
 from ..datasets import Dataset
 from ..loop import Search
 from ..outcome import outcome, still_open
+from ..routing import Routed
 from ..store import FILE, Store
 from ..task import Task
 from . import fidelity as budgets
@@ -46,7 +48,8 @@ def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
     `ecp5`, which are estimated. Candidates are trained on the integers of the hardware and scored
     on a validation split; what does not fit the device is never trained. For iCE40 the promising
     ones are placed and routed, and the front is of these alone. Where no energy figures of a target
-    are known, clocks take their place.
+    are known, clocks take their place. Those that may be on the front are trained again from more
+    seeds, and their mean accuracy counts.
 
     accuracy_fn: takes an `Architecture` and returns its accuracy in 0..1, or (accuracy, weights),
     in the place of training. It runs in this process, one call after the other.
@@ -112,6 +115,14 @@ def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
             failed=dict(evaluator.failed) if evaluator else {})
 
 
+def _confirmed(item: Routed, last: final.Final) -> Routed:
+    """A candidate with the mean accuracy of all its trainings, where it was trained again."""
+    if item.id not in last.confirmed:
+        return item
+    mean = statistics.fmean(last.confirmed[item.id])
+    return replace(item, accuracy=mean, measured={**item.measured, "accuracy": mean})
+
+
 def _task(space: SearchSpace, target: Target, full: Dataset, population: int, generations: int,
           seed: int, budget: float, function: bool) -> tuple[Task, budgets.Fidelity | None]:
     """The search as an experiment made ready, and the fidelity where there is training."""
@@ -129,7 +140,8 @@ def _task(space: SearchSpace, target: Target, full: Dataset, population: int, ge
     if function:
         return task, None
     found = budgets.choose(task.space, task.excess, full, population=population,
-                           generations=generations, budget=budget)
+                           generations=generations, budget=budget,
+                           confirmed=experiment.search.confirm if target.measured else 0)
     data = subset(full, found.images, found.scored)
     experiment = replace(experiment, train={"epochs": found.epochs},
                          data=config.Data(name=data.name),
@@ -168,18 +180,17 @@ def _finished(search: Search, store: Store, executor: Executor, opened: Run, spa
         name, why = next(iter(evaluator.failed.items()))
         raise FitError(f"accuracy_fn failed for all {len(rows)} candidates, the first of which is "
                        f"{name}: {why}")
-    last, tested = None, {}
+    last, tested, routed = None, {}, search.routing.done
     if not target.measured:
         found = synthesised(search, store, executor, target)
-        best = found[0]
+        graph = simplify(store.graph(rows[found[0].id].first))
+    elif evaluator:
+        found = final.front(task, routed)
+        graph = simplify(store.graph(rows[final.order(task, routed)[0].id].first))
     else:
-        best = final.order(task, search.routing.done)[0]
-        found = final.front(task, search.routing.done)
-    if target.measured and not evaluator:
-        last, graph = final.finish(task, store, executor, opened.path, search.routing.done)
+        last, graph = final.finish(task, store, executor, opened.path, routed, search.rows)
         tested = {last.id: last.test_accuracy}
-    else:
-        graph = simplify(store.graph(rows[best.id].first))
+        found = final.front(task, [_confirmed(item, last) for item in routed])
     if not evaluator:
         opened.save_samples(task.data.test.inputs, task.data.test.labels)
         opened.save_calibration(task.data.validation.inputs, task.data.validation.labels)
