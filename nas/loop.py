@@ -38,15 +38,18 @@ class Mark(Struct, frozen=True):
 
 
 class Search:
-    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`."""
+    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`.
+
+    evaluator: what judges candidates, an `Evaluator` of the task if there is none.
+    """
 
     def __init__(self, task: Task, store: Store, executor: Executor, folder: Path, *,
-                 predictor: Predictor | None = None,
+                 predictor: Predictor | None = None, evaluator=None,
                  on_batch: Callable[[int, int], None] | None = None,
                  on_routed: Callable[[Routed], None] | None = None,
                  on_generation: Callable[["Search", int], None] | None = None) -> None:
         self.task, self.on_generation = task, on_generation
-        self.evaluator = Evaluator(task, store, executor, on_batch=on_batch)
+        self.evaluator = evaluator or Evaluator(task, store, executor, on_batch=on_batch)
         self.prices = Prices(task, predictor)
         self.routing = Routing(task, store, executor, self.prices, folder, on_routed=on_routed)
         self.strategy = task.strategy(

@@ -16,6 +16,7 @@ from ..hdl.neurons import CELLS
 from . import datasets, strategies
 from .arrays import Arrays
 from .columns import CIM, COLUMNS, price
+from .layered import LayeredSpace
 from .residual import ResidualSpace
 from .space import Genome, Space, sparsity
 from .train import TrainSettings
@@ -29,6 +30,11 @@ def _named(find: Callable, name: str, where: str):
         raise ConfigError(f"{where}: {error}") from error
 
 
+def _excess(broken: Mapping[str, float]) -> float:
+    """A sum of fractions of bounds, 0 if they hold."""
+    return sum(max(0.0, value) for value in broken.values())
+
+
 @dataclass
 class Counts:
     """What the free checks did: networks priced, and how many of them broke a bound."""
@@ -40,10 +46,12 @@ class Counts:
 class Task:
     """One experiment made ready: data, space, board, and what is asked of each candidate.
 
+    data: a data set that has no name of its own, in the place of the one that the experiment names.
     Raises ConfigError for a name or a key that only these know.
     """
 
-    def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
+    def __init__(self, experiment: config.Experiment, source: str = "experiment",
+                 data: datasets.Dataset | None = None) -> None:
         self.settings = config.section(TrainSettings, experiment.train, source, "train")
         try:
             self.settings.check()
@@ -72,7 +80,7 @@ class Task:
                               "known; take it out of objectives, constraints and choose")
         self._check_reference(source)
         self.cim = self._crossbars(source)
-        self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
+        self.data = data or _named(datasets.load, experiment.data.name, f"{source}: data.name")
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
             values = getattr(experiment.space, key)
@@ -86,7 +94,8 @@ class Task:
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
-        kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
+        kind = {"chain": Space, "layered": LayeredSpace, "residual": ResidualSpace}[
+            experiment.space.network]
         self.space = kind(experiment.space, self.data.shape, self.data.num_classes,
                           self.cim and Arrays(self.cim.values))
         self.bounds = {} if self.priced_only else {
@@ -160,17 +169,20 @@ class Task:
     def excess(self, genome: Genome) -> float:
         """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
         if genome not in self._excess:
-            graph, unfit = self.space.graph(genome), 0.0
-            columns = price(graph, self.board, self.sparsity(genome))
-            if self.cim is not None:
-                from .cim import free_check
+            sparse = self.sparsity(genome)
+            found = _excess(self.broken({} if sparse else self.space.floor(genome)))
+            if not found:
+                graph = self.space.graph(genome)
+                columns = price(graph, self.board, sparse)
+                if self.cim is not None:
+                    from .cim import free_check
 
-                more, unfit = free_check(graph, self.array(genome), self.cim)
-                columns |= more
-            found = self.broken(columns)
-            self._excess[genome] = unfit + sum(max(0.0, value) for value in found.values())
+                    more, found = free_check(graph, self.array(genome), self.cim)
+                    columns |= more
+                found += _excess(self.broken(columns))
+            self._excess[genome] = found
             self.counts.priced += 1
-            self.counts.refused += self._excess[genome] > 0
+            self.counts.refused += found > 0
         return self._excess[genome]
 
     def broken(self, columns: Mapping[str, float]) -> dict[str, float]:

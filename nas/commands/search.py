@@ -140,19 +140,25 @@ def _resumed(args: Namespace, folder: Path, out: Output) -> Task:
     saved = Task(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = Task(config.load_experiment(source, _changes(args)), str(source))
-    was, now = dict(_keys(saved)), dict(_keys(task))
-    for key in was | now:
-        old, new = was.get(key, "not set"), now.get(key, "not set")
-        if old != new and (key not in MAY_CHANGE or saved.priced_only != task.priced_only):
-            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
-                           "resume it unchanged, start again (--fresh), or use another --run")
+    same = saved.priced_only == task.priced_only
+    check_same(folder, saved.experiment, task.experiment, MAY_CHANGE if same else set())
     return task
 
 
-def _keys(task: Task) -> list[tuple[str, object]]:
-    plain = msgspec.to_builtins(task.experiment)
-    plain["train"] = msgspec.to_builtins(task.settings)
-    return [(f"{section}.{key}", value) for section, item in plain.items()
+def check_same(folder: Path, saved: config.Experiment, found: config.Experiment,
+               may_change: set[str]) -> None:
+    """Raise RunError if what a search is resumed with is not what it was begun with."""
+    was, now = dict(_keys(saved)), dict(_keys(found))
+    for key in was | now:
+        old, new = was.get(key, "not set"), now.get(key, "not set")
+        if old != new and key not in may_change:
+            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
+                           "resume it unchanged, start again (--fresh), or use another --run")
+
+
+def _keys(experiment: config.Experiment) -> list[tuple[str, object]]:
+    return [(f"{section}.{key}", value)
+            for section, item in msgspec.to_builtins(experiment).items()
             for key, value in item.items()]
 
 
