@@ -24,9 +24,9 @@ from .task import Task
 #: is made.
 SIZE, WORK, FINISHING = "lc", "trainings", "training and placing and routing the chosen network"
 NOTE = ("the search saw the train and validation splits only; the front pairs the validation "
-             "accuracy of a network (the mean of its trainings, if there are several) with the "
-             "measured cells of its first training. The chosen one was trained anew on both splits "
-             "together, and test accuracy was computed once, on the integers that were built")
+        "accuracy of a network (the mean of its trainings, if there are several) with the measured "
+        "cells of its first training. The chosen one was trained anew on both splits together, and "
+        "test accuracy was computed once, on the integers that were built")
 
 
 def finish(search: Search, store: Store, executor: Executor, folder: Path
