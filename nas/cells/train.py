@@ -53,7 +53,7 @@ class CellTraining(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     epochs: int = 60
     batch_size: int = 64
     optimiser: str = "adamw"
-    learning_rate: float = 0.003
+    learning_rate: float = 0.005
     momentum: float = 0.9
     cosine: bool = True
     weight_decay: float = 0.01
