@@ -187,6 +187,8 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
     cost_model: `predicted` from what was measured, by the package and by this search, which places
     and routes while it trains; `structure`, counted parts alone, and building at the end. The
     device's capacity (times max_utilization) is always a constraint. `choose` is of those measured.
+    confirm: trainings more of each measured candidate, from other seeds, before one is chosen by
+    `accuracy`; the best of many single trainings is the luckiest of them.
     """
 
     max_utilization: float = 1.0
@@ -194,6 +196,7 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
     cost_model: str = "predicted"
     final_epochs: int = 60
     pnr_seeds: int = 2
+    confirm: int = 4
 
     def rules(self) -> Iterator[Rule]:
         yield from super().rules()
@@ -202,6 +205,7 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
         yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
         yield "routed", 0 <= self.routed <= 4096, "in 0..4096"
         yield "pnr_seeds", 1 <= self.pnr_seeds <= 100, "in 1..100"
+        yield "confirm", 0 <= self.confirm <= 100, "in 0..100"
         yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ..flow.cost.predict import Predictor
 from . import pareto
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .prices import Prices
 from .problem import Problem
 from .routing import Routed, routing

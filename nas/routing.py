@@ -19,7 +19,7 @@ from msgspec import Struct
 from ..flow import config, ir
 from ..flow.passes.simplify import simplify
 from . import pareto, workers
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .prices import Priced, Prices
 from .problem import Problem
 from .space import describe

@@ -10,6 +10,7 @@ import msgspec
 from ..flow import config, targets
 from ..flow.cost import prices
 from ..flow.errors import ConfigError
+from ..hdl.neurons import CELLS
 from .arrays import Arrays
 from .columns import CIM, price
 from .problem import Problem, dataset, named
@@ -59,6 +60,10 @@ class Task(Problem):
             if wanted and not set(values) <= set(wanted):
                 raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
                                   f"of {self.data.name!r}, not {list(values)}")
+        bare = [kind for kind in experiment.space.neurons if kind not in CELLS]
+        if bare:
+            raise ConfigError(f"{source}: space.neurons must be kinds with gateware, by which "
+                              f"candidates are priced, not {bare}; 'spikeloom train' takes them")
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
@@ -78,7 +83,7 @@ class Task(Problem):
 
     def evaluator(self, store, executor: Executor, *, held_out: bool = True,
                   on_batch: Callable[[int, int], None] | None = None):
-        from .evaluate import Evaluator
+        from .evaluator import Evaluator
 
         return Evaluator(self, store, executor, held_out=held_out, on_batch=on_batch)
 

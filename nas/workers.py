@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..flow import ir, targets
+from ..flow import ir, plugins, targets
 from ..flow.cost.measured import Measurement
 from ..flow.errors import SpikeloomError
 from .datasets import Split
@@ -29,7 +29,8 @@ def workers(jobs: int, again: str = "go on with --resume") -> Iterator[Executor]
     """
     from loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=jobs, initializer=end_with, initargs=(os.getpid(),))
+    executor = ProcessPoolExecutor(max_workers=jobs, initializer=begin,
+                                   initargs=(os.getpid(), plugins.named()))
     try:
         yield executor
     except BrokenExecutor as error:
@@ -37,6 +38,12 @@ def workers(jobs: int, again: str = "go on with --resume") -> Iterator[Executor]
                              f"finished is saved, {again} and fewer --jobs") from error
     finally:
         executor.shutdown(wait=True, kill_workers=True)
+
+
+def begin(parent: int, files: Sequence[tuple[str, bytes]]) -> None:
+    """What a worker process does first: it ends with its parent, and imports the same plug-ins."""
+    end_with(parent)
+    plugins.adopt(files)
 
 
 def end_with(parent: int) -> None:

@@ -16,7 +16,7 @@ from spikeloom.nas.cells.checkpoints import load_network
 from spikeloom.nas.cells.macro import Macro
 from spikeloom.nas.cells.space import genome_of
 from spikeloom.nas.cells.train import CellTraining, evaluate
-from spikeloom.nas.evaluate import Candidate
+from spikeloom.nas.evaluator import Candidate
 from spikeloom.nas.store import Evaluation
 from spikeloom.sim import reference
 

@@ -39,6 +39,7 @@ repeats = 2
 routed = 4
 final_epochs = 2
 pnr_seeds = 1
+confirm = 0
 [train]
 epochs = 1
 batch = 2

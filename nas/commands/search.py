@@ -1,8 +1,8 @@
 """spikeloom search: look for networks, train them, measure those that matter, keep what was found.
 
-Writes into the run directory: experiment.toml (the effective one), search.sqlite (everything paid
-for), candidates/ID/ (those placed and routed), search.json (the outcome), graph.safetensors and
-samples.safetensors (the chosen network and the test images).
+Writes into the run directory: experiment.toml (the effective one), plugins.json (if there are any),
+search.sqlite (everything paid for), candidates/ID/ (those placed and routed), search.json (the
+outcome), graph.safetensors and samples.safetensors (the chosen network and the test images).
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...flow import config
+from ...flow import config, plugins
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
@@ -28,7 +28,7 @@ from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
-              "search.pnr_seeds", "search.reference", "target.seed"}
+              "search.pnr_seeds", "search.confirm", "search.reference", "target.seed"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -54,8 +54,9 @@ def run(args: Namespace, out: Output) -> None:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
     began = time.perf_counter()
     folder = Path(args.run)
-    task = _resumed(args, folder) if args.resume else _begun(args, folder, out)
+    task = _resumed(args, folder, out) if args.resume else _begun(args, folder, out)
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
+    plugins.record(folder)
     store_path = folder / FILE
     predictor = task.prepare(out.note)
     seconds = {"setup": time.perf_counter() - began}
@@ -115,11 +116,12 @@ def _begun(args: Namespace, folder: Path, out: Output) -> Problem:
     return task
 
 
-def _resumed(args: Namespace, folder: Path) -> Problem:
+def _resumed(args: Namespace, folder: Path, out: Output) -> Problem:
     """The task of a search begun earlier; what it was asked for must be the same."""
     opened = Run.open(folder)
     if not (folder / FILE).exists() or not opened.experiment.exists():
         raise RunError(f"{folder}: holds no search to go on with; leave --resume out to begin one")
+    plugins.require(folder, out.note)
     saved = problem(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = problem(config.load_experiment(source, _changes(args)), str(source))
