@@ -26,8 +26,9 @@ class Climb:
     """Hill climbing: every generation draws one gene of the best network so far anew.
 
     The best has the least sum of ranks over all objectives, of those that keep the constraints if
-    there are any. Where all its neighbours are known, networks are drawn at random. others: what a
-    strategy is told, too (`spikeloom/nas/strategies/__init__.py`), and this one has no use for.
+    there are any. Where all its neighbours are known, networks are drawn at random. No network is
+    asked for twice. others: what a strategy is told, too (`spikeloom/nas/strategies/__init__.py`),
+    and this one has no use for.
     """
 
     #: Draws for each network that is wanted, half of them random, before there is taken to be none.

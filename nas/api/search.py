@@ -18,11 +18,12 @@ from ...flow.output import Output
 from ...flow.passes.simplify import simplify
 from ...flow.run import Run
 from .. import final, workers
+from ..built import still_open
 from ..commands.progress import View
 from ..commands.search import check_same
 from ..datasets import Dataset
 from ..loop import Search
-from ..outcome import outcome, still_open
+from ..outcome import outcome
 from ..routing import Routed
 from ..store import FILE, Store
 from ..task import Task

@@ -186,7 +186,7 @@ def _about(networks: list[ranking.Network]) -> str:
     macro, training = ranking.MACRO, ranking.TRAINING
     accuracies = [item.accuracy for item in networks]
     return (f"{ranking.COMMAND}; accuracy on the validation images of "
-            f"{datasets.described(ranking.SUBSET)}, of which the first {training['images']:,} train "
+            f"{datasets.described(ranking.SUBSET)}; the first {training['images']:,} train "
             f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}; "
             f"C={macro.channels}, {macro.image_size} x {macro.image_size}, T={macro.num_steps}, "
             "one seed a network, intervals by bootstrap over networks")
