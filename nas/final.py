@@ -129,10 +129,12 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
         place = Path(folder) / "candidates" / item.id / "final"
         graph.save(place / "graph.safetensors")
         seeds = range(target.seed, target.seed + task.search.pnr_seeds)
+        folders = [place / "build" / f"{target.board}-{seed}" for seed in seeds]
         running = [executor.submit(workers.build, ir.to_bytes(graph), str(place), target.board,
-                                   seed, str(place / "build" / f"{target.board}-{seed}"))
-                   for seed in seeds]
+                                   seed, str(where)) for seed, where in zip(seeds, folders)]
         built = [future.result() for future in running]
+        for one, where in zip(built, folders):
+            one.keep(where)
         good = [one.measurement for one in built if one.status == "routed"
                 and one.measurement.fmax_mhz >= one.measurement.clock_mhz]
         if not good:

@@ -20,11 +20,12 @@ from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
-from .. import final, workers
+from .. import final
 from ..loop import Search
 from ..outcome import outcome, summary, tables
 from ..store import FILE, Store
 from ..task import Task
+from . import scale
 from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
@@ -38,9 +39,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the search of --run")
     parser.add_argument("--fresh", action="store_true",
                         help="start again; the old store is renamed, never deleted")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N",
-                        help="processes that train and build (default: 2); does not change "
-                             "the outcome")
+    scale.add_arguments(parser)
     parser.add_argument("--board", help="target.board")
     parser.add_argument("--seed", help="search.seed")
     parser.add_argument("--choose", help="search.choose: a column (default: accuracy), or an id")
@@ -51,8 +50,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> None:
     if args.resume and args.fresh:
         raise ConfigError("--resume and --fresh exclude each other; choose one")
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
+    scale.check(args)
     began = time.perf_counter()
     folder = Path(args.run)
     task = _resumed(args, folder, out) if args.resume else _begun(args, folder, out)
@@ -65,9 +63,10 @@ def run(args: Namespace, out: Output) -> None:
         predictor = predict.shipped() if task.search.cost_model == "predicted" else None
     seconds = {"setup": time.perf_counter() - began}
     chosen = None
-    with Store(store_path) as store:
+    # the workers first: where there are none, no search is begun that would have to be resumed
+    with scale.executor(args, note=out.note) as executor, Store(store_path) as store:
         try:
-            with workers.workers(args.jobs) as executor, View(task, out) as view:
+            with View(task, out) as view:
                 mark = time.perf_counter()
                 search = Search(task, store, executor, folder, predictor=predictor,
                                 on_batch=view.batch, on_generation=view.generation,
