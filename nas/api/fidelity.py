@@ -83,7 +83,8 @@ def choose(space: LayeredSpace, excess: Callable[[str], float], data: Dataset, *
     epochs = min(MOST_EPOCHS, max(1, paid // images))
     once = max(steps_seconds([graph]) for graph in graphs) * len(data.final) / BATCH
     last = max(0.0, (1 - TRAINING - BUILDING) * budget - BUILD_SECONDS)
-    final_epochs = min(FINAL_EPOCHS, max(epochs, int(last / once), 1))
+    seen = math.ceil(epochs * images / len(data.final))  # as many images as a candidate, at least
+    final_epochs = min(FINAL_EPOCHS, max(seen, int(last / once)))
     training = each * images * epochs + scoring
     return Fidelity(
         images=images, scored=scored, epochs=epochs, final_epochs=final_epochs, routed=routed,

@@ -38,9 +38,10 @@ class Architecture:
     delays: largest axonal delay of each hidden layer's own axons, in timesteps. fitness_accuracy:
     on the validation split, the mean of its trainings, or what an `accuracy_fn` said. fitness_luts:
     logic cells of the whole design, a LUT each; fitness_energy_nj: of one inference, an estimate,
-    nan where no figures of the device are known. measured: whether the cells were placed and routed, rather than
-    estimated. weights: `trained`, `given` by an accuracy_fn, or `assumed`, drawn from a fixed seed.
-    test_accuracy: of the chosen one, trained anew; None for the others. What is not known is None.
+    nan where no figures of the device are known. measured: whether the cells were placed and
+    routed, rather than estimated. weights: `trained`, `given` by an accuracy_fn, or `assumed`,
+    drawn from a fixed seed. test_accuracy: of the chosen one, trained anew; None for the others.
+    What is not known is None.
     """
 
     id: str
