@@ -157,3 +157,19 @@ def test_a_search_from_python(tmp_path, monkeypatch):
     assert len(search.rows) == 48 and best.counted["score"] == max(
         row.counted["score"] or 0 for row in search.rows)
     assert search.marks[-1].expected >= search.marks[0].expected > 0
+
+
+def test_candidates_are_trained_where_accuracy_is_asked_for(cells):
+    few = ("search.strategy='random'", "search.generations=1", "search.population=2")
+    assert cells(*few, 'search.objectives=["accuracy", "weights"]', "search.choose='accuracy'",
+                 "cells.short={ epochs = 1, images = 10, batch_size = 5 }",
+                 "search.constraints={ spikes = 1e9 }") == 0
+    found = saved(cells)
+    assert 0 <= found["best"]["columns"]["accuracy"] <= 1 and found["best"]["limits"]["spikes"]
+    with Store(cells.path / "run" / FILE) as store:
+        rows = store.evaluations()
+    assert [row.epochs for row in rows] == [1, 1] and all("score" not in row.estimate
+                                                          for row in rows)
+    assert cells(*few, "search.constraints={ spikes = 1e9 }", run="scored") == 0
+    columns = saved(cells, "scored")["best"]["columns"]
+    assert columns["spikes"] >= 0 and "accuracy" not in columns
