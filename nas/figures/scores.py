@@ -185,9 +185,14 @@ def _settings(name: str) -> str:
 def _about(networks: list[ranking.Network]) -> str:
     macro, training = ranking.MACRO, ranking.TRAINING
     accuracies = [item.accuracy for item in networks]
+    share, held = statistics.mean(accuracies), cifar.CLASSES * cifar.SUBSETS[
+        ranking.SUBSET].validation
+    noise = (share * (1 - share) / held) ** 0.5
     return (f"{ranking.COMMAND}; accuracy on the validation images of "
             f"{cifar.described(ranking.SUBSET)}, of which the first {training['images']:,} train "
-            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}; "
+            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
+            f"standard error of one by its images {noise:.4f}, sd of all "
+            f"{statistics.stdev(accuracies):.4f}; "
             f"C={macro.channels}, {macro.image_size} x {macro.image_size}, T={macro.num_steps}, "
             "one seed a network, intervals by bootstrap over networks")
 
