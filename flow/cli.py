@@ -1,4 +1,4 @@
-"""The command line: ``spikeloom COMMAND [--run DIR] [--json] [-v]``.
+"""The command line: ``spikeloom COMMAND [--run DIR] [--json] [-v] [--plugin FILE]``.
 
 A command is a module with ``configure(parser)`` and ``run(args, out)``; it is named here as a
 string and imported only when chosen, so that ``spikeloom synth`` never loads torch. Exit 0 done,
@@ -11,6 +11,7 @@ import sys
 import traceback
 from importlib import import_module, metadata
 
+from . import plugins
 from .errors import SpikeloomError, unknown
 from .output import Output
 
@@ -59,6 +60,10 @@ def common(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
                         help="print one JSON object on stdout")
     parser.add_argument("-v", "--verbose", action="store_true", default=default(False),
                         help="print more, and tracebacks of errors")
+    parser.add_argument("--plugin", metavar="FILE", action="append", default=default([]),
+                        dest="more_plugins" if nested else "plugins",
+                        help="import this Python file, which runs it, for the strategies, scores, "
+                             "neurons and data sets that it registers; may be repeated")
 
 
 def _usage() -> str:
@@ -88,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         command = import_module(COMMANDS[name][0])
         command.configure(parser)
         args = parser.parse_args(argv[1:])
+        plugins.load([*args.plugins, *getattr(args, "more_plugins", ())])
         return command.run(args, Output(as_json=args.json, verbose=args.verbose)) or 0
     except SpikeloomError as error:
         if verbose:

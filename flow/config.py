@@ -22,7 +22,7 @@ from .errors import ConfigError, unknown
 MOST_SPARSE = 0.95
 
 #: Kinds of networks that a space may be of; `cells` has sections of its own (`CellSpace`).
-NETWORKS = ("chain", "residual", "cells")
+NETWORKS = ("chain", "layered", "residual", "cells")
 
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
@@ -49,12 +49,13 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate may be. `layers` counts Dense layers, the last has one output per class.
 
-    network: `chain`, or `residual`, four layers on maps whose widths are channels (`nas.residual`).
-    Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits,
-    bitstream_length and delay are chosen per layer, the others per network. leak_shift 0 is no
-    leak. delays: a layer's largest axonal delay, 0 for none; its axons' are spread over 0 to
-    it, evenly with delay_seed 0, else as drawn from that seed. sparsities: share of the weights
-    that training makes zero.
+    network: `chain`; `layered`, where the hidden layers have neurons of different kinds
+    (`nas.layered`); or `residual`, four layers on maps whose widths are channels (`nas.residual`).
+    Widths of hidden layers are min_width..max_width, those of `layered` are of `widths`; every list
+    is a gene's choices. weight_bits, bitstream_length and delay are chosen per layer, the others
+    per network. leak_shift 0 is no leak. delays: a layer's largest axonal delay, 0 for none; its
+    axons' are spread over 0 to it, evenly with delay_seed 0, else as drawn from that seed.
+    sparsities: share of the weights that training makes zero.
     neurons: the kind of all that fire. Of its parameters `betas` over 2**beta_bits are the leaks of
     `fixed`, `adaptations` the up, down, lo and hi of `homeostatic`, `presets` those of
     `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
@@ -64,6 +65,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     layers: tuple[int, ...] = (1, 2, 3)
     min_width: int = 8
     max_width: int = 256
+    widths: tuple[int, ...] = ()
     weight_bits: tuple[int, ...] = (2, 3, 4, 5, 6)
     bitstream_lengths: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
     num_steps: tuple[int, ...] = (2, 4, 6, 8, 12, 16)
@@ -116,12 +118,35 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
         yield "sparsities", _within(self.sparsities, 0, MOST_SPARSE), f"in 0..{MOST_SPARSE}"
         yield "delay_seeds", _within(self.delay_seeds, 0, 65535), "in 0..65535"
-        yield ("delays", self.network == "chain" or self.delays == (0,),
+        yield ("delays", self.network != "residual" or self.delays == (0,),
                f"[0] with network = {self.network!r}: maps have no axonal delays")
-        deepest = max(self.layers, default=1) * max(self.delays, default=0)
+        delayed = max(self.layers, default=1) - (self.network == "layered")
+        deepest = delayed * max(self.delays, default=0)
         yield ("delays", 0 in self.delays or deepest < min(self.num_steps, default=0),
                "a list with 0, no delay, in it, unless the longest delays of all layers together "
                "are less than num_steps")
+        yield from self._layered() if self.network == "layered" else [
+            ("widths", not self.widths, f"[] with network = {self.network!r}, whose widths are "
+             "min_width..max_width")]
+
+    def _layered(self) -> Iterator[Rule]:
+        """What holds with network = 'layered', whose genes are those of its hidden layers."""
+        yield ("widths", _choice(self.widths) and _within(self.widths, 1, 4096),
+               "different values in 1..4096, at least one, with network = 'layered'")
+        yield "layers", min(self.layers) > 1, "in 2..8 with network = 'layered'"
+        for key in ("num_steps", "leak_shifts", "encoders", "sng", "input_sng", "resets", "betas",
+                    "adaptations", "presets", "refractory", "delay_seeds", "sparsities"):
+            yield (key, len(getattr(self, key)) == 1,
+                   "one value with network = 'layered', whose genes are those of its layers")
+        yield ("readouts", self.readouts == ("membrane",),
+               "['membrane'] with network = 'layered', whose last layer does not fire")
+        most = min(self.bitstream_lengths).bit_length()
+        yield ("weight_bits", max(self.weight_bits) <= most,
+               f"at most {most} with network = 'layered' and bitstreams of "
+               f"{min(self.bitstream_lengths)}")
+        steps = 1 + (max(self.layers) - 1) * max(self.delays)
+        yield ("num_steps", self.num_steps[0] >= steps,
+               f"at least {steps} with network = 'layered', more than all its delays together")
 
     def names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Keys whose values are names, as (key, kind, known names)."""
@@ -187,6 +212,8 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
     cost_model: `predicted` from what was measured, by the package and by this search, which places
     and routes while it trains; `structure`, counted parts alone, and building at the end. The
     device's capacity (times max_utilization) is always a constraint. `choose` is of those measured.
+    confirm: trainings more of each measured candidate, from other seeds, before one is chosen by
+    `accuracy`; the best of many single trainings is the luckiest of them.
     """
 
     max_utilization: float = 1.0
@@ -194,6 +221,7 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
     cost_model: str = "predicted"
     final_epochs: int = 60
     pnr_seeds: int = 2
+    confirm: int = 4
 
     def rules(self) -> Iterator[Rule]:
         yield from super().rules()
@@ -202,6 +230,7 @@ class Search(Asked, frozen=True, forbid_unknown_fields=True):
         yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
         yield "routed", 0 <= self.routed <= 4096, "in 0..4096"
         yield "pnr_seeds", 1 <= self.pnr_seeds <= 100, "in 1..100"
+        yield "confirm", 0 <= self.confirm <= 100, "in 0..100"
         yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
 
 

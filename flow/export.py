@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 
 from amaranth.hdl import Shape, Value
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import Flow, In
 
 from . import ir, tools
 from .errors import ConfigError
@@ -95,6 +95,12 @@ def check_module(name: str) -> None:
                           f"first), not {name!r}")
 
 
+def core_ports(core) -> dict[str, tuple[Flow, Value]]:
+    """The ports of a core that a design around it uses, by name, without those of `LEFT_OUT`."""
+    return {"_".join(path): (member.flow, Value.cast(value))
+            for path, member, value in core.signature.flatten(core) if path[0] not in LEFT_OUT}
+
+
 def export(graph: ir.Graph, module: str, *, note=None) -> tuple[str, Description]:
     """Verilog of the core of a scheduled graph, in one file whose top is `module`, and its ports.
 
@@ -102,8 +108,7 @@ def export(graph: ir.Graph, module: str, *, note=None) -> tuple[str, Description
     """
     check_module(module)
     core = lower_core(graph)
-    values = {"_".join(path): (member.flow, Value.cast(value))
-              for path, member, value in core.signature.flatten(core) if path[0] not in LEFT_OUT}
+    values = core_ports(core)
     verilog = tools.amaranth_verilog(
         core, name=module, ports={name: (value, None) for name, (_, value) in values.items()},
         attributes=True, note=note)

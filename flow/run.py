@@ -5,6 +5,7 @@
     graph.safetensors    the trained integer network
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
     calibration.safetensors  the same of validation images, to calibrate with
+    plugins.json         the plug-ins that it was made with, if there were any
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
     cim/                 plan.json, plan.svg, actions.json and cost.json: the network on crossbars;
                          array.toml, if a search chose their array
@@ -17,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
-from . import ir
-from .errors import ConfigError, RunError
+from . import ir, plugins
+from .errors import ConfigError, GraphError, RunError
 from .files import write_atomic
 
 FORMAT = 1
@@ -97,8 +98,14 @@ class Run:
                 if self.build_dir(name.removesuffix("-proof"), proof=True) != path.parent]
 
     def graph(self) -> ir.Graph:
-        """The trained network; RunError if it is missing or damaged."""
-        return ir.load_graph(self.graph_file)
+        """The trained network; RunError if it is missing, damaged or of an absent plug-in."""
+        try:
+            return ir.load_graph(self.graph_file)
+        except GraphError as error:
+            if gone := plugins.missing(self.path):
+                raise RunError(f"{self.graph_file}: {error}; it was made with "
+                               f"{plugins.listed(gone)}, to be named with --plugin") from error
+            raise
 
     def save_samples(self, p8: np.ndarray, labels: np.ndarray) -> None:
         write_atomic(self.samples_file, _packed(p8, labels))

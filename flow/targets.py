@@ -62,8 +62,16 @@ def device(name: str) -> Device:
     return found
 
 
+#: Families that Yosys alone is asked about (`flow.estimated`): there is no board and no bitstream.
+ESTIMATED = ("artix7", "ecp5")
+
+
 def board(name: str) -> Board:
     """The board of that name; ConfigError with a suggestion for an unknown one."""
+    if name in ESTIMATED:
+        raise ConfigError(f"board must be one that is built for ({', '.join(sorted(BOARDS))}), not "
+                          f"{name!r}, which is only estimated: 'spikeloom estimate --target "
+                          f"{name}'")
     if name not in BOARDS:
         raise ConfigError(unknown("board", name, BOARDS))
     return BOARDS[name]

@@ -1,5 +1,6 @@
 """Built searches: what was found is placed and routed, and the front is of what was measured."""
 
+import statistics
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -10,7 +11,7 @@ from ..flow import ir
 from ..flow.run import Run
 from . import final, pareto
 from .columns import CIM, COLUMNS, title
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .final import Final
 from .loop import Search
 from .outcome import hardware, keep_network
@@ -24,14 +25,15 @@ from .task import Task
 #: is made.
 SIZE, WORK, FINISHING = "lc", "trainings", "training and placing and routing the chosen network"
 NOTE = ("the search saw the train and validation splits only; the front pairs the validation "
-             "accuracy of a network (the mean of its trainings, if there are several) with the "
-             "measured cells of its first training. The chosen one was trained anew on both splits "
-             "together, and test accuracy was computed once, on the integers that were built")
+        "accuracy of a network (the mean of its trainings, if there are several) with the measured "
+        "cells of its first training. The chosen one was trained anew on both splits together, and "
+        "test accuracy was computed once, on the integers that were built")
 
 
 def finish(search: Search, store: Store, executor: Executor, folder: Path
            ) -> tuple[Final, ir.Graph]:
-    return final.finish(search.task, store, executor, folder, search.routing.done)
+    return final.finish(search.task, store, executor, folder, search.routing.done,
+                        search.rows)
 
 
 def facts(search: Search) -> dict:
@@ -73,19 +75,22 @@ def tables(search: Search, chosen: Final) -> list:
         others = others if task.cim.draws else [name for name in others if name != "cim_accuracy"]
     by_size = sorted(routed, key=lambda item: (item.measured is None,
                                                (item.measured or item.predicted)["lc"]))
-    return [_measured(task, by_size, chosen.id, others), _predicted(by_size),
+    return [_measured(task, by_size, chosen, others), _predicted(by_size),
             _final(chosen, others)]
 
 
-def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[str]) -> Table:
+def _measured(task: Task, routed: Sequence[Routed], chosen: Final, others: list[str]) -> Table:
     best = {item.id for item in final.front(task, routed)}
+    trainings = max(map(len, chosen.confirmed.values()), default=0)
+    spread = [f"of {trainings} (sd)"] if trainings else []
     table = framed(f"Measured on {task.board.title} ({task.device.name}, "
                    f"{task.board.clock_hz / 1e6:g} MHz); * Pareto front, > chosen", "", "id",
-                   "network", "valid.", "zeros", "LCs", "MHz", *map(title, others))
+                   "network", "valid.", *spread, "zeros", "LCs", "MHz", *map(title, others))
     for item in routed:
-        mark = ("*" if item.id in best else "") + (">" if item.id == chosen else "")
+        mark = ("*" if item.id in best else "") + (">" if item.id == chosen.id else "")
+        several = chosen.confirmed.get(item.id)
         words = [mark, item.id[:SHORT], item.network, f"{item.accuracy:.2%}",
-                 f"{item.structural['zeros']:.0%}"]
+                 *([_spread(several)] if spread else []), f"{item.structural['zeros']:.0%}"]
         if item.measured is None:
             words += [item.status, "-", *("-" for _ in others)]
         else:
@@ -94,6 +99,11 @@ def _measured(task: Task, routed: Sequence[Routed], chosen: str, others: list[st
                       *(COLUMNS[name].text(item.measured[name]) for name in others)]
         table.add_row(*words)
     return table
+
+
+def _spread(accuracies: Sequence[float] | None) -> str:
+    return ("-" if accuracies is None else
+            f"{statistics.fmean(accuracies):.2%} ({100 * statistics.stdev(accuracies):.1f})")
 
 
 def _predicted(routed: Sequence[Routed]) -> Table:
@@ -158,7 +168,9 @@ def summary(search: Search, found: dict) -> list[str]:
         lines.append(f"LCs {titles[name]}, against measured ones: {error['mean']:+.1%} on average, "
                      f"{error['mean_absolute']:.1%} in absolute value, {error['worst']:+.1%} at "
                      f"worst{held}")
-    chosen = found["final"]
+    chosen, by = found["final"], search.task.search.choose
+    if several := chosen.get("confirmed", {}).get(chosen["id"]):
+        by += f", the mean of {len(several)} trainings of each"
     lines += [f"note: {NOTE}",
-              f"chosen by {search.task.search.choose}: {chosen['id']}, {chosen['network']}", *more]
+              f"chosen by {by}: {chosen['id']}, {chosen['network']}", *more]
     return lines

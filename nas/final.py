@@ -5,7 +5,8 @@ had it. What the run keeps is trained once more, on train and validation togethe
 routed for itself; the test split is looked at here, and nowhere else.
 """
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..flow.passes.simplify import simplify
 from ..sim import reference
 from . import pareto, workers
 from .columns import COLUMNS, complete
-from .evaluate import Evaluator
+from .evaluator import Candidate, Evaluator
 from .problem import broken
 from .routing import Routed
 from .store import Store
@@ -27,7 +28,8 @@ from .task import Task
 class Final(Struct, frozen=True, omit_defaults=True):
     """The network of the chosen candidate as the run keeps it; `measured` is of its own build.
 
-    cim_test_accuracy: there only where chips of crossbars are drawn.
+    confirmed: by id, validation accuracies of the trainings that decided, those of the search
+    first; empty where none did. cim_test_accuracy: there only where chips of crossbars are drawn.
     """
 
     id: str
@@ -38,38 +40,62 @@ class Final(Struct, frozen=True, omit_defaults=True):
     fmax_mhz: float
     seeds: dict[str, float]
     design: str
+    confirmed: dict[str, list[float]] = {}
     cim_test_accuracy: float | None = None
 
 
 def front(task: Task, routed: Sequence[Routed]) -> list[Routed]:
     """The non-dominated of those that run on the board, by measured columns; fewest LCs first."""
-    usable = [item for item in routed if item.usable and task.feasible(item.measured)]
-    kept = [usable[index] for index in pareto.front(task.F(item.measured for item in usable))]
+    found = usable(task, routed)
+    kept = [found[index] for index in pareto.front(task.F(item.measured for item in found))]
     return sorted(kept, key=lambda item: (item.measured["lc"], -item.accuracy))
 
 
-def order(task: Task, routed: Sequence[Routed]) -> list[Routed]:
+def usable(task: Task, routed: Sequence[Routed]) -> list[Routed]:
+    """What fits, meets the clock and, as measured, keeps the constraints."""
+    return [item for item in routed if item.usable and task.feasible(item.measured)]
+
+
+def confirm(task: Task, store: Store, executor: Executor, routed: Sequence[Routed], rows:
+            Sequence[Candidate]) -> dict[str, list[float]]:
+    """By id of all that may be chosen, the accuracies of its trainings, `search.confirm` more than
+    the search did; empty where none is asked for, or accuracy is not what decides.
+    """
+    search, known = task.search, {row.id: row for row in rows}
+    chosen = usable(task, routed)
+    if search.choose != "accuracy" or not search.confirm or len(chosen) < 2:
+        return {}
+    seeds = range(search.seed + search.repeats, search.seed + search.repeats + search.confirm)
+    more = Evaluator(task, store, executor, seeds=seeds).evaluate([i.genome for i in chosen], 0)
+    return {item.id: [one.accuracy for one in (*known[item.id].trainings, *found.trainings)]
+            for item, found in zip(chosen, more)}
+
+
+def order(task: Task, routed: Sequence[Routed], confirmed: Mapping[str, Sequence[float]] = {}
+          ) -> list[Routed]:
     """Those that `search.choose` names, the best first: by a column, or the one whose id begins so.
 
-    Only what fits, meets the clock and, as measured, keeps the constraints is chosen from; ties go
-    to fewer LCs. Raises FitError where nothing does.
+    Only what is `usable` is chosen from; ties go to fewer LCs. confirmed: accuracies by id, whose
+    mean counts in place of the column. Raises FitError where nothing is usable.
     """
-    rule = task.search.choose
-    usable = [item for item in routed if item.usable and task.feasible(item.measured)]
-    if not usable:
+    rule, found = task.search.choose, usable(task, routed)
+    if not found:
         why = {_problem(task, item) for item in routed}
         raise FitError(f"none of {len(routed)} candidates fits the board, meets its clock and "
                        f"keeps the constraints ({'; '.join(sorted(why)) or 'none was built'}); "
                        "try a lower search.max_utilization, or more search.routed")
     if rule in COLUMNS:
-        return sorted(usable, key=lambda item: (COLUMNS[rule].sense * item.measured[rule],
-                                                item.measured["lc"], item.id))
-    found = [item for item in usable if item.id.startswith(rule)]
-    if len(found) != 1:
+        def value(item: Routed) -> float:
+            return statistics.fmean(confirmed.get(item.id, [item.measured[rule]]))
+
+        return sorted(found, key=lambda item: (COLUMNS[rule].sense * value(item),
+                                               item.measured["lc"], item.id))
+    named = [item for item in found if item.id.startswith(rule)]
+    if len(named) != 1:
         raise FitError(f"search.choose must be a column ({', '.join(COLUMNS)}) or the id of a "
-                       f"measured candidate that fits ({', '.join(item.id for item in usable)}), "
+                       f"measured candidate that fits ({', '.join(item.id for item in found)}), "
                        f"not {rule!r}")
-    return found
+    return named
 
 
 def _problem(task: Task, item: Routed) -> str:
@@ -79,26 +105,30 @@ def _problem(task: Task, item: Routed) -> str:
     return broken(task, item.measured) if item.meets_clock else f"Fmax {item.fmax_mhz:.1f} MHz"
 
 
-def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: Sequence[Routed]
-           ) -> tuple[Final, ir.Graph]:
+def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: Sequence[Routed],
+           rows: Sequence[Candidate]) -> tuple[Final, ir.Graph]:
     """Train, build and test what `search.choose` names; where it does not fit, the next best.
+
+    rows: the candidates of the search, which `routed` are of.
 
     To fit is to be routed, to meet the clock and to keep the constraints. Builds run with
     `search.pnr_seeds` seeds at once, of which the fastest is kept. Raises FitError where none fits.
     """
     evaluator = Evaluator(task, store, executor, held_out=False)
     target = task.experiment.target
-    why = []
-    for item in order(task, routed):
+    why, confirmed = [], confirm(task, store, executor, routed, rows)
+    for item in order(task, routed, confirmed):
         (row,) = evaluator.evaluate([item.genome], 0)
         graph = simplify(store.graph(row.first))
         place = Path(folder) / "candidates" / item.id / "final"
         graph.save(place / "graph.safetensors")
         seeds = range(target.seed, target.seed + task.search.pnr_seeds)
+        folders = [place / "build" / f"{target.board}-{seed}" for seed in seeds]
         running = [executor.submit(workers.build, ir.to_bytes(graph), str(place), target.board,
-                                   seed, str(place / "build" / f"{target.board}-{seed}"))
-                   for seed in seeds]
+                                   seed, str(where)) for seed, where in zip(seeds, folders)]
         built = [future.result() for future in running]
+        for one, where in zip(built, folders):
+            one.keep(where)
         good = [one.measurement for one in built if one.status == "routed"
                 and one.measurement.fmax_mhz >= one.measurement.clock_mhz]
         if not good:
@@ -119,7 +149,7 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
 
             tested = {"cim_test_accuracy": on_chips(task, item.genome, graph)}
         return Final(
-            **tested, id=item.id, network=item.network, accuracy=item.accuracy,
+            **tested, confirmed=confirmed, id=item.id, network=item.network, accuracy=item.accuracy,
             test_accuracy=float(right.mean()),
             measured=measured, fmax_mhz=best.fmax_mhz, design=best.design,
             seeds={str(found.seed): found.fmax_mhz for found in good}), graph

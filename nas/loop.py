@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from ..flow.cost.predict import Predictor
 from . import pareto
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .prices import Prices
 from .problem import Problem
 from .routing import Routed, routing
@@ -37,15 +37,18 @@ class Mark(Struct, frozen=True):
 
 
 class Search:
-    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`."""
+    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`.
+
+    evaluator: what judges candidates, an `Evaluator` of the task if there is none.
+    """
 
     def __init__(self, task: Problem, store: Store, executor: Executor, folder: Path, *,
-                 predictor: Predictor | None = None,
+                 predictor: Predictor | None = None, evaluator=None,
                  on_batch: Callable[[int, int], None] | None = None,
                  on_routed: Callable[[Routed], None] | None = None,
                  on_generation: Callable[["Search", int], None] | None = None) -> None:
         self.task, self.on_generation = task, on_generation
-        self.evaluator = task.evaluator(store, executor, on_batch=on_batch)
+        self.evaluator = evaluator or task.evaluator(store, executor, on_batch=on_batch)
         self.prices = Prices(task, predictor)
         self.routing = routing(task, store, executor, self.prices, folder, on_routed=on_routed)
         self.strategy = task.strategy(

@@ -20,7 +20,7 @@ from ..sim import reference
 from . import pareto
 from .cim import accuracy
 from .columns import CIM, COLUMNS, title
-from .evaluate import Candidate, Evaluator
+from .evaluator import Candidate, Evaluator
 from .loop import Search
 from .outcome import hardware, keep_network
 from .prices import Priced

@@ -13,7 +13,7 @@ from msgspec import Struct
 from ..flow.cost.measured import Measurement
 from ..flow.cost.predict import Predictor
 from .columns import complete
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .problem import Problem
 
 #: Quantiles of a prediction that stand for its distribution, and a normal variable's; one in ten

@@ -119,7 +119,7 @@ class Problem:
 
     def evaluator(self, store, executor: Executor, *, held_out: bool = True,
                   on_batch: Callable[[int, int], None] | None = None):
-        """Who evaluates generations of genomes (`nas.evaluate.Evaluator`)."""
+        """Who evaluates generations of genomes (`nas.evaluator.Evaluator`)."""
         raise NotImplementedError
 
     def prepare(self, note: Callable[[str], None]):

@@ -9,6 +9,7 @@ typical for the layer. The forward pass computes with the integers of the arithm
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -42,6 +43,9 @@ from .variation import Chips, spreads
 
 #: Share of timesteps in which a neuron is taken to fire when the first thresholds are chosen.
 TYPICAL_RATE = 0.25
+
+#: Pixels of all images that are floating point at once.
+COLUMNS = 512
 
 #: Most synapses of a convolution for training, which computes with each of them.
 MOST_SYNAPSES = 1 << 24
@@ -257,8 +261,19 @@ class Program:
         share = node.fan_in / graph.input.size
         if self.encoder == "spikes":
             return max(float(self.inputs.mean((0, 1)).sum()), 1e-9) * share
-        x = self.inputs.astype(np.float64) / 255
-        return float((x * x if self.encoder == "stream" else x).mean(0).sum()) * share
+        return self.brightness * share
+
+    @cached_property
+    def brightness(self) -> float:
+        """Mean over images of the sum of their pixels, in 0..1, for `stream` of their squares.
+
+        Some columns at a time: of a large data set no more than these are floating point at once.
+        """
+        means = []
+        for first in range(0, self.inputs.shape[1], COLUMNS):
+            x = self.inputs[:, first:first + COLUMNS].astype(np.float64) / 255
+            means.append((x * x if self.encoder == "stream" else x).mean(0))
+        return float(np.concatenate(means).sum())
 
     def _delays(self, row: list, axons: int) -> tuple[Tensor, Tensor] | None:
         """`Delayed`'s indices of one layer; None where no candidate has a delay."""

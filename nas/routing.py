@@ -19,7 +19,7 @@ from msgspec import Struct
 from ..flow import config, ir
 from ..flow.passes.simplify import simplify
 from . import pareto, workers
-from .evaluate import Candidate
+from .evaluator import Candidate
 from .prices import Priced, Prices
 from .problem import Problem
 from .space import describe
@@ -203,13 +203,17 @@ class Routing:
         for row, _ in sorted(chosen, key=lambda pair: -size[pair[0].id]):
             stored = self.store.find_build(row.genome, row.first.seed, row.first.settings,
                                            target.board, target.seed)
-            folder = self.folder / "candidates" / row.id
+            folder = self._build_dir(row).parents[1]
             graph = simplify(self.store.graph(row.first))
             graph.save(folder / "graph.safetensors")
             begun[row.id] = stored or self.executor.submit(
                 workers.build, ir.to_bytes(graph), str(folder), target.board, target.seed,
-                str(folder / "build" / target.board), low.get(row.id))
+                str(self._build_dir(row)), low.get(row.id))
         self.running += [(row, item, begun[row.id]) for row, item in chosen]
+
+    def _build_dir(self, row: Candidate) -> Path:
+        """Where the files of a candidate's build are kept."""
+        return self.folder / "candidates" / row.id / "build" / self.task.experiment.target.board
 
     def admit(self, rows: Sequence[Candidate]) -> None:
         """Wait for the builds under way, and learn from them."""
@@ -218,6 +222,7 @@ class Routing:
             build = begun
             if isinstance(begun, Future):
                 built, target = begun.result(), self.task.experiment.target
+                built.keep(self._build_dir(row))
                 build = Build(row.genome, row.first.seed, row.first.settings, target.board,
                               target.seed, built.status, built.reason, built.seconds,
                               built.measurement)

@@ -16,12 +16,14 @@ from itertools import product
 import numpy as np
 
 from ..flow import config, ir
-from ..hdl.neurons import FixedPointLif, HomeostaticLif, Lif
+from ..hdl.neurons import KINDS, FixedPointLif, HomeostaticLif, Lif
 from ..hdl.neurons.izhikevich import PRESETS
 from .arrays import Arrays, described
 
 #: Text of a genome: JSON with sorted keys, the key of every store.
 Genome = str
+#: Kinds that leak as a LIF does, so that they are one where nothing fires.
+_LIFS = {"lif", "homeostatic", "izhikevich"}
 
 
 class Space:
@@ -106,12 +108,13 @@ class Space:
         kinds = self.later["neuron"]
         if depth == 1 and readout == "membrane":
             fixed = len(self.later["beta"]) if "fixed" in kinds else 0
-            return fixed + (leaks if set(kinds) != {"fixed"} else 0)
+            others = len(set(kinds) - _LIFS - {"fixed"}) + bool(_LIFS & set(kinds))
+            return fixed + leaks * others
         resting = len(self.choices["reset"]) * rests
         each = {"lif": leaks * resting, "fixed": len(self.later["beta"]) * resting,
                 "homeostatic": leaks * resting * len(self.later["adaptation"]),
                 "izhikevich": len(self.later["preset"]) * (leaks if readout == "membrane" else 1)}
-        return sum(each[kind] for kind in kinds)
+        return sum(each.get(kind, leaks * resting) for kind in kinds)
 
     def sample(self, rng: np.random.Generator, layers: int | None = None) -> dict[str, int]:
         """A random vector; widths are log-uniform, the other genes uniform.
@@ -172,7 +175,7 @@ class Space:
         """Keep the neuron's active genes in `chosen`; a LIF without a rest is not mentioned."""
         later = {name: values[vector.get(name, 0)] for name, values in self.later.items()}
         kind = later["neuron"]
-        if not fires and kind != "fixed":
+        if not fires and kind in _LIFS:
             kind = "lif"  # with nothing to fire, all that is left is the leak
         if kind != "lif":
             chosen["neuron"] = kind
@@ -222,8 +225,12 @@ class Space:
             up, down, lo, hi = item["adaptation"]
             neuron = HomeostaticLif(up=up, down=down, lo=lo, hi=hi, leak_shift=leak, **common)
         else:
-            neuron = Lif(leak_shift=leak, **common)
+            neuron = KINDS[kind](leak_shift=leak, **common)
         return neuron, neuron
+
+    def floor(self, genome: Genome) -> dict[str, float]:
+        """Columns that a network has at the least, for less than pricing it takes; any may lack."""
+        return {}
 
     def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
         """Vectors with one ordered, active gene made smaller: widths by an eighth, others by one.
@@ -293,8 +300,8 @@ def describe(genome: Genome) -> str:
     """A genome in a few words: ``stream 24w4/16-w3/32d8 T=8 leak=2``.
 
     Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
-    it has any; then comes what is not a LIF's, or a rest, or a share of zeros. Of cells it is
-    ``cells 3|01|234 1|33|030``.
+    it has any, and its kind of neuron where each has its own; then comes what is not a LIF's, or a
+    rest, or a share of zeros. Of cells it is ``cells 3|01|234 1|33|030``.
     """
     item = json.loads(genome)
     if "cells" in item:
@@ -302,12 +309,15 @@ def describe(genome: Genome) -> str:
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
                       f"{layer['bitstream_length']}"
                       + (f"d{layer['delay']}" if "delay" in layer else "")
+                      + (f":{layer['neuron']}" if "neuron" in layer else "")
                       for layer in item["layers"])
     words = [item["encoder"], layers, f"T={item['num_steps']}"]
     if "network" in item:
         words.insert(1, item["network"])
     if "leak_shift" in item:
         words.append(f"leak={item['leak_shift'] or 'no'}")
+    if item.get("neuron") not in (None, "fixed", "homeostatic", "izhikevich"):
+        words.append(item["neuron"])
     if "beta" in item:
         words.append(f"beta={item['beta']}")
     if "adaptation" in item:

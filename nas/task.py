@@ -10,8 +10,11 @@ import msgspec
 from ..flow import config, targets
 from ..flow.cost import prices
 from ..flow.errors import ConfigError
+from ..hdl.neurons import CELLS
 from .arrays import Arrays
 from .columns import CIM, price
+from .datasets import Dataset
+from .layered import LayeredSpace
 from .problem import Problem, dataset, named
 from .residual import ResidualSpace
 from .space import Genome, Space, sparsity
@@ -21,6 +24,7 @@ from .train import TrainSettings
 class Task(Problem):
     """One experiment made ready: data, space, board, and what is asked of each candidate.
 
+    data: a data set that has no name of its own, in the place of the one that the experiment names.
     Raises ConfigError for a name or a key that only these know.
     """
 
@@ -29,7 +33,8 @@ class Task(Problem):
         "spikes": "they are counted where networks of cells are scored or trained",
     }
 
-    def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
+    def __init__(self, experiment: config.Experiment, source: str = "experiment",
+                 data: Dataset | None = None) -> None:
         if experiment.cells is not msgspec.UNSET:
             raise ConfigError(f"{source}: section [cells] must be left out with space.network = "
                               f"{experiment.space.network!r}; it is of 'cells'")
@@ -52,17 +57,22 @@ class Task(Problem):
                               "search.cost_model = 'structure', which counts cells and knows no "
                               "clocks; use 'predicted'")
         self.cim = self._crossbars(source)
-        self.data = dataset(experiment.data.name, source)
+        self.data = data or dataset(experiment.data.name, source)
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
             values = getattr(experiment.space, key)
             if wanted and not set(values) <= set(wanted):
                 raise ConfigError(f"{source}: space.{key} must be of {list(wanted)} for the inputs "
                                   f"of {self.data.name!r}, not {list(values)}")
+        bare = [kind for kind in experiment.space.neurons if kind not in CELLS]
+        if bare:
+            raise ConfigError(f"{source}: space.neurons must be kinds with gateware, by which "
+                              f"candidates are priced, not {bare}; 'spikeloom train' takes them")
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
-        kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
+        kind = {"chain": Space, "layered": LayeredSpace, "residual": ResidualSpace}[
+            experiment.space.network]
         self.space = kind(experiment.space, self.data.shape, self.data.num_classes,
                           self.cim and Arrays(self.cim.values))
         self.bounds = {} if self.priced_only else {
@@ -78,7 +88,7 @@ class Task(Problem):
 
     def evaluator(self, store, executor: Executor, *, held_out: bool = True,
                   on_batch: Callable[[int, int], None] | None = None):
-        from .evaluate import Evaluator
+        from .evaluator import Evaluator
 
         return Evaluator(self, store, executor, held_out=held_out, on_batch=on_batch)
 
@@ -136,9 +146,16 @@ class Task(Problem):
         return sparsity(genome) or self.settings.sparsity
 
     def free(self, genome: Genome) -> tuple[dict[str, float], float]:
-        """Columns of the graph of shapes, of the chip too; and by how much weights are too wide."""
-        graph, unfit = self.space.graph(genome), 0.0
-        columns = price(graph, self.board, self.sparsity(genome))
+        """Columns of the graph of shapes, of the chip too; and by how much weights are too wide.
+
+        Where what a space knows without a graph breaks a bound already, that alone.
+        """
+        sparse, unfit = self.sparsity(genome), 0.0
+        least = {} if sparse else self.space.floor(genome)
+        if any(value > 0 for value in self.broken(least).values()):
+            return least, unfit
+        graph = self.space.graph(genome)
+        columns = price(graph, self.board, sparse)
         if self.cim is not None:
             from .cim import free_check
 

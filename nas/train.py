@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
-import numpy as np
 
 from ..flow import ir
 from ..flow.cim.array import Array
@@ -176,7 +175,7 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     program = Program(graphs, seeds, fit.inputs, init=settings.init, gain=settings.gain,
                       surrogate=settings.surrogate, variation=settings.cim_variation,
                       array=settings.array)
-    inputs = torch.from_numpy(fit.inputs.astype(np.int64))
+    inputs = torch.from_numpy(fit.inputs.copy())
     labels = torch.from_numpy(fit.labels.copy())
     steps = math.ceil(len(fit) / settings.batch_size)
     rates = _rates(settings, steps)
@@ -187,7 +186,8 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
         for index in order(len(fit), settings, epoch):
-            loss, correct = program.loss(inputs[index], labels[index], settings.label_smoothing)
+            loss, correct = program.loss(inputs[index].long(), labels[index],
+                                         settings.label_smoothing)
             loss.sum().backward()
             program.step(next(rates), settings.weight_decay)
             step += 1

@@ -1,52 +1,50 @@
-"""Work that can run at once, and where: processes, behind the standard `Executor` interface.
+"""Work that can run at once, and where: behind the standard `Executor` interface.
 
-Nothing else knows which executor it is given. What runs in a worker stands here, by itself, so that
-a worker imports no more than its work needs.
+Nothing else knows which executor it is given: processes of this machine (`pool`), or workers of a
+cluster (`cluster`). What runs in a worker stands here, by itself, so that a worker imports no more
+than its work needs. A worker keeps no file: what it made comes back with the result.
 """
 
-import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
 from ..flow import ir, targets
 from ..flow.cost.measured import Measurement
 from ..flow.errors import SpikeloomError
+from ..flow.files import write_atomic
 from .datasets import Split
 from .train import Trained, TrainSettings, train
 
 
 @contextmanager
-def workers(jobs: int, again: str = "go on with --resume") -> Iterator[Executor]:
-    """`jobs` processes; on any way out they are killed, with whatever they run.
+def workers(jobs: int, again: str = "go on with --resume", *, cluster: str | None = None,
+            note: Callable[[str], None] | None = None) -> Iterator[Executor]:
+    """`jobs` processes, or the workers of the Dask scheduler at the address `cluster`.
 
-    A process that dies by itself ends the work with SpikeloomError. again: how its user goes on.
+    On any way out processes are killed, with whatever they run, and a cluster is let go of. The
+    task of a worker that dies is repeated by another; where that is in vain, or the scheduler goes
+    away, it ends with SpikeloomError. again: how its user goes on. note: told of what happens to
+    workers. Errors of a cluster that cannot be used are those of `cluster.Cluster`.
     """
-    from loky import ProcessPoolExecutor
+    saved = f"; what was finished is saved, {again}"
+    if cluster is None:
+        from .pool import Pool
 
-    executor = ProcessPoolExecutor(max_workers=jobs, initializer=end_with, initargs=(os.getpid(),))
+        executor = Pool(jobs, advice=f"{saved} and fewer --workers", note=note)
+    else:
+        from .cluster import Cluster
+
+        executor = Cluster(cluster, advice=saved, note=note)
     try:
         yield executor
-    except BrokenExecutor as error:
-        raise SpikeloomError("a worker process died, perhaps for want of memory; what it had "
-                             f"finished is saved, {again} and fewer --jobs") from error
     finally:
-        executor.shutdown(wait=True, kill_workers=True)
-
-
-def end_with(parent: int) -> None:
-    """End this process soon after process `parent` is gone, even if that was killed."""
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        executor.shutdown()
 
 
 def train_batch(graphs: list[ir.Graph], fit: Split, check: Split | None, settings: TrainSettings,
@@ -92,32 +90,47 @@ def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
 
 
 class Built(msgspec.Struct, frozen=True):
-    """What came of a build: `measurement`, or the reason why there is none (`failed`)."""
+    """What came of a build: `measurement`, or the reason why there is none (`failed`).
+
+    files: those of the build, by their path in its folder, which `keep` writes.
+    """
 
     status: str
     reason: str
     seconds: float
     measurement: Measurement | None
+    files: dict[str, bytes] = {}
+
+    def keep(self, out_dir: Path) -> None:
+        """Write the files; a report comes last, so that it never speaks of what is not there."""
+        for name in sorted(self.files, key=lambda name: (name.endswith("report.json"), name)):
+            write_atomic(Path(out_dir) / name, self.files[name])
 
 
 def build(data: bytes, where: str, board: str, seed: int, out_dir: str,
           predicted_low: float | None = None) -> Built:
     """Compile and place and route one network, and store what was measured.
 
-    predicted_low: as for `build_seeds`.
+    out_dir: where its files will be kept, which this machine need not have. predicted_low: as for
+    `build_seeds`.
     """
     from ..flow.passes.compile import compile_graph
     from ..flow.synthesis import build_graph
 
     began = time.perf_counter()
     found: list[Measurement] = []
-    status, reason = "failed", ""
-    try:
-        graph = compile_graph(ir.from_bytes(data, where))
-        build_graph(graph, targets.board(board), seed=seed, out_dir=Path(out_dir), must_fit=False,
-                    exact=True, predicted_low=predicted_low, on_measured=found.append)
-    except SpikeloomError as error:
-        reason = str(error)
+    status, reason, measured = "failed", "", None
+    with TemporaryDirectory(prefix="spikeloom-") as folder:
+        try:
+            graph = compile_graph(ir.from_bytes(data, where))
+            build_graph(graph, targets.board(board), seed=seed, out_dir=Path(folder),
+                        must_fit=False, exact=True, predicted_low=predicted_low,
+                        on_measured=found.append)
+        except SpikeloomError as error:
+            reason = str(error).replace(folder, out_dir)
+        files = {file.relative_to(folder).as_posix(): file.read_bytes()
+                 for file in Path(folder).rglob("*") if file.is_file()}
     if found:
-        status, reason = found[-1].status, found[-1].reason
-    return Built(status, reason, time.perf_counter() - began, found[-1] if found else None)
+        status, reason = found[-1].status, found[-1].reason.replace(folder, out_dir)
+        measured = msgspec.structs.replace(found[-1], reason=reason)
+    return Built(status, reason, time.perf_counter() - began, measured, files)

@@ -16,7 +16,7 @@ from spikeloom.nas.cells.checkpoints import load_network
 from spikeloom.nas.cells.macro import Macro
 from spikeloom.nas.cells.space import genome_of
 from spikeloom.nas.cells.train import CellTraining, evaluate
-from spikeloom.nas.evaluate import Candidate
+from spikeloom.nas.evaluator import Candidate
 from spikeloom.nas.store import Evaluation
 from spikeloom.sim import reference
 
@@ -62,6 +62,7 @@ def test_train_cells_keeps_a_network_whose_accuracies_can_be_computed_again(tmp_
 
 @pytest.mark.parametrize("more, words", [
     (["--cells", "3|13|339"], "cell must be numbers of operations in 0..6"),
+    (["--cells", "snasnt"], "unknown network of cells 'snasnt'"),
     (["--cells", "0|00|000"], "cell 1 (0|00|000): something must get from its input"),
     (["--cells", "3|13|333,3|13|333"], "cells must be 1, used everywhere"),
     (["--cells", "3|13|333", "--hidden", "16"], "--hidden must be left out with --cells"),

@@ -9,6 +9,7 @@ from tiny_search import outcome, threads
 from spikeloom.flow.cli import main
 from spikeloom.nas import workers
 from spikeloom.nas.cells import final, scoring
+from spikeloom.nas.loop import Search
 from spikeloom.nas.store import FILE, Store
 
 
@@ -144,3 +145,31 @@ def test_a_network_can_be_chosen_by_its_id(cells):
         name = store.evaluations()[3].id
     assert cells(args=["--resume", "--choose", name[:8]], experiment=False) == 0
     assert saved(cells)["chosen"] == name
+
+
+def test_a_search_from_python(tmp_path, monkeypatch):
+    tiny_cells.install(monkeypatch)
+    task = tiny_cells.task("search.strategy='regularised_evolution'", "search.generations=6",
+                           "search.options={ alive = 10, sample = 4 }")
+    with Store(tmp_path / "run" / FILE) as store, threads(2) as executor:
+        search = Search(task, store, executor, tmp_path / "run").run()
+    best = task.ending.order(search)[0]
+    assert len(search.rows) == 48 and best.counted["score"] == max(
+        row.counted["score"] or 0 for row in search.rows)
+    assert search.marks[-1].expected >= search.marks[0].expected > 0
+
+
+def test_candidates_are_trained_where_accuracy_is_asked_for(cells):
+    few = ("search.strategy='random'", "search.generations=1", "search.population=2")
+    assert cells(*few, 'search.objectives=["accuracy", "weights"]', "search.choose='accuracy'",
+                 "cells.short={ epochs = 1, images = 10, batch_size = 5 }",
+                 "search.constraints={ spikes = 1e9 }") == 0
+    found = saved(cells)
+    assert 0 <= found["best"]["columns"]["accuracy"] <= 1 and found["best"]["limits"]["spikes"]
+    with Store(cells.path / "run" / FILE) as store:
+        rows = store.evaluations()
+    assert [row.epochs for row in rows] == [1, 1] and all("score" not in row.estimate
+                                                          for row in rows)
+    assert cells(*few, "search.constraints={ spikes = 1e9 }", run="scored") == 0
+    columns = saved(cells, "scored")["best"]["columns"]
+    assert columns["spikes"] >= 0 and "accuracy" not in columns

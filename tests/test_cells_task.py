@@ -44,7 +44,7 @@ def test_sizes_come_from_data_and_settings():
     ("cells.image_size=5", "cells.image_size: images of 'maps' must have 3 channels and as many"),
     ("cells.score='sadh'", "e.toml: cells.score: unknown score 'sadh'; did you mean 'sahd'?"),
     ("cells.score_settings={ batch = 3 }", "unknown setting 'batch'"),
-    ("cells.images=21", "cells.images must be in 0..20, what fake needs and the train split of "
+    ("cells.images=21", "cells.images must be in 1..20, what fake needs and the train split of "
                         "'maps' has, not 21"),
     ("cells.proxy={ cells = 3 }", "cells.proxy must be without cells"),
     ("cells.proxy={ channel = 3 }", "cells.proxy.channel: unknown key 'channel'"),

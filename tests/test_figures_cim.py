@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeloom.nas import bench, cifar, datasets
+from spikeloom.nas import bench, datasets
 from spikeloom.nas.bench import Bench
 from spikeloom.nas.figures import cim
 from spikeloom.nas.train import TrainSettings
@@ -67,7 +67,6 @@ def test_digits_before_and_after_repair():
 
 def test_images_of_cifar(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
-    subset = cifar.Subset(batches=(1,), train=4, validation=2, test=2, tested=20)
     labels = np.repeat(np.arange(10), 4)
 
     def split(index):
@@ -76,7 +75,6 @@ def test_images_of_cifar(monkeypatch, tmp_path):
     data = datasets.Dataset(name="few-pixels", shape=(3, 32, 32), num_classes=10,
                             train=split(np.arange(40)), validation=split(np.arange(0, 40, 2)),
                             test=split(np.arange(0, 40, 4)))
-    monkeypatch.setitem(cifar.SUBSETS, "few-pixels", subset)
     monkeypatch.setitem(datasets.LOADERS, "few-pixels", lambda: data)
     monkeypatch.setattr(cim, "SUBSET", "few-pixels")
     monkeypatch.setattr(cim, "CONV_SETTINGS", TrainSettings(epochs=1, learning_rate=0.06))

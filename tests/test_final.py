@@ -29,6 +29,11 @@ def test_the_best_by_a_column_comes_first_and_ties_go_to_fewer_cells():
     assert ids(MEASURED, "search.choose='aa'") == ["aa"]
 
 
+def test_means_of_confirming_trainings_decide_in_place_of_the_searches_accuracy():
+    means = {"aa": [0.8, 0.98], "bb": [0.9, 0.85], "bc": [0.9, 0.8]}
+    assert [item.id for item in final.order(task(), MEASURED, means)] == ["aa", "bb", "bc"]
+
+
 def test_constraints_hold_for_who_is_chosen():
     assert ids(MEASURED, "search.constraints={ lc = 1450 }") == ["bc", "aa"]
     assert ids(MEASURED, "search.constraints={ accuracy = 0.85 }") == ["bc", "bb"]

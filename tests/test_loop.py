@@ -11,7 +11,7 @@ from rich.console import Console
 from tiny_search import BIAS, Reversed, fake_build, few, searched, task, threads
 
 from spikeloom.flow.cost.predict import shipped
-from spikeloom.nas import datasets, evaluate, pareto, workers
+from spikeloom.nas import datasets, evaluator, pareto, workers
 from spikeloom.nas.built import still_open
 from spikeloom.nas.columns import price, priced
 from spikeloom.nas.commands.progress import View
@@ -201,7 +201,7 @@ def test_training_and_choosing_never_see_the_test_split(tmp_path):
     assert search.evaluator.fit is made.train and search.evaluator.check is made.validation
     assert len(search.routing.done) == 4 and plain(search)["front"]
     with Store(tmp_path / FILE) as store, threads(1) as executor:
-        last = evaluate.Evaluator(found, store, executor, held_out=False)
+        last = evaluator.Evaluator(found, store, executor, held_out=False)
     assert len(last.fit) == len(made.train) + len(made.validation) and last.check is None
 
 
@@ -264,7 +264,7 @@ def test_features_of_an_older_version_are_computed_again(tmp_path, features):
     assert (again.evaluator.trained, again.evaluator.restored) == (0, 24)
     with Store(tmp_path / FILE) as store:
         row = again.rows[0]
-        graph = evaluate.simplify(store.graph(row.first))
+        graph = evaluator.simplify(store.graph(row.first))
     assert (row.first.estimate, row.first.features) == priced(graph, again.task.board)
 
 

@@ -84,7 +84,7 @@ def test_another_file_is_told(tmp_path, monkeypatch):
 
 def test_the_command_trains_what_a_file_lacks(tmp_path, monkeypatch, capsys):
     """A kill loses the network in hand: all before it are in the file."""
-    order = [("full", "3", 0), ("full", "1", 0), ("reduced", "3", 0)]
+    order = [("full", "3", 0), ("full", "1", 0), ("full", "2", 0)]
     asked = []
 
     def trained(space, cell, seed):
@@ -110,18 +110,18 @@ def test_a_figure_is_of_all_networks_or_none(tmp_path, monkeypatch):
     monkeypatch.setattr(ranking, "SHIPPED", tmp_path / "s.json")
     ranking.save([network(cell, space) for space, cell, _ in ranking.order()[:-1]],
                  ranking.SHIPPED)
-    with pytest.raises(RunError, match=r"lacks the reduced cell .* trains what is missing"):
+    with pytest.raises(RunError, match=r"lacks the full cell .* trains what is missing"):
         figures.ranks(None)
 
 
 def test_a_score_is_judged_in_every_space():
     cells = ["1", "3", "2", "4", "3|33|333", "1|01|001"]
-    networks = [network(cell, space, accuracy=0.1 * k) for space in ranking.SPACES
-                for k, cell in enumerate(cells)]
-    value, text = figures._judged(networks, list(range(6)) * 2, [])
+    networks = [network(cell, accuracy=0.1 * k) for k, cell in enumerate(cells)]
+    value, text = figures._judged(networks, list(range(6)), [])
     assert value == pytest.approx(1)
-    assert text == ("6 cells of 5 operations 1.000, 95 % 1.000..1.000; 6 cells of 2 operations "
-                    "1.000, 95 % 1.000..1.000")
+    assert text == "6 cells of 5 operations 1.000, 95 % 1.000..1.000"
+    value, text = figures._judged(networks, list(range(6)), [[5, 4, 3, 2, 1, 0]])
+    assert value == pytest.approx(1) and text.endswith("1.000..1.000, seed 1 -1.000")
 
 
 def test_what_ships_is_whole():

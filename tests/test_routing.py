@@ -11,7 +11,7 @@ from tiny_search import few, task
 from spikeloom.flow.cost.predict import Prediction
 from spikeloom.flow.cost.regress import Interval
 from spikeloom.nas import datasets
-from spikeloom.nas.evaluate import Candidate
+from spikeloom.nas.evaluator import Candidate
 from spikeloom.nas.prices import Prices
 from spikeloom.nas.routing import ROUND, ROUNDS, TRIES, Routed, Routing
 from spikeloom.nas.store import Evaluation

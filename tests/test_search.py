@@ -85,6 +85,28 @@ def test_the_front_is_of_measured_candidates_and_says_what_was_predicted(world):
     assert found["marks"][-1]["hypervolume"] == pytest.approx(share)
 
 
+def test_accuracy_decides_by_more_trainings_than_the_searches(world, capsys):
+    assert world.search("--set", "search.confirm=2") == 0
+    found, text = saved(world), capsys.readouterr().out
+    several = found["final"]["confirmed"]
+    assert set(several) == {item["id"] for item in found["routed"]}
+    assert all(len(accuracies) == 4 for accuracies in several.values())  # the search trained two
+    for item in found["routed"]:
+        assert np.mean(several[item["id"]][:2]) == item["accuracy"]
+    best = max(found["routed"], key=lambda item: (np.mean(several[item["id"]]),
+                                                  -item["measured"]["lc"]))
+    assert found["chosen"] == best["id"]
+    assert "chosen by accuracy, the mean of 4 trainings of each" in text
+    mean, sd = np.mean(several[best["id"]]), np.std(several[best["id"]], ddof=1)
+    assert f"{mean:.2%} ({100 * sd:.1f})" in text
+    with Store(world.path / "run" / FILE) as store:
+        count = store.count()
+    assert world.search("--resume", experiment=False) == 0  # and they are not trained again
+    with Store(world.path / "run" / FILE) as store:
+        assert store.count() == count
+    assert saved(world)["chosen"] == best["id"]
+
+
 def test_the_tables_mark_the_front_and_what_was_predicted(world, capsys):
     assert world.search() == 0
     text = capsys.readouterr().out

@@ -10,7 +10,8 @@ from spikeloom.flow import cli, ir
 from spikeloom.flow.errors import ConfigError, GraphError
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import FixedPointLif, HomeostaticLif, Lif
-from spikeloom.nas import datasets, temporal
+from spikeloom.nas import datasets
+from spikeloom.nas.datasets import temporal
 from spikeloom.nas.program import Program, shape_class
 from spikeloom.nas.space import spread
 from spikeloom.nas.train import TrainSettings, train

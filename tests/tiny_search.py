@@ -3,6 +3,7 @@ measures what follows from the network alone."""
 
 import hashlib
 import json
+import threading
 import tomllib
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ repeats = 2
 routed = 4
 final_epochs = 2
 pnr_seeds = 1
+confirm = 0
 [train]
 epochs = 1
 batch = 2
@@ -102,9 +104,46 @@ def fake_build(status=(), final=(), mhz=()):
 
 
 @contextmanager
-def threads(jobs):
+def threads(jobs, again="", **_):
     with ThreadPoolExecutor(jobs) as executor:
         yield executor
+
+
+def falls_once(monkeypatch, marker):
+    """The first training, in whichever process, writes its process id to `marker` and waits."""
+    real = workers.evaluate_batch
+
+    def evaluate_batch(*args):
+        import os
+        import time
+
+        try:
+            with open(marker, "x") as file:
+                file.write(f"{os.getpid()}\n")
+        except FileExistsError:
+            return real(*args)
+        time.sleep(300)
+
+    monkeypatch.setattr(workers, "evaluate_batch", evaluate_batch)
+
+
+@contextmanager
+def once_marked(marker, action):
+    """Beside the block: `action(process id)` as soon as the marker is there."""
+    def watch():
+        while not (marker.exists() and marker.read_text().endswith("\n")):
+            if over.wait(0.05):
+                return
+        action(int(marker.read_text()))
+
+    over = threading.Event()
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class Reversed(Executor):

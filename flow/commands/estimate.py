@@ -3,7 +3,8 @@
 Everything printed is a prediction, by structure and by what was measured, but EBRs and clocks,
 which are exact. A network is that of `--run`, or one described by options, whose weights do not
 exist yet and are assumed. With `--activity` a run's test images are simulated on the netlist, and
-what was counted is priced.
+what was counted is priced. With `--target` Yosys maps the core to a family beyond the iCE40, whose
+cells are counted: that alone runs a tool.
 """
 
 import math
@@ -11,17 +12,19 @@ from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
+from msgspec import to_builtins
 from rich.table import Table
 
 from ...hdl.neurons import Lif
-from .. import activity, activity_table, bare, ir, targets
+from .. import activity, activity_table, bare, estimated, estimated_table, ir, targets
 from ..cost import currents, prices
 from ..cost.energy import energy_if_known
 from ..cost.estimate import Estimate, estimate
-from ..cost.structure import TYPICAL_SPREAD
+from ..cost.structure import TYPICAL_SPREAD, assume_weights
 from ..errors import ConfigError, FitError, unknown
 from ..passes.compile import compile_graph
 from ..passes.folding import event_driven
+from ..passes.schedule import inference_cycles
 from ..run import Run
 
 #: More synapses than any iCE40 can hold by far: they are not worth counting.
@@ -53,6 +56,10 @@ def configure(parser) -> None:
     add("--readout", default="membrane",
         help="of --layers: membrane or spike_count (default: membrane)")
     bare.add_arguments(parser)
+    add("--target", metavar="NAME",
+        help=f"in place of a board, a family beyond the iCE40 ({', '.join(estimated.TARGETS)}): "
+             "what Yosys maps the core to, not placed and routed")
+    add("--no-cache", action="store_true", help="with --target: map anew, whatever is cached")
     add("--activity", action="store_true",
         help="energy from what the netlist of --run does with test images; the counts are kept in "
              "the run's build/BOARD/actions.json, and what follows implies it")
@@ -66,6 +73,11 @@ def configure(parser) -> None:
 
 
 def run(args, out) -> int:
+    if args.target is not None:
+        return _target(args, out)
+    if args.no_cache:
+        raise ConfigError("--no-cache must be used with --target, which alone runs a tool; leave "
+                          "it out")
     board = bare.chosen(args)
     if args.activity or any(getattr(args, key) is not None for key in _ACTIVITY):
         return _activity(args, board, out)
@@ -91,6 +103,28 @@ def run(args, out) -> int:
     }
     out.result(data, _table(data, found), *_lines(data, found, energy))
     return 0 if fits else FitError.exit_code
+
+
+def _target(args, out) -> int:
+    """Map the network to a family beyond the iCE40."""
+    estimated.find(args.target)
+    given = [f"--{key}" for key in ("activity", *_ACTIVITY, "pins") if getattr(args, key)]
+    if given:
+        raise ConfigError(f"--target must not be used with {given[0]}, which is of iCE40 boards; "
+                          "leave one of them out")
+    if args.layers is None:
+        opened = Run.open(args.run)
+        graph, source = opened.graph(), str(opened.graph_file)
+    else:
+        graph, source = assume_weights(graph_from(args)), f"--layers {args.layers}"
+    graph = compile_graph(graph)
+    found = estimated.synthesise(graph, args.target, use_cache=not args.no_cache, note=out.note)
+    clocks, events = inference_cycles(graph), event_driven(graph)
+    data = {"synthesised": to_builtins(found), "source": source, "network": graph.text(),
+            "assumed": args.layers is not None, "cycles": clocks, "event_driven": events}
+    out.result(data, estimated_table.table(found), *estimated_table.lines(
+        found, clocks=clocks, event_driven=events, source=source, drawn=args.layers is not None))
+    return 0 if found.fits else FitError.exit_code
 
 
 def _activity(args, board, out) -> int:

@@ -1,4 +1,6 @@
-"""``spikeloom show``: a run's network or blocks, generators, f-I curves, boards, measurements."""
+"""``spikeloom show``: a run's network or blocks, generators, f-I curves, data sets, boards,
+measurements.
+"""
 
 from dataclasses import asdict
 from importlib import import_module
@@ -18,7 +20,7 @@ from ..targets import DEVICES
 from . import show_store
 
 #: What is shown by a module that this package must not import: named, as in `cli`.
-ELSEWHERE = {"fi": "spikeloom.sim.commands.fi"}
+ELSEWHERE = {"fi": "spikeloom.sim.commands.fi", "data": "spikeloom.nas.commands.data"}
 
 
 def configure(parser) -> None:
@@ -138,8 +140,13 @@ def show_fi(args, out) -> None:
     import_module(ELSEWHERE["fi"]).show(args, out)
 
 
+def show_data(args, out) -> None:
+    """Data sets: their splits, which are there, and where the files of the others are from."""
+    import_module(ELSEWHERE["data"]).show(args, out)
+
+
 WHAT = {"graph": show_graph, "blocks": show_blocks, "sng": show_sng, "fi": show_fi,
-        "boards": show_boards, "store": show_store.show}
+        "data": show_data, "boards": show_boards, "store": show_store.show}
 
 
 def _table(title: str, rows: list[dict]) -> Table:

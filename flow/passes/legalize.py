@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...hdl import encoders, sng
+from ...hdl import encoders, neurons, sng
 from .. import ir
 from ..errors import GraphError
 from ..lengths import check_shift
@@ -170,6 +170,15 @@ def check_lengths(graph: ir.Graph) -> None:
                              "run-time lengths need a lane for each neuron (no lanes given)")
 
 
+def without_gateware(graph: ir.Graph) -> ir.Population | None:
+    """The first population whose neurons are of a plug-in that has no gateware for them."""
+    for _, population in graph.layers:
+        saturates = getattr(population.neuron, "saturate_bits", None) is not None
+        if population.neuron.kind not in (neurons.SATURATING if saturates else neurons.CELLS):
+            return population
+    return None
+
+
 def legalize(graph: ir.Graph) -> ir.Graph:
     """Refuse what no lowering can take, and set every membrane's width.
 
@@ -194,6 +203,9 @@ def legalize(graph: ir.Graph) -> ir.Graph:
                          f"{MAX_IMAGE_BYTES} bytes, not {image}")
     if graph.readout.size > 255:
         raise GraphError(f"readout: the link carries at most 255 classes, not {graph.readout.size}")
+    if bare := without_gateware(graph):
+        raise GraphError(f"{bare.name}: neurons must be of a kind with gateware, not "
+                         f"{bare.neuron}, whose plug-in has none")
     check_lowerings(graph)
     check_lengths(graph)
     check_readout(graph)

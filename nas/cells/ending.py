@@ -13,7 +13,7 @@ from ...flow.output import Wide
 from ...flow.run import Run
 from .. import pareto
 from ..columns import COLUMNS, title
-from ..evaluate import Candidate
+from ..evaluator import Candidate
 from ..loop import Search
 from ..prices import Priced
 from ..problem import Problem, broken

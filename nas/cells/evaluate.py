@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, as_completed
 
 import msgspec
 
-from ..evaluate import Candidate
+from ..evaluator import Candidate
 from ..space import Genome, identity
 from ..store import Evaluation, Store
 from . import scoring

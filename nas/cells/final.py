@@ -20,7 +20,7 @@ from ...flow.errors import FitError
 from ...flow.files import write_atomic
 from ...flow.run import Run
 from ..datasets import Dataset
-from ..evaluate import Candidate
+from ..evaluator import Candidate
 from ..space import describe
 from ..store import Store
 from .cell import Cell

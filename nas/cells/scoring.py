@@ -15,8 +15,8 @@ from ..datasets import Split
 from .cell import Cell, parse
 from .macro import Macro
 
-#: Score of a network's spikes before training.
-SPIKES = "spikes"
+#: Score of a network's spikes before training, and of how many images, at most, it is the mean.
+SPIKES, MOST = "spikes", 256
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ def evaluate(asked: Asked, texts: Sequence[str], seed: int, images: np.ndarray,
         columns |= {"accuracy": found.accuracy, "spikes": found.spikes_per_image}
         epochs, stopped = found.epochs, found.stopped
     elif asked.spikes:
-        batch = {"batch_size": len(images), "batches": 1}
+        batch = {"batch_size": min(len(images), MOST), "batches": 1}
         columns["spikes"] = _score(SPIKES, batch, asked.scored, images, seed, cells)
     return Evaluated(columns, epochs, stopped, time.perf_counter() - began)
 

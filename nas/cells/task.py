@@ -71,7 +71,8 @@ class CellTask(Problem):
         except ConfigError as error:
             raise ConfigError(f"{source}: cells.score: {error}") from error
         self.cells = msgspec.structs.replace(self.cells, score_settings=_plain(found))
-        wanted = getattr(found, "batch_size", 0) * getattr(found, "batches", 1)
+        wanted = max(getattr(found, "batch_size", 0) * getattr(found, "batches", 1),
+                     2 if "spikes" in self.asked else 1)
         most = len(self.data.train)
         if not wanted <= self.cells.images <= most:
             raise ConfigError(f"{source}: cells.images must be in {wanted}..{most}, what "

@@ -11,7 +11,7 @@ from rich.table import Table
 from ...flow.output import Output
 from .. import pareto
 from ..columns import COLUMNS
-from ..evaluate import Candidate
+from ..evaluator import Candidate
 from ..loop import Search
 from ..prices import Priced
 from ..problem import Problem

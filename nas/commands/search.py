@@ -1,8 +1,8 @@
 """spikeloom search: look for networks, train them, measure those that matter, keep what was found.
 
-Writes into the run directory: experiment.toml (the effective one), search.sqlite (everything paid
-for), candidates/ID/ (those placed and routed), search.json (the outcome), graph.safetensors and
-samples.safetensors (the chosen network and the test images).
+Writes into the run directory: experiment.toml (the effective one), plugins.json (if there are any),
+search.sqlite (everything paid for), candidates/ID/ (those placed and routed), search.json (the
+outcome), graph.safetensors and samples.safetensors (the chosen network and the test images).
 """
 
 import json
@@ -12,23 +12,23 @@ from pathlib import Path
 
 import msgspec
 
-from ...flow import config
+from ...flow import config, plugins
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
-from .. import workers
 from ..loop import Search
 from ..outcome import outcome
 from ..problem import Problem, broken, problem
 from ..space import describe
 from ..store import FILE, Store
+from . import scale
 from .progress import View
 
 #: Keys that a resumed search may change: none of them touches what is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
-              "search.pnr_seeds", "search.reference", "target.seed"}
+              "search.pnr_seeds", "search.confirm", "search.reference", "target.seed"}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -37,9 +37,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the search of --run")
     parser.add_argument("--fresh", action="store_true",
                         help="start again; the old store is renamed, never deleted")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N",
-                        help="processes that train and build (default: 2); does not change "
-                             "the outcome")
+    scale.add_arguments(parser)
     parser.add_argument("--board", help="target.board")
     parser.add_argument("--seed", help="search.seed")
     parser.add_argument("--choose", help="search.choose: a column (default: accuracy), or an id")
@@ -50,19 +48,20 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace, out: Output) -> None:
     if args.resume and args.fresh:
         raise ConfigError("--resume and --fresh exclude each other; choose one")
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
+    scale.check(args)
     began = time.perf_counter()
     folder = Path(args.run)
-    task = _resumed(args, folder) if args.resume else _begun(args, folder, out)
+    task = _resumed(args, folder, out) if args.resume else _begun(args, folder, out)
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
+    plugins.record(folder)
     store_path = folder / FILE
     predictor = task.prepare(out.note)
     seconds = {"setup": time.perf_counter() - began}
     chosen = None
-    with Store(store_path) as store:
+    # the workers first: where there are none, no search is begun that would have to be resumed
+    with scale.executor(args, note=out.note) as executor, Store(store_path) as store:
         try:
-            with workers.workers(args.jobs) as executor, View(task, out) as view:
+            with View(task, out) as view:
                 mark = time.perf_counter()
                 search = Search(task, store, executor, folder, predictor=predictor,
                                 on_batch=view.batch, on_generation=view.generation,
@@ -115,26 +114,34 @@ def _begun(args: Namespace, folder: Path, out: Output) -> Problem:
     return task
 
 
-def _resumed(args: Namespace, folder: Path) -> Problem:
+def _resumed(args: Namespace, folder: Path, out: Output) -> Problem:
     """The task of a search begun earlier; what it was asked for must be the same."""
     opened = Run.open(folder)
     if not (folder / FILE).exists() or not opened.experiment.exists():
         raise RunError(f"{folder}: holds no search to go on with; leave --resume out to begin one")
+    plugins.require(folder, out.note)
     saved = problem(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = problem(config.load_experiment(source, _changes(args)), str(source))
-    was, now = dict(_keys(saved)), dict(_keys(task))
-    for key in was | now:
-        old, new = was.get(key, "not set"), now.get(key, "not set")
-        if old != new and (key not in MAY_CHANGE or saved.ending != task.ending):
-            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
-                           "resume it unchanged, start again (--fresh), or use another --run")
+    same = saved.ending == task.ending
+    check_same(folder, saved.experiment, task.experiment, MAY_CHANGE if same else set())
     return task
 
 
-def _keys(task: Problem) -> list[tuple[str, object]]:
-    plain = msgspec.to_builtins(task.experiment)
-    return [(f"{section}.{key}", value) for section, item in plain.items()
+def check_same(folder: Path, saved: config.Experiment, found: config.Experiment,
+               may_change: set[str]) -> None:
+    """Raise RunError if what a search is resumed with is not what it was begun with."""
+    was, now = dict(_keys(saved)), dict(_keys(found))
+    for key in was | now:
+        old, new = was.get(key, "not set"), now.get(key, "not set")
+        if old != new and key not in may_change:
+            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
+                           "resume it unchanged, start again (--fresh), or use another --run")
+
+
+def _keys(experiment: config.Experiment) -> list[tuple[str, object]]:
+    return [(f"{section}.{key}", value)
+            for section, item in msgspec.to_builtins(experiment).items()
             for key, value in item.items()]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...flow import ir
+from ...flow import ir, plugins
 from ...flow.cim.array import ENCODINGS
 from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
@@ -206,6 +206,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     plan([graph])  # refuses what cannot be trained before anything is written
     advise(graph, out.note)
     directory = Run.create(Path(args.run))
+    plugins.record(directory.path)
     final = args.fit == "final"
     fit, unseen = (data.final, data.test) if final else (data.train, data.validation)
     start = time.perf_counter()

@@ -16,6 +16,7 @@ from ..cells import final, named
 from ..cells.cell import Cell, parse
 from ..cells.macro import Macro
 from ..cells.pixels import check
+from ..cells.recipe import CellTraining
 from ..cells.settings import Cells
 
 #: What takes the cells that the run has already.
@@ -126,8 +127,6 @@ def _network(args: argparse.Namespace, opened: Run, sizes: dict, data: datasets.
 
 def _settings(args: argparse.Namespace, parser: argparse.ArgumentParser, changes: dict):
     """The recipe: --epochs, --learning-rate where it is given, and --set."""
-    from ..cells.train import CellTraining
-
     plain = {"epochs": args.epochs, "seed": args.seed}
     if args.learning_rate != parser.get_default("learning_rate"):
         plain["learning_rate"] = args.learning_rate

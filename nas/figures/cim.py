@@ -21,8 +21,9 @@ from ...hdl.neurons import Lif
 from ...sim.crossbar import network, report, wires
 from ...sim.crossbar.effects import Effects, as_built
 from ...sim.crossbar.repair import Repair
-from .. import cifar, datasets
+from .. import datasets
 from ..bench import Bench, group
+from ..datasets import cifar10
 from ..train import TrainSettings, train
 
 #: Truths of SpikeSim, NeuroNAS and nodal analysis, in a checkout.
@@ -36,7 +37,7 @@ NEAR = 0.01
 
 SUBSET = "cifar10-small"
 CONV_SETTINGS = TrainSettings(epochs=12, learning_rate=0.06, threads=2)
-CONV_DRAWS, CONV_SEED = 5, 1
+CONV_DRAWS, CONV_SEED = 20, 1
 _LAYER = {"weight_bits": 4, "bitstream_length": 8, "sng": "sobol1", "neuron": Lif(v_threshold=1)}
 
 
@@ -231,12 +232,12 @@ def seconds(bench: Bench) -> dict:
 
 def conv_shape() -> ir.Graph:
     """A small convolutional network for CIFAR-10, before training."""
-    builder = Builder(shape=cifar.SHAPE, encoder="rate", sng=None)
+    builder = Builder(shape=cifar10.SHAPE, encoder="rate", sng=None)
     builder.conv(8, kernel_size=3, stride=2, padding=1, **_LAYER)
     builder.pool(2)
     builder.conv(16, kernel_size=3, padding=1, **_LAYER)
     builder.pool(2)
-    builder.dense(cifar.CLASSES, **_LAYER)
+    builder.dense(cifar10.CLASSES, **_LAYER)
     return builder.graph(num_steps=4, readout="membrane").verify()
 
 
@@ -251,7 +252,7 @@ def conv(bench: Bench) -> dict:
     done, = train([conv_shape()], data.train, None, CONV_SETTINGS, [CONV_SEED])
     found = chips(done.graph, data, CONV_DRAWS)
     return {"cim.conv_faulty": (found.faulty.mean, (
-        f"{cifar.described(SUBSET)}; conv3x3 of 8 every 2 pixels, pool, conv3x3 of 16, pool, "
+        f"{datasets.described(SUBSET)}; conv3x3 of 8 every 2 pixels, pool, conv3x3 of 16, pool, "
         f"dense; rate input, T=4, trained for {CONV_SETTINGS.epochs} epochs on train; ideal "
         f"{found.ideal:.4f}, {CONV_DRAWS} chips as for the digits: sd {found.faulty.std:.4f}, "
         f"repaired {found.repaired.mean:.4f}, sd {found.repaired.std:.4f}; relative errors of "

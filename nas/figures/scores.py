@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from ...flow.errors import ConfigError, RunError
-from .. import cifar, datasets, ranking, scores
+from .. import datasets, ranking, scores
 from ..bench import Bench, group
 from ..cells.cell import Cell, parse
 from ..cells.macro import Macro
@@ -185,9 +185,14 @@ def _settings(name: str) -> str:
 def _about(networks: list[ranking.Network]) -> str:
     macro, training = ranking.MACRO, ranking.TRAINING
     accuracies = [item.accuracy for item in networks]
+    share = statistics.mean(accuracies)
+    held = len(datasets.load(ranking.SUBSET).validation)
+    noise = (share * (1 - share) / held) ** 0.5
     return (f"{ranking.COMMAND}; accuracy on the validation images of "
-            f"{cifar.described(ranking.SUBSET)}, of which the first {training['images']:,} train "
-            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}; "
+            f"{datasets.described(ranking.SUBSET)}; the first {training['images']:,} train "
+            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
+            f"standard error of one by its images {noise:.4f}, sd of all "
+            f"{statistics.stdev(accuracies):.4f}; "
             f"C={macro.channels}, {macro.image_size} x {macro.image_size}, T={macro.num_steps}, "
             "one seed a network, intervals by bootstrap over networks")
 

@@ -8,30 +8,48 @@ A score is made once and asked often::
 `WHAT` is one line of help and `SETTINGS` a struct of its settings. The same arguments and cells
 give the same value, and equal layers of different cells have the same random weights. What a cell
 that lets nothing through has is nan. `nas.hamming` scores spikes of any other network.
+
+A plug-in (`flow.plugins`) adds its own with `register`.
 """
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from ...flow import plugins
 from ...flow.errors import ConfigError, unknown
 from ..cells.macro import Macro
+
+#: Scores of plug-ins.
+ADDED: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """Decorator of a plug-in's class, which becomes the score `name`."""
+    def add(score: type) -> type:
+        for part in ("WHAT", "SETTINGS", "score"):
+            if not hasattr(score, part):
+                raise ConfigError(f"score {name!r} must have {part}; NoSettings is the SETTINGS of "
+                                  "a score without any")
+        plugins.add("score", ADDED, name, score, names())
+        return score
+    return add
 
 
 def names() -> list[str]:
     """Every score."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted([*ADDED, *(module.name for module in pkgutil.iter_modules(__path__))])
 
 
 def load(name: str) -> type:
     """The class of the score `name`; ConfigError if there is none."""
     if name not in names():
         raise ConfigError(unknown("score", name, names()))
-    return import_module(f"{__name__}.{name}").Score
+    return ADDED[name] if name in ADDED else import_module(f"{__name__}.{name}").Score
 
 
 class NoSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

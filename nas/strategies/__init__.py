@@ -18,27 +18,41 @@ A strategy may also have
 * `NETWORKS`, the values of `space.network` that it searches, all without it;
 * `revise(known)`, where it breeds from earlier answers: what they are by now, F and G by genome;
 * `result`, the genome that it returns, where that is not the best of all that keep the bounds.
+
+A plug-in (`flow.plugins`) adds its own with `register`.
 """
 
 import pkgutil
+from collections.abc import Callable
 from importlib import import_module
 
 from msgspec import Struct
 
-from ...flow import config
+from ...flow import config, plugins
 from ...flow.errors import ConfigError, unknown
+
+#: Strategies of plug-ins.
+ADDED: dict[str, type] = {}
+
+
+def register(name: str) -> Callable[[type], type]:
+    """Decorator of a plug-in's class, which becomes the strategy `name`."""
+    def add(strategy: type) -> type:
+        plugins.add("strategy", ADDED, name, strategy, names())
+        return strategy
+    return add
 
 
 def names() -> list[str]:
     """Every strategy."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted([*ADDED, *(module.name for module in pkgutil.iter_modules(__path__))])
 
 
 def load(name: str, source: str = "experiment") -> type:
     """The class of the strategy `name`; ConfigError if there is none."""
     if name not in names():
         raise ConfigError(f"{source}: search.strategy: " + unknown("strategy", name, names()))
-    return import_module(f"{__name__}.{name}").Strategy
+    return ADDED[name] if name in ADDED else import_module(f"{__name__}.{name}").Strategy
 
 
 def options(strategy: type, given: dict[str, object], source: str = "experiment") -> Struct | None:

@@ -7,9 +7,10 @@ import pytest
 
 from spikeloom.flow import cli, config
 from spikeloom.flow.errors import ConfigError
-from spikeloom.nas import cifar, datasets
-from spikeloom.nas.cifar import Subset
+from spikeloom.nas import datasets
 from spikeloom.nas.cim import free_check
+from spikeloom.nas.datasets import cifar10
+from spikeloom.nas.datasets.cifar10 import Subset
 from spikeloom.nas.task import Task
 
 TINY = Subset(batches=(1, 2), train=3, validation=2, test=2, tested=60)
@@ -27,8 +28,8 @@ def records(count, seed):
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     monkeypatch.setenv("SPIKELOOM_DATASETS", str(tmp_path))
-    monkeypatch.setitem(cifar.SUBSETS, "tiny", TINY)
-    monkeypatch.setattr(cifar, "_RECORDS", 100)
+    monkeypatch.setitem(cifar10.SETS, "tiny", TINY)
+    monkeypatch.setattr(cifar10, "_RECORDS", 100)
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     for number in (1, 2):
@@ -37,8 +38,14 @@ def files(tmp_path, monkeypatch):
     return folder
 
 
+def pairs():
+    data = cifar10.load("tiny")
+    return {name: (split.inputs, split.labels) for name in ("train", "validation", "test")
+            for split in [getattr(data, name)]}
+
+
 def test_subsets_are_balanced_disjoint_and_seeded(files, monkeypatch):
-    data = cifar.load("tiny")
+    data = pairs()
     assert {name: len(labels) for name, (_, labels) in data.items()} == {
         "train": 30, "validation": 20, "test": 20}
     for name, (pixels, labels) in data.items():
@@ -48,23 +55,23 @@ def test_subsets_are_balanced_disjoint_and_seeded(files, monkeypatch):
     assert data["test"][0][:, 2].max() < 60, "of the first `tested` alone"
     fit = {pixels.tobytes() for name in ("train", "validation") for pixels in data[name][0]}
     assert len(fit) == 50
-    again = cifar.load("tiny")
+    again = pairs()
     assert all((again[name][0] == data[name][0]).all() for name in data)
-    monkeypatch.setitem(cifar.SUBSETS, "tiny", Subset(**{**vars(TINY), "seed": 1}))
-    assert (cifar.load("tiny")["train"][0] != data["train"][0]).any()
-    assert "tiny: 30 train, 20 validation and 20 test images" in cifar.described("tiny")
+    monkeypatch.setitem(cifar10.SETS, "tiny", Subset(**{**vars(TINY), "seed": 1}))
+    assert (pairs()["train"][0] != data["train"][0]).any()
+    assert cifar10.sizes("tiny") == (30, 20, 20) and "batches 1, 2" in cifar10.about("tiny")
 
 
 def test_an_excerpt_of_the_test_images_gives_the_same_subset(files):
-    wanted = cifar.load("tiny")["test"][0]
+    wanted = pairs()["test"][0]
     whole = (files / "test_batch.bin").read_bytes()
     (files / "test_batch.bin").unlink()
     (files / "test_batch_first60.bin").write_bytes(whole[:60 * 3073])
-    assert (cifar.load("tiny")["test"][0] == wanted).all()
+    assert (pairs()["test"][0] == wanted).all()
 
 
 def test_a_dataset_of_its_own_shape_is_trained(files, monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(datasets.LOADERS, "tiny", lambda: datasets._cifar("tiny"))
+    monkeypatch.setitem(datasets.LOADERS, "tiny", lambda: cifar10.load("tiny"))
     data = datasets.load("tiny")
     assert (data.shape, data.num_classes, data.encoders) == ((3, 32, 32), 10, ("rate", "stream"))
     assert cli.main(["train", "--data", "tiny", "--hidden", "4", "--epochs", "1", "--encoder",
@@ -87,7 +94,7 @@ def test_damaged_files_are_one_line_with_the_file_and_its_source(files, spoil, w
     spoil(raw)
     path.write_bytes(raw)
     with pytest.raises(ConfigError, match=words) as caught:
-        cifar.load("tiny")
+        cifar10.load("tiny")
     text = str(caught.value)
     assert text.startswith(str(path)) and "\n" not in text
     assert "cifar-10-binary.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html" in text
@@ -95,12 +102,12 @@ def test_damaged_files_are_one_line_with_the_file_and_its_source(files, spoil, w
 
 def test_the_example_is_a_search_on_crossbars(files, monkeypatch):
     """Its networks, the smallest and the largest, are on an array and have a price."""
-    monkeypatch.setitem(cifar.SUBSETS, "cifar10-small", TINY)
+    monkeypatch.setitem(cifar10.SETS, "cifar10-small", TINY)
     datasets.load.cache_clear()
     path = Path(__file__).parents[1] / "examples" / "cifar.toml"
     task = Task(config.load_experiment(path), str(path))
     datasets.load.cache_clear()  # others must not meet these images
-    assert task.priced_only and task.data.shape == cifar.SHAPE
+    assert task.priced_only and task.data.shape == cifar10.SHAPE
     assert {name for name in task.space.bounds if name.startswith("array_")} == {
         "array_size", "array_adc_bits"}
     costs = []
@@ -120,7 +127,7 @@ def test_too_few_of_a_class_are_refused(files):
     for number in (1, 2):
         (files / f"data_batch_{number}.bin").write_bytes(raw.tobytes())
     with pytest.raises(ConfigError, match="must have 5 images of class 0, not 0"):
-        cifar.load("tiny")
+        cifar10.load("tiny")
 
 
 def test_missing_files_are_named_by_the_command(tmp_path, monkeypatch, capsys):
@@ -129,13 +136,3 @@ def test_missing_files_are_named_by_the_command(tmp_path, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert str(tmp_path / "cifar-10-batches-bin" / "data_batch_1.bin") in error
     assert "No such file" in error and "SPIKELOOM_DATASETS" in error and error.count("\n") == 1
-
-
-def test_where_data_sets_lie(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPIKELOOM_DATASETS", str(tmp_path / "sets"))
-    assert cifar.folder() == tmp_path / "sets"
-    monkeypatch.delenv("SPIKELOOM_DATASETS")
-    monkeypatch.setenv("SPIKELOOM_DATA", str(tmp_path))
-    assert cifar.folder() == tmp_path / "datasets"
-    monkeypatch.delenv("SPIKELOOM_DATA")
-    assert cifar.folder().name == "datasets" and "spikeloom" in str(cifar.folder())

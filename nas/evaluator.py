@@ -56,15 +56,18 @@ class Evaluator:
     """Trains generations of candidates, each batch stored as it ends, and never one twice.
 
     `held_out`: True trains on the train split and scores on validation; False trains on both and
-    scores on nothing, once each. The test split is not touched. on_batch(done, todo) counts the
+    scores on nothing, once each. seeds: of the trainings of each candidate, where they are not the
+    search's. The test split is not touched. on_batch(done, todo) counts the
     trainings of a generation that were still to be done. `trained` and `restored` count trainings.
     """
 
     def __init__(self, task: Task, store: Store, executor: Executor, *, held_out: bool = True,
+                 seeds: Sequence[int] = (),
                  on_batch: Callable[[int, int], None] | None = None) -> None:
         self.task, self.store, self.executor = task, store, executor
         self.on_batch = on_batch or (lambda done, todo: None)
-        self.seeds = [task.search.seed + k for k in range(task.search.repeats if held_out else 1)]
+        self.seeds = list(seeds) or [task.search.seed + k for k in range(
+            task.search.repeats if held_out else 1)]
         self.settings = task.settings if held_out else msgspec.structs.replace(
             task.settings, epochs=task.search.final_epochs)
         self.fit = task.data.train if held_out else task.data.final

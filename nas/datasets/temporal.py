@@ -13,9 +13,12 @@ circuit for it, made of axonal delays and coincidence detectors.
 
 import numpy as np
 
+from .dataset import Dataset, Split
+
 #: Timesteps and frequency bands of a sample; channel 2 * band is the left ear's, the next its twin.
 NUM_STEPS, BANDS = 48, 8
 CHANNELS = 2 * BANDS
+SHAPE = (CHANNELS,)
 
 #: Timesteps by which the right ear's events come late, of each class.
 LAGS = (-3, -2, -1, 0, 1, 2, 3)
@@ -26,6 +29,21 @@ EVENTS, HEARD, NOISE = 0.15, 0.95, 0.01
 
 #: Samples and seed of each split.
 SPLITS = {"train": (1500, 201), "validation": (1000, 202), "test": (2000, 203)}
+SETS = {"temporal": SPLITS}
+
+
+def sizes(name: str) -> tuple[int, int, int]:
+    return tuple(count for count, _ in SETS[name].values())
+
+
+def about(name: str) -> str:
+    return f"generated with the seeds {', '.join(str(seed) for _, seed in SETS[name].values())}"
+
+
+def load(name: str) -> Dataset:
+    """All of them, drawn anew and always the same."""
+    return Dataset(name=name, shape=SHAPE, num_classes=CLASSES, num_steps=NUM_STEPS, **{
+        split: Split(*generate(*drawn)) for split, drawn in SETS[name].items()})
 
 
 def generate(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,85 @@
+"""A data set: inputs and labels in three splits."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...flow import ir
+from ...flow.errors import ConfigError
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Inputs and their labels int64 [n], both read-only.
+
+    inputs: uint8, images p8 [n, pixels], or events 0/1 [n, T, channels].
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.inputs.flags.writeable = False
+        self.labels.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One classification problem.
+
+    shape: of an image, (rows, columns) or (channels, rows, columns), or of one timestep's events,
+    (channels,). num_steps: how many timesteps of events a sample has; None for images, which are
+    shown for as long as one likes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    num_classes: int
+    train: Split
+    validation: Split
+    test: Split
+    num_steps: int | None = None
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders that can take these inputs."""
+        return ("rate", "stream") if self.num_steps is None else ("spikes",)
+
+    def whole(self) -> "Dataset":
+        """Raise ConfigError where a split is not what the shape and the classes say."""
+        sample = (math.prod(self.shape),)
+        if self.num_steps is not None:
+            sample = (self.num_steps, *sample)
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            where, count = f"dataset {self.name!r}: {name}", len(split)
+            inputs, labels = split.inputs, split.labels
+            if inputs.dtype != np.uint8 or inputs.shape != (count, *sample) or not count:
+                raise ConfigError(f"{where}.inputs must be uint8 [n, {', '.join(map(str, sample))}]"
+                                  f", n at least 1, not {inputs.dtype} {list(inputs.shape)}")
+            if labels.dtype != np.int64 or labels.shape != (count,):
+                raise ConfigError(f"{where}.labels must be int64 [{count}], not {labels.dtype} "
+                                  f"{list(labels.shape)}")
+            if labels.min() < 0 or labels.max() >= self.num_classes:
+                raise ConfigError(f"{where}.labels must be in 0..{self.num_classes - 1}, not in "
+                                  f"{labels.min()}..{labels.max()}")
+        return self
+
+    def check(self, graph: ir.Graph) -> None:
+        """Raise ConfigError if a network cannot take these inputs, with what it must be."""
+        if graph.input.encoder not in self.encoders:
+            raise ConfigError(f"encoder must be {' or '.join(self.encoders)} for the inputs of "
+                              f"{self.name!r}, not {graph.input.encoder}")
+        if self.num_steps not in (None, graph.num_steps):
+            raise ConfigError(f"num_steps must be {self.num_steps} for the events of "
+                              f"{self.name!r}, not {graph.num_steps}")
+
+    @property
+    def final(self) -> Split:
+        """Train and validation together: what a final training may use."""
+        return Split(np.concatenate([self.train.inputs, self.validation.inputs]),
+                     np.concatenate([self.train.labels, self.validation.labels]))
