@@ -235,7 +235,7 @@ def test_the_networks_of_a_search_that_trained_are_ranked_too(study, tmp_path):
     (["operations", "--strategy", "randon"], "did you mean 'random'"),
     (["operations", "--evaluations", "0"], "--evaluations must be in 1..1,000,000"),
     (["operations", "--seeds", "0"], "--seeds must be in 1..100"),
-    (["operations", "--jobs", "0"], "--jobs must be at least 1"),
+    (["operations", "--jobs", "0"], "--workers must be at least 1"),
     (["operations", "--data", "maps,map"], "did you mean 'maps'"),
     (["operations", "--score", "sadh"], "did you mean 'sahd'"),
     (["operations", "--set", "batch=3"], "unknown setting 'batch'"),

@@ -54,7 +54,7 @@ def configure(parser: ArgumentParser, *, data: str, several: bool = False, seeds
     options.configure(parser, SIZES, f"as they are, halved until there are at most {LARGEST}")
     add("--seeds", type=int, default=seeds, metavar="N",
         help="repeat all with seeds 0..N-1 (default: %(default)s)")
-    add("--jobs", type=int, default=2, metavar="N",
+    add("--workers", "--jobs", dest="jobs", type=int, default=2, metavar="N",
         help="processes that work at once (default: %(default)s); does not change the outcome")
 
 
@@ -179,7 +179,7 @@ def seeds(args: Namespace) -> range:
     if not 1 <= args.seeds <= MOST_SEEDS:
         raise ConfigError(f"--seeds must be in 1..{MOST_SEEDS}, not {args.seeds}")
     if args.jobs < 1:
-        raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
+        raise ConfigError(f"--workers must be at least 1, not {args.jobs}")
     return range(args.seeds)
 
 

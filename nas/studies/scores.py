@@ -58,7 +58,7 @@ def configure(parser: ArgumentParser) -> None:
         help="images of a score (default: %(default)s)")
     add("--seeds", type=int, default=2, metavar="N",
         help="of the random weights, 0..N-1; tau is of their mean score (default: %(default)s)")
-    add("--jobs", type=int, default=2, metavar="N",
+    add("--workers", "--jobs", dest="jobs", type=int, default=2, metavar="N",
         help="processes that work at once (default: %(default)s); does not change the outcome")
 
 
