@@ -1,4 +1,4 @@
-"""What studies of networks of cells share: their options, searches, and short trainings.
+"""What studies of networks of cells share: searches, and short trainings.
 
 A trial is asked for by a key of plain values (`nas.study.Points`) and is measured from that alone,
 here or in a worker. Accuracies are on validation images; test images are for no study.
@@ -8,7 +8,7 @@ import hashlib
 import json
 import statistics
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -21,67 +21,23 @@ from msgspec import structs
 
 from ...flow import config
 from ...flow.config import key_value
-from ...flow.errors import ConfigError, FitError
+from ...flow.errors import FitError
 from ...flow.output import Output, counted
 from ...flow.run import Run
 from .. import datasets, scores
 from ..datasets import Dataset, Split
 from ..study import Points
-from . import options
+from . import asked, options
 from .cell import KERNELS, Cell, parse
 from .macro import Macro
 from .pixels import maps
 
-#: Sizes with which a score takes less than a tenth of a second, and a short training some seconds.
-SIZES = {"channels": 8, "cells": 2, "num_steps": 3, "hidden": 64, "voters": 10}
-#: Images are halved until they have no more rows than this, where no size is asked for.
-LARGEST = 16
 #: Of scores that see images.
 BATCH = {"batch_size": 64, "batches": 1}
 #: Candidates that a search asks for at once.
 POPULATION = 8
 #: Generations of a search that ends by itself.
 _ENDLESS = 100_000
-MOST_SEEDS, MOST_EVALUATIONS = 100, 1_000_000
-
-
-def configure(parser: ArgumentParser, *, data: str, several: bool = False, seeds: int = 3) -> None:
-    """Options of every study of cells."""
-    add = parser.add_argument
-    what = "data sets" if several else "the data set"
-    add("--data", default=data, metavar="NAME[,NAME...]" if several else "NAME",
-        help=f"{what} (default: {data})")
-    options.configure(parser, SIZES, f"as they are, halved until there are at most {LARGEST}")
-    add("--seeds", type=int, default=seeds, metavar="N",
-        help="repeat all with seeds 0..N-1 (default: %(default)s)")
-    add("--workers", "--jobs", dest="jobs", type=int, default=2, metavar="N",
-        help="processes that work at once (default: %(default)s); does not change the outcome")
-
-
-def configure_search(parser: ArgumentParser) -> None:
-    """Options of studies that search."""
-    add = parser.add_argument
-    add("--score", default="sahd", metavar="NAME",
-        help=f"what is searched for: {', '.join(scores.names())} (default: %(default)s)")
-    add("--set", action="append", default=[], metavar="KEY=VALUE",
-        help="a setting of the score, such as batch_size=32; again for more")
-    add("--train", action="store_true",
-        help="train the best network of each search a little, and compare accuracies")
-
-
-def configure_training(parser: ArgumentParser) -> None:
-    """Options of short trainings."""
-    add = parser.add_argument
-    add("--epochs", type=int, default=3, metavar="N",
-        help="of a short training (default: %(default)s)")
-    add("--train-images", type=int, default=2000, metavar="N",
-        help="images of a short training, 0 for all (default: %(default)s)")
-    add("--batch-size", type=int, default=16, metavar="N",
-        help="of a short training (default: %(default)s)")
-    add("--learning-rate", type=float, default=0.004, metavar="X",
-        help="of a short training (default: %(default)s)")
-    add("--device", default="cpu", metavar="NAME",
-        help="cpu, cuda, or auto (default: %(default)s, where trainings repeat)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +103,7 @@ def trials(args: Namespace, name: str) -> Trials:
     """What is asked for on one data set; ConfigError for what is wrong with it."""
     data = datasets.load(name)
     size = data.shape[-1]
-    while size > LARGEST and size % 2 == 0:
+    while size > asked.LARGEST and size % 2 == 0:
         size //= 2
     macro = structs.replace(options.macro(args, data, "study", size), dropout=0.0)
     training = score = given = None
@@ -172,32 +128,6 @@ def score_settings(name: str, texts: Sequence[str] = ()) -> dict:
     given = {key: value for key, value in BATCH.items() if key in known}
     given |= dict(key_value(text, "batch_size=32") for text in texts)
     return msgspec.to_builtins(scores.settled(kind, given))
-
-
-def seeds(args: Namespace) -> range:
-    """The seeds of a study; checks what all studies ask for."""
-    if not 1 <= args.seeds <= MOST_SEEDS:
-        raise ConfigError(f"--seeds must be in 1..{MOST_SEEDS}, not {args.seeds}")
-    if args.jobs < 1:
-        raise ConfigError(f"--workers must be at least 1, not {args.jobs}")
-    return range(args.seeds)
-
-
-def evaluations(args: Namespace) -> int:
-    """The evaluations of one search."""
-    if not 1 <= args.evaluations <= MOST_EVALUATIONS:
-        raise ConfigError(f"--evaluations must be in 1..{MOST_EVALUATIONS:,}, not "
-                          f"{args.evaluations}")
-    return args.evaluations
-
-
-def split(text: str, option: str, what: str) -> list[str]:
-    """Different words of a list with commas; ConfigError where there are none, or one twice."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words or len(set(words)) < len(words):
-        raise ConfigError(f"{option} must be different {what}, with commas between them, not "
-                          f"{text!r}")
-    return words
 
 
 def begun(args: Namespace, study: str) -> tuple[Path, Points]:

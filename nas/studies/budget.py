@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ...flow.errors import ConfigError
 from ...flow.output import Output, counted
 from .. import published
-from ..cells import trials
+from ..cells import asked, trials
 from ..cells.cell import OPERATIONS
 from ..cells.trials import Trials
 from ..pictures import MOST_LINES, Dots, Scatter
@@ -28,7 +28,7 @@ SHARES = (0.25, 0.5, 0.75)
 
 def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    trials.configure(parser, data="cifar10-small")
+    asked.configure(parser, data="cifar10-small")
     add("--strategies", default="random,spikenas", metavar="NAME[,NAME...]",
         help="that search (default: %(default)s)")
     add("--limits", metavar="N[,N...]",
@@ -39,16 +39,16 @@ def configure(parser: ArgumentParser) -> None:
              "(default: %(default)s)")
     add("--evaluations", type=int, default=80, metavar="N",
         help="of a search that does not end by itself (default: %(default)s)")
-    trials.configure_search(parser)
-    trials.configure_training(parser)
+    asked.configure_search(parser)
+    asked.configure_training(parser)
 
 
 def run(args: Namespace, out: Output) -> int:
-    seeds, count = trials.seeds(args), trials.evaluations(args)
-    strategies = trials.split(args.strategies, "--strategies", "strategies")
+    seeds, count = asked.seeds(args), asked.evaluations(args)
+    strategies = asked.split(args.strategies, "--strategies", "strategies")
     if len(strategies) > MOST_LINES:
         raise ConfigError(f"--strategies must be at most {MOST_LINES}, not {len(strategies)}")
-    operations = trials.split(args.operations, "--operations", "operations")
+    operations = asked.split(args.operations, "--operations", "operations")
     bed = trials.trials(args, args.data)
     limits = _limits(args.limits, bed, operations)
     places = [(name, limit, seed) for name in strategies for limit in (None, *limits)
@@ -98,7 +98,7 @@ def _limits(text: str | None, bed: Trials, operations: Sequence[str]) -> list[fl
         return sorted({float(f"{low + share * (high - low):.2g}") for share in SHARES})
     rule = f"--limits must be different numbers of weights, at least 1, not {text!r}"
     try:
-        found = [float(word) for word in trials.split(text, "--limits", "numbers of weights")]
+        found = [float(word) for word in asked.split(text, "--limits", "numbers of weights")]
     except ValueError as error:
         raise ConfigError(rule) from error
     if len(set(found)) < len(found) or not all(1 <= limit < math.inf for limit in found):

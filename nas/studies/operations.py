@@ -17,7 +17,7 @@ from scipy.stats import kendalltau
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output, counted
 from .. import published
-from ..cells import trials
+from ..cells import asked, trials
 from ..cells.cell import OPERATIONS
 from ..cells.trials import Trials
 from ..pictures import Bars, Line
@@ -36,7 +36,7 @@ AGREEMENT = (("by", ""), ("between", ""), ("and", ""), ("operations", "d"), ("ta
 
 def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    trials.configure(parser, data="cifar10-small,digits", several=True, seeds=5)
+    asked.configure(parser, data="cifar10-small,digits", several=True, seeds=5)
     add("--operations", default=",".join(OPERATIONS[:5]), metavar="NAME[,NAME...]",
         help="the full set (default: %(default)s)")
     add("--replace", action="store_true",
@@ -45,8 +45,8 @@ def configure(parser: ArgumentParser) -> None:
         help="that searches each set: random, spikenas, ... (default: %(default)s)")
     add("--evaluations", type=int, default=60, metavar="N",
         help="of a search, where it does not end by itself (default: %(default)s)")
-    trials.configure_search(parser)
-    trials.configure_training(parser)
+    asked.configure_search(parser)
+    asked.configure_training(parser)
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Found:
 
 
 def run(args: Namespace, out: Output) -> int:
-    seeds, count = trials.seeds(args), trials.evaluations(args)
+    seeds, count = asked.seeds(args), asked.evaluations(args)
     sets = _sets(args)
-    beds = [trials.trials(args, name) for name in trials.split(args.data, "--data", "data sets")]
+    beds = [trials.trials(args, name) for name in asked.split(args.data, "--data", "data sets")]
     keys = [bed.search(args.strategy, names, count, seed, chosen=_options(args.strategy, names))
             for bed in beds for names in sets.values() for seed in seeds]
     folder, points = trials.begun(args, "operations")
@@ -129,7 +129,7 @@ def _end(args: Namespace, out: Output, folder: Path, points: Points, beds: Seque
 
 def _sets(args: Namespace) -> dict[str, list[str]]:
     """Sets of operations by what they are called."""
-    names = trials.split(args.operations, "--operations", "operations")
+    names = asked.split(args.operations, "--operations", "operations")
     for name in names:
         if name not in OPERATIONS:
             raise ConfigError("--operations: " + unknown("operation", name, OPERATIONS))

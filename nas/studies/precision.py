@@ -17,7 +17,7 @@ from msgspec import structs
 from ...flow.errors import ConfigError
 from ...flow.output import Output, counted
 from .. import published, ranking
-from ..cells import named, trials
+from ..cells import asked, named, trials
 from ..cells.cell import Cell
 from ..cells.macro import Macro
 from ..cells.quantiser import MAX_BITS, MIN_BITS, SCALES
@@ -38,7 +38,7 @@ FORMATS = {"power_of_two": "power of two", "fixed": "fixed Q1.(n-1)"}
 
 def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    trials.configure(parser, data="cifar10-small", seeds=2)
+    asked.configure(parser, data="cifar10-small", seeds=2)
     add("--cells", default="3|13|131", metavar="TEXT",
         help="the network that is trained: a text of one cell or of one for each place, the name "
              "of a published one, or RUN:ID (default: %(default)s)")
@@ -48,16 +48,16 @@ def configure(parser: ArgumentParser) -> None:
         help="power_of_two, fixed, or both (default: %(default)s)")
     add("--networks", type=int, default=24, metavar="N",
         help="random cells whose scores are compared, 0 for none (default: %(default)s)")
-    add("--rank-channels", type=int, default=64, metavar="N",
-        help="channels of those, with which a fixed format loses small weights as in networks of "
-             "the papers' size (default: %(default)s)")
+    add("--rank-channels", type=int, default=128, metavar="N",
+        help="channels of those; the papers' networks have so many, with which a fixed format "
+             "loses all small weights (default: %(default)s)")
     add("--rank-image-size", type=int, default=8, metavar="N",
         help="rows and columns that those see (default: %(default)s)")
-    trials.configure_training(parser)
+    asked.configure_training(parser)
 
 
 def run(args: Namespace, out: Output) -> int:
-    seeds, bits, formats = trials.seeds(args), _bits(args.bits), _formats(args.formats)
+    seeds, bits, formats = asked.seeds(args), _bits(args.bits), _formats(args.formats)
     bed = trials.trials(args, args.data)
     cells = list(map(str, bed.macro.all_of(named.cells_by(args.cells))))
     ranked = _ranked(args, bed)
@@ -195,7 +195,7 @@ def _ranked(args: Namespace, bed: Trials) -> Macro:
 def _bits(text: str) -> list[int]:
     rule = f"--bits must be different numbers in {MIN_BITS}..{MAX_BITS}, not {text!r}"
     try:
-        found = [int(word) for word in trials.split(text, "--bits", "numbers of bits")]
+        found = [int(word) for word in asked.split(text, "--bits", "numbers of bits")]
     except ValueError as error:
         raise ConfigError(rule) from error
     if len(set(found)) < len(found) or not all(MIN_BITS <= n <= MAX_BITS for n in found):
@@ -204,7 +204,7 @@ def _bits(text: str) -> list[int]:
 
 
 def _formats(text: str) -> list[str]:
-    found = trials.split(text, "--formats", f"ones of {', '.join(SCALES)}")
+    found = asked.split(text, "--formats", f"ones of {', '.join(SCALES)}")
     if not set(found) <= set(SCALES):
         raise ConfigError(f"--formats must be different ones of {', '.join(SCALES)}, not {text!r}")
     return found

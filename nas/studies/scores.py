@@ -20,7 +20,7 @@ from ...flow.errors import ConfigError, RunError, unknown
 from ...flow.output import Output
 from ...flow.run import Run
 from .. import datasets, published, ranking, scores
-from ..cells import trials
+from ..cells import asked, trials
 from ..cells.cell import parse
 from ..cells.macro import Macro
 from ..pictures import MOST_LINES, Bars, Dots, Line, Scatter
@@ -63,8 +63,8 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace, out: Output) -> int:
-    seeds = trials.seeds(args)
-    chosen = trials.split(args.scores, "--scores", "scores")
+    seeds = asked.seeds(args)
+    chosen = asked.split(args.scores, "--scores", "scores")
     for name in chosen:
         if name not in scores.names():
             raise ConfigError("--scores: " + unknown("score", name, scores.names()))
