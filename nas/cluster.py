@@ -234,9 +234,21 @@ def _connected(address: str):
         raise SpikeloomError(f"--cluster needs the Python package {error.name!r}; install it with: "
                              "pip install 'spikeloom[cluster]'") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
-    try:
-        return distributed.Client(address, timeout=ANSWERS, set_as_default=False, name="spikeloom")
-    except (OSError, ValueError) as error:
-        raise SpikeloomError(
-            f"no scheduler answers at {address} within {ANSWERS:g} s; start one with: dask "
-            "scheduler, or leave --cluster out") from error
+    made: list = []
+
+    def make() -> None:
+        try:
+            made.append(distributed.Client(address, timeout=ANSWERS, set_as_default=False,
+                                           name="spikeloom"))
+        except (OSError, ValueError) as error:
+            made.append(error)
+
+    # In a thread: who takes a connection and says nothing would be waited for without end.
+    trying = threading.Thread(target=make, daemon=True)
+    trying.start()
+    trying.join(ANSWERS + 1.0)
+    if made and isinstance(made[0], distributed.Client):
+        return made[0]
+    raise SpikeloomError(
+        f"no scheduler answers at {address} within {ANSWERS:g} s; start one with: dask scheduler, "
+        "or leave --cluster out") from (made[0] if made else None)
