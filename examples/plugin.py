@@ -26,13 +26,15 @@ class Climb:
     """Hill climbing: every generation draws one gene of the best network so far anew.
 
     The best has the least sum of ranks over all objectives, of those that keep the constraints if
-    there are any. Where all its neighbours are known, networks are drawn at random.
+    there are any. Where all its neighbours are known, networks are drawn at random. No network is
+    asked for twice. others: what a strategy is told, too (`spikeloom/nas/strategies/__init__.py`),
+    and this one has no use for.
     """
 
     #: Draws for each network that is wanted, half of them random, before there is taken to be none.
     DRAWS = 200
 
-    def __init__(self, space, *, objectives, constraints, population, seed, excess):
+    def __init__(self, space, *, population, seed, excess, **others):
         self.space, self.population, self.excess = space, population, excess
         self.rng = np.random.default_rng(seed)
         self.vectors, self.asked, self.told = {}, [], []

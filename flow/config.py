@@ -21,8 +21,8 @@ from .errors import ConfigError, unknown
 #: Largest share of zeros that training makes.
 MOST_SPARSE = 0.95
 
-#: Kinds of networks that a space may be of.
-NETWORKS = ("chain", "residual")
+#: Kinds of networks that a space may be of; `cells` has sections of its own (`CellSpace`).
+NETWORKS = ("chain", "layered", "residual", "cells")
 
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
@@ -49,12 +49,13 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
     """What a candidate may be. `layers` counts Dense layers, the last has one output per class.
 
-    network: `chain`, or `residual`, four layers on maps whose widths are channels (`nas.residual`).
-    Widths of hidden layers are min_width..max_width; every list is a gene's choices. weight_bits,
-    bitstream_length and delay are chosen per layer, the others per network. leak_shift 0 is no
-    leak. delays: a layer's largest axonal delay, 0 for none; its axons' are spread over 0 to
-    it, evenly with delay_seed 0, else as drawn from that seed. sparsities: share of the weights
-    that training makes zero.
+    network: `chain`; `layered`, where the hidden layers have neurons of different kinds
+    (`nas.layered`); or `residual`, four layers on maps whose widths are channels (`nas.residual`).
+    Widths of hidden layers are min_width..max_width, those of `layered` are of `widths`; every list
+    is a gene's choices. weight_bits, bitstream_length and delay are chosen per layer, the others
+    per network. leak_shift 0 is no leak. delays: a layer's largest axonal delay, 0 for none; its
+    axons' are spread over 0 to it, evenly with delay_seed 0, else as drawn from that seed.
+    sparsities: share of the weights that training makes zero.
     neurons: the kind of all that fire. Of its parameters `betas` over 2**beta_bits are the leaks of
     `fixed`, `adaptations` the up, down, lo and hi of `homeostatic`, `presets` those of
     `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
@@ -64,6 +65,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     layers: tuple[int, ...] = (1, 2, 3)
     min_width: int = 8
     max_width: int = 256
+    widths: tuple[int, ...] = ()
     weight_bits: tuple[int, ...] = (2, 3, 4, 5, 6)
     bitstream_lengths: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)
     num_steps: tuple[int, ...] = (2, 4, 6, 8, 12, 16)
@@ -85,6 +87,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
 
     def rules(self) -> Iterator[Rule]:
         yield "network", self.network in NETWORKS, f"one of {', '.join(NETWORKS)}"
+        yield "network", self.network != "cells", "'cells' in a section [space] of its own alone"
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
                     "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
                     "adaptations", "presets", "refractory", "delays", "delay_seeds",
@@ -115,12 +118,35 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
         yield "sparsities", _within(self.sparsities, 0, MOST_SPARSE), f"in 0..{MOST_SPARSE}"
         yield "delay_seeds", _within(self.delay_seeds, 0, 65535), "in 0..65535"
-        yield ("delays", self.network == "chain" or self.delays == (0,),
+        yield ("delays", self.network != "residual" or self.delays == (0,),
                f"[0] with network = {self.network!r}: maps have no axonal delays")
-        deepest = max(self.layers, default=1) * max(self.delays, default=0)
+        delayed = max(self.layers, default=1) - (self.network == "layered")
+        deepest = delayed * max(self.delays, default=0)
         yield ("delays", 0 in self.delays or deepest < min(self.num_steps, default=0),
                "a list with 0, no delay, in it, unless the longest delays of all layers together "
                "are less than num_steps")
+        yield from self._layered() if self.network == "layered" else [
+            ("widths", not self.widths, f"[] with network = {self.network!r}, whose widths are "
+             "min_width..max_width")]
+
+    def _layered(self) -> Iterator[Rule]:
+        """What holds with network = 'layered', whose genes are those of its hidden layers."""
+        yield ("widths", _choice(self.widths) and _within(self.widths, 1, 4096),
+               "different values in 1..4096, at least one, with network = 'layered'")
+        yield "layers", min(self.layers) > 1, "in 2..8 with network = 'layered'"
+        for key in ("num_steps", "leak_shifts", "encoders", "sng", "input_sng", "resets", "betas",
+                    "adaptations", "presets", "refractory", "delay_seeds", "sparsities"):
+            yield (key, len(getattr(self, key)) == 1,
+                   "one value with network = 'layered', whose genes are those of its layers")
+        yield ("readouts", self.readouts == ("membrane",),
+               "['membrane'] with network = 'layered', whose last layer does not fire")
+        most = min(self.bitstream_lengths).bit_length()
+        yield ("weight_bits", max(self.weight_bits) <= most,
+               f"at most {most} with network = 'layered' and bitstreams of "
+               f"{min(self.bitstream_lengths)}")
+        steps = 1 + (max(self.layers) - 1) * max(self.delays)
+        yield ("num_steps", self.num_steps[0] >= steps,
+               f"at least {steps} with network = 'layered', more than all its delays together")
 
     def names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Keys whose values are names, as (key, kind, known names)."""
@@ -136,21 +162,24 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "resets", "reset", ("subtract", "zero")
 
 
-class Search(Struct, frozen=True, forbid_unknown_fields=True):
-    """How to look: population * generations candidates are trained, `routed` placed and routed.
+class CellSpace(Struct, frozen=True, forbid_unknown_fields=True):
+    """Section [space] of networks of cells; what these may be is in a section [cells]."""
 
-    cost_model: `predicted` from what was measured, by the package and by this search, which places
-    and routes while it trains; `structure`, counted parts alone, and building at the end.
-    reference: the point from which hypervolumes are measured, a value for an objective.
+    network: str = "cells"
 
-    repeats: trainings of each candidate, from different seeds; its accuracy is their mean, because
-    one lucky training of a cheap network would push better ones off the front.
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to look, whatever for: at most population * generations candidates are evaluated.
+
+    population: candidates asked for at once. repeats: evaluations of each candidate, from different
+    seeds; what it has is their mean, because one lucky training of a cheap network would push
+    better ones off the front. reference: the point from which hypervolumes are measured, a value
+    for an objective.
     objectives: columns to optimise, each in its own direction. constraints: a bound per column, the
-    largest value of a column that is minimised, the least of one that is maximised. The device's
-    capacity (times max_utilization) is always one. choose: a column, whose best candidate of those
-    measured becomes the run's network, or the id of one. confirm: trainings more of each measured
-    candidate, from other seeds, before one is chosen by `accuracy`; the best of many single
-    trainings is the luckiest of them.
+    largest value of a column that is minimised, the least of one that is maximised. choose: a
+    column, whose best candidate becomes the run's network, or the id of one.
+    deduplicate: no network is asked for twice; without it, a network that is asked for again is
+    evaluated again, from the next seed. options: of the strategy, which knows their names.
     """
 
     strategy: str = "nsga2"
@@ -160,14 +189,10 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 1
     objectives: tuple[str, ...] = ("accuracy", "lc")
     constraints: dict[str, float] = field(default_factory=dict)
-    max_utilization: float = 1.0
-    routed: int = 20
-    cost_model: str = "predicted"
     reference: dict[str, float] = field(default_factory=dict)
-    final_epochs: int = 60
-    pnr_seeds: int = 2
-    confirm: int = 4
     choose: str = "accuracy"
+    deduplicate: bool = True
+    options: dict[str, object] = field(default_factory=dict)
 
     def rules(self) -> Iterator[Rule]:
         yield "population", 2 <= self.population <= 4096, "in 2..4096"
@@ -179,6 +204,27 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
         yield "constraints", finite, "a table of finite numbers"
         finite = all(map(math.isfinite, self.reference.values()))
         yield "reference", finite, "a table of finite numbers"
+
+
+class Search(Asked, frozen=True, forbid_unknown_fields=True):
+    """How to look for networks on an FPGA: all candidates are trained, `routed` placed and routed.
+
+    cost_model: `predicted` from what was measured, by the package and by this search, which places
+    and routes while it trains; `structure`, counted parts alone, and building at the end. The
+    device's capacity (times max_utilization) is always a constraint. `choose` is of those measured.
+    confirm: trainings more of each measured candidate, from other seeds, before one is chosen by
+    `accuracy`; the best of many single trainings is the luckiest of them.
+    """
+
+    max_utilization: float = 1.0
+    routed: int = 20
+    cost_model: str = "predicted"
+    final_epochs: int = 60
+    pnr_seeds: int = 2
+    confirm: int = 4
+
+    def rules(self) -> Iterator[Rule]:
+        yield from super().rules()
         yield ("cost_model", self.cost_model in ("predicted", "structure"),
                "'predicted' or 'structure'")
         yield "max_utilization", 0 < self.max_utilization <= 1, "in 0..1, above 0"
@@ -186,6 +232,15 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
         yield "pnr_seeds", 1 <= self.pnr_seeds <= 100, "in 1..100"
         yield "confirm", 0 <= self.confirm <= 100, "in 0..100"
         yield "final_epochs", 1 <= self.final_epochs <= 100_000, "in 1..100000"
+
+
+class CellSearch(Asked, frozen=True, forbid_unknown_fields=True):
+    """How to look for networks of cells; 5,000 candidates at most, as SNASNet looks at."""
+
+    strategy: str = "spikenas"
+    generations: int = 100
+    objectives: tuple[str, ...] = ("score",)
+    choose: str = "score"
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,14 +255,16 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """All sections. `train` holds keys of nas.train.TrainSettings, `cim` those of nas.cim.Cim,
-    checked where these are known; an experiment without crossbars has no `cim`.
+    `cells` those of nas.cells.settings.Cells, checked where these are known; an experiment without
+    crossbars has no `cim`, one of other networks no `cells`.
     """
 
     data: Data = field(default_factory=Data)
-    space: Space = field(default_factory=Space)
-    search: Search = field(default_factory=Search)
+    space: Space | CellSpace = field(default_factory=Space)
+    search: Asked = field(default_factory=Search)
     train: dict[str, int | float | str | bool] = field(default_factory=dict)
     cim: dict[str, object] | UnsetType = UNSET
+    cells: dict[str, object] | UnsetType = UNSET
     target: Target = field(default_factory=Target)
 
 
@@ -226,7 +283,7 @@ def load_experiment(path: Path | None, changes: tuple[str, ...] = ()) -> Experim
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{source}: is not TOML: {error}") from error
     for text in changes:
-        section, key, value = _change(text)
+        section, key, value = change(text)
         if section not in _SECTIONS:
             raise ConfigError("--set: " + unknown("section", section, _SECTIONS))
         item = data.setdefault(section, {})
@@ -238,12 +295,17 @@ def load_experiment(path: Path | None, changes: tuple[str, ...] = ()) -> Experim
 def experiment_from(data: dict, source: str = "experiment") -> Experiment:
     """Check plain data, section by section and key by key; raises ConfigError naming `source`."""
     sections = {}
+    space = data.get("space")
+    kinds = _SECTIONS
+    if isinstance(space, dict) and space.get("network") == "cells":
+        kinds = _SECTIONS | _OF_CELLS
+        sections = {name: cls() for name, cls in _OF_CELLS.items()}
     for name, item in data.items():
         if name not in _SECTIONS:
             raise ConfigError(f"{source}: " + unknown("section", name, _SECTIONS))
         if not isinstance(item, dict):
             raise ConfigError(f"{source}: {name} must be a section [{name}], not {item!r}")
-        cls = _SECTIONS[name]
+        cls = kinds[name]
         sections[name] = dict(item) if cls is None else section(cls, item, source, name)
     return Experiment(**sections)
 
@@ -286,13 +348,14 @@ def to_toml(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
+#: The struct of each section; None where others know its keys.
 _SECTIONS: dict[str, type | None] = {
-    f.name: f.type if isinstance(f.type, type) and issubclass(f.type, Struct) else None
-    for f in fields(Experiment)
-}
+    "data": Data, "space": Space, "search": Search, "train": None, "cim": None, "cells": None,
+    "target": Target}
+_OF_CELLS: dict[str, type] = {"space": CellSpace, "search": CellSearch}
 
 
-def _change(text: str) -> tuple[str, str, object]:
+def change(text: str) -> tuple[str, str, object]:
     """Split ``section.key=value``; a value that is not TOML is taken as a string."""
     where, equals, value = text.partition("=")
     name, dot, key = where.strip().partition(".")
@@ -320,7 +383,8 @@ def _described(kind) -> str:
     if get_origin(kind) is tuple:
         return f"a list, each {_described(get_args(kind)[0])}"
     if get_origin(kind) is dict:
-        return "a table of numbers, such as { lc = 5000 }"
+        return ("a table of numbers, such as { lc = 5000 }" if get_args(kind)[1] is float
+                else "a table, such as { sample = 10 }")
     return names.get(kind) or " or ".join(names.get(k, str(k)) for k in get_args(kind))
 
 

@@ -216,21 +216,22 @@ class Graph:
 
 def no_layers(graph: Graph) -> str:
     """Why a graph that sums currents has no layers, and so no gateware and no crossbars."""
-    why = {}
+    found = []
     for node in graph.sums:
         if isinstance(node, CurrentPool2d):
-            why["pool"] = f"{node.name}: a pool of currents has no gateware, which pools spikes"
-            continue
-        why["scale"] = (f"{node.name}: a scale of currents has no gateware, whose neurons add what "
-                        "their synapses count as it is")
-        if len(node.src) > 1:
-            why["sum"] = (f"{node.name}: a sum of several synapses' currents has no gateware, "
-                          "whose neurons add what one layer of synapses counts")
-        if any(node.delay):
+            found.append((2, f"{node.name}: a pool of currents has no gateware, which pools spikes")
+                         )
+        elif any(node.delay):
             back = [name for name, delay in zip(node.src, node.delay) if delay]
-            why["back"] = (f"{node.name}: an edge that goes backward, from {', '.join(back)}, has "
-                           "no gateware, whose layers follow each other")
-    first = next(why[key] for key in ("back", "sum", "pool", "scale") if key in why)
+            found.append((0, f"{node.name}: an edge that goes backward, from {', '.join(back)}, "
+                             "has no gateware, whose layers follow each other"))
+        elif len(node.src) > 1:
+            found.append((1, f"{node.name}: a sum of several synapses' currents has no gateware, "
+                             "whose neurons add what one layer of synapses counts"))
+        else:
+            found.append((3, f"{node.name}: a scale of currents has no gateware, whose neurons add "
+                             "what their synapses count as it is"))
+    _, first = min(found, key=lambda item: item[0])
     return f"{first}; the reference model alone computes this network"
 
 

@@ -100,9 +100,15 @@ def named() -> list[tuple[str, bytes]]:
 
 
 def adopt(files: Iterable[tuple[str, bytes]]) -> None:
-    """Import what another process has `named`, from its texts, and installed plug-ins."""
+    """Import what another process has `named`, from its texts, and installed plug-ins.
+
+    A worker may outlive the process that it worked for: other files than these are forgotten.
+    """
+    files = dict(files)
+    if _texts and files != _texts:
+        forget()
     _installed()
-    for path, text in files:
+    for path, text in files.items():
         if path not in _loaded:
             _file(path, text, path)
 

@@ -101,9 +101,12 @@ class Contents:
 
 def _packed(values: np.ndarray, width: int) -> list[int]:
     """Words of a memory: values int [..., P] in fields of `width` bits, a row each."""
-    mask = (1 << width) - 1
-    return [sum((int(value) & mask) << p * width for p, value in enumerate(row))
-            for row in values.reshape(-1, values.shape[-1])]
+    # of objects, Python's integers, where 64 bits are too few
+    small = values.shape[-1] * width < 64
+    fields = values.reshape(-1, values.shape[-1]).astype(np.int64 if small else object)
+    fields = fields & ((1 << width) - 1)
+    shifts = np.arange(0, values.shape[-1] * width, width).astype(fields.dtype)
+    return (fields << shifts).sum(-1).tolist()
 
 
 class Lanes(wiring.Component):

@@ -21,6 +21,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from queue import Empty, Queue
 from typing import NamedTuple
 
 from ..flow import plugins
@@ -234,21 +235,25 @@ def _connected(address: str):
         raise SpikeloomError(f"--cluster needs the Python package {error.name!r}; install it with: "
                              "pip install 'spikeloom[cluster]'") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
-    made: list = []
+    made: Queue = Queue()
 
-    def make() -> None:
+    def connect() -> None:
         try:
-            made.append(distributed.Client(address, timeout=ANSWERS, set_as_default=False,
-                                           name="spikeloom"))
-        except (OSError, ValueError) as error:
-            made.append(error)
+            made.put(distributed.Client(address, timeout=ANSWERS, set_as_default=False,
+                                        name="spikeloom"))
+        except BaseException as error:
+            made.put(error)
 
-    # In a thread: who takes a connection and says nothing would be waited for without end.
-    trying = threading.Thread(target=make, daemon=True)
-    trying.start()
-    trying.join(ANSWERS + 1.0)
-    if made and isinstance(made[0], distributed.Client):
-        return made[0]
-    raise SpikeloomError(
-        f"no scheduler answers at {address} within {ANSWERS:g} s; start one with: dask scheduler, "
-        "or leave --cluster out") from (made[0] if made else None)
+    # in a thread, for what takes a connection and says nothing may be waited for without end
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        found = made.get(timeout=ANSWERS + 1.0)
+    except Empty as error:
+        found = error
+    if isinstance(found, OSError | ValueError | Empty):
+        raise SpikeloomError(
+            f"no scheduler answers at {address} within {ANSWERS:g} s; start one with: dask "
+            "scheduler, or leave --cluster out") from found
+    if isinstance(found, BaseException):
+        raise found
+    return found

@@ -16,13 +16,13 @@ from .train import zeros
 class Column:
     """A number that every candidate has; `sense` is 1 where less is better, -1 where more is.
 
-    ideal: what no candidate can better.
+    ideal: what no candidate can better; None where nobody can say.
     """
 
     title: str
     sense: int
     digits: int = 0
-    ideal: float = 0.0
+    ideal: float | None = 0.0
 
     def text(self, value: float | None) -> str:
         return "-" if value is None else f"{value:,.{self.digits}f}"
@@ -35,11 +35,13 @@ COLUMNS: dict[str, Column] = {
     "lut4": Column("LUT4s", 1),
     "ff": Column("FFs", 1),
     "ebr": Column("EBRs", 1),
+    "spram": Column("SPRAMs", 1),
     "fmax_mhz": Column("Fmax [MHz]", -1, 1, 275.0),  # an HX8K's global buffer
     "cycles": Column("cycles", 1),
     "latency_us": Column("latency [us]", 1, 1),
     "energy_nj": Column("energy [nJ]", 1, 1),
     "zeros": Column("zeros", -1, 2, 1.0),
+    "weights": Column("weights", 1),
     "weight_memory": Column("weight bits", 1),
     "additions": Column("additions", 1),
     "cim_accuracy": Column("CIM accuracy", -1, 4, 1.0),
@@ -47,6 +49,8 @@ COLUMNS: dict[str, Column] = {
     "cim_ms": Column("CIM [ms]", 1, 5),
     "cim_uj": Column("CIM [uJ]", 1, 4),
     "cim_memory": Column("CIM weight bits", 1),
+    "score": Column("score", -1, 3, None),  # of networks of cells: the one that [cells] names
+    "spikes": Column("spikes", 1),  # of networks of cells: of an image, before or after training
 }
 #: Those of a chip of crossbars, which candidates have where an experiment asks for any (`nas.cim`).
 CIM = tuple(name for name in COLUMNS if name.startswith("cim_"))
@@ -77,9 +81,10 @@ def priced(graph: ir.Graph, board: Board) -> tuple[dict[str, float], dict[str, f
 
 
 def _counts(graph: ir.Graph, board: Board) -> tuple[dict[str, float], Structure]:
+    """No lowering uses SPRAM yet."""
     found = structure(graph)
     return complete({"lc": found.cells.lc, "lut4": found.cells.lut, "ff": found.cells.ff,
-                     "ebr": found.ebr, "cycles": found.cycles, **asdict(work(graph))},
+                     "ebr": found.ebr, "spram": 0, "cycles": found.cycles, **asdict(work(graph))},
                     board), found
 
 

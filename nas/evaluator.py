@@ -21,9 +21,14 @@ from .space import Genome, identity
 from .store import Evaluation, Store
 from .task import Task
 
+#: Columns that older files lack.
+LATER = {"weights", "spram"}
+#: Columns that differ from one evaluation of a network to the next.
+OF_SEED = ("accuracy", "cim_accuracy", "score", "spikes")
+
 
 class Candidate(Struct, frozen=True):
-    """A network of the search and its trainings, one a seed; the first is what would be built."""
+    """A network of the search and its evaluations, one a seed; the first is what would be built."""
 
     genome: Genome
     id: str
@@ -37,13 +42,13 @@ class Candidate(Struct, frozen=True):
     @property
     def counted(self) -> dict[str, float]:
         """Columns without any tool: mean accuracies, if held out, and counts by structure."""
-        if self.first.accuracy is None:
-            return self.first.estimate
-        mean = sum(item.accuracy for item in self.trainings) / len(self.trainings)
-        found = {"accuracy": mean, **self.first.estimate}
-        if "cim_accuracy" in found:
-            found["cim_accuracy"] = sum(item.estimate["cim_accuracy"] for item in self.trainings
-                                        ) / len(self.trainings)
+        columns = [item.estimate if item.accuracy is None else
+                   {"accuracy": item.accuracy, **item.estimate} for item in self.trainings]
+        found = dict(columns[0])
+        for name in OF_SEED:
+            if name in found:
+                values = [item[name] for item in columns]
+                found[name] = None if None in values else sum(values) / len(values)
         return found
 
 
@@ -125,7 +130,8 @@ class Evaluator:
 
     def _counted(self, row: Evaluation) -> Evaluation:
         """The row with the features of today, which older files lack or have others in place of."""
-        if row.features is not None and row.features.get("version") == VERSION:
+        if (row.features is not None and row.features.get("version") == VERSION
+                and LATER <= row.estimate.keys()):
             return row
         columns, features = priced(simplify(self.store.graph(row)), self.task.board)
         columns |= {name: row.estimate[name] for name in CIM if name in row.estimate}

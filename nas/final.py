@@ -19,6 +19,7 @@ from ..sim import reference
 from . import pareto, workers
 from .columns import COLUMNS, complete
 from .evaluator import Candidate, Evaluator
+from .problem import broken
 from .routing import Routed
 from .store import Store
 from .task import Task
@@ -104,13 +105,6 @@ def _problem(task: Task, item: Routed) -> str:
     return broken(task, item.measured) if item.meets_clock else f"Fmax {item.fmax_mhz:.1f} MHz"
 
 
-def broken(task: Task, columns: Mapping[str, float]) -> str:
-    """The bounds that columns do not keep, in words; empty if they keep all."""
-    return ", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(columns[name])}, bound "
-                     f"{COLUMNS[name].text(task.bounds[name])}"
-                     for name, value in task.broken(columns).items() if value > 0)
-
-
 def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: Sequence[Routed],
            rows: Sequence[Candidate]) -> tuple[Final, ir.Graph]:
     """Train, build and test what `search.choose` names; where it does not fit, the next best.
@@ -141,7 +135,7 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
             why.append(f"{item.id}: {built[0].reason or 'misses the clock'}")
             continue
         best = max(good, key=lambda found: found.fmax_mhz)
-        counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr",
+        counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr", "spram",
                                                                 "fmax_mhz")}
         measured = complete({**row.first.estimate, **counts}, task.board)
         if not task.feasible(measured):

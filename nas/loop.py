@@ -9,24 +9,23 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-import numpy as np
 from msgspec import Struct
 
 from ..flow.cost.predict import Predictor
 from . import pareto
-from .columns import COLUMNS
-from .evaluator import Candidate, Evaluator
+from .evaluator import Candidate
 from .prices import Prices
-from .routing import Routed, Routing
+from .problem import Problem
+from .routing import Routed, routing
+from .space import Genome
 from .store import Store
-from .task import Task
 
 
 class Mark(Struct, frozen=True):
     """How far a search was: `hypervolume` of the measured front, `expected` of all prices then.
 
-    Both are shares of the box between the reference point and the ideal one. seconds: since this
-    process began to search.
+    Both are shares of the box between the reference point and the ideal one, where there is one.
+    seconds: since this process began to search.
     """
 
     generation: int
@@ -38,20 +37,24 @@ class Mark(Struct, frozen=True):
 
 
 class Search:
-    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`."""
+    """One search: `run` it, then look at `rows`, `prices`, `routing` and `marks`.
 
-    def __init__(self, task: Task, store: Store, executor: Executor, folder: Path, *,
-                 predictor: Predictor | None = None,
+    evaluator: what judges candidates, an `Evaluator` of the task if there is none.
+    """
+
+    def __init__(self, task: Problem, store: Store, executor: Executor, folder: Path, *,
+                 predictor: Predictor | None = None, evaluator=None,
                  on_batch: Callable[[int, int], None] | None = None,
                  on_routed: Callable[[Routed], None] | None = None,
                  on_generation: Callable[["Search", int], None] | None = None) -> None:
         self.task, self.on_generation = task, on_generation
-        self.evaluator = Evaluator(task, store, executor, on_batch=on_batch)
+        self.evaluator = evaluator or task.evaluator(store, executor, on_batch=on_batch)
         self.prices = Prices(task, predictor)
-        self.routing = Routing(task, store, executor, self.prices, folder, on_routed=on_routed)
+        self.routing = routing(task, store, executor, self.prices, folder, on_routed=on_routed)
         self.strategy = task.strategy(
             task.space, objectives=len(task.search.objectives), constraints=len(task.bounds),
-            population=task.search.population, seed=task.search.seed, excess=task.excess)
+            population=task.search.population, seed=task.search.seed, excess=task.excess,
+            broken=task.violated, deduplicate=task.search.deduplicate, options=task.options)
         self.rows: list[Candidate] = []
         self.marks: list[Mark] = []
 
@@ -74,6 +77,11 @@ class Search:
             self.routing.close(self.rows, lambda: self._mark(generation, began))
         return self
 
+    @property
+    def result(self) -> Genome | None:
+        """What the strategy returns, where that is not the best of all that keep the bounds."""
+        return getattr(self.strategy, "result", None)
+
     def _tell(self, found: list[Candidate]) -> None:
         columns = self.prices.columns(self.rows)
         F, G = self.task.F(columns), self.task.G(columns)
@@ -87,8 +95,7 @@ class Search:
                   if item.usable and task.feasible(item.measured)]
         counted = [row.counted for row in self.rows]
         reference = task.reference(counted)
-        ideal = {name: COLUMNS[name].ideal for name in task.search.objectives}
-        box = float(np.prod(np.maximum(reference - task.F([ideal])[0], 0))) or 1.0
+        box = task.box(reference)
         measured = [item.measured for item in routed]
         expected = [columns for columns in self.prices.columns(self.rows) if task.feasible(columns)]
         self.marks.append(Mark(

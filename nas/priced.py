@@ -15,12 +15,16 @@ from ..flow import ir
 from ..flow.errors import FitError
 from ..flow.output import Wide
 from ..flow.passes.simplify import simplify
+from ..flow.run import Run
 from ..sim import reference
 from . import pareto
 from .cim import accuracy
 from .columns import CIM, COLUMNS, title
 from .evaluator import Candidate, Evaluator
-from .final import broken
+from .loop import Search
+from .outcome import hardware, keep_network
+from .prices import Priced
+from .problem import broken
 from .space import describe
 from .store import Store
 from .tables import SHORT, framed
@@ -28,6 +32,9 @@ from .task import Task
 
 #: What search.json says of a front that is not measured.
 BASIS = "priced"
+#: The column that fronts are sorted by, what is counted, and what is said while the chosen network
+#: is made.
+SIZE, WORK, FINISHING = "cim_mm2", "trainings", "training the chosen network"
 NOTE = ("the search saw the train and validation splits only; the chosen network was trained anew "
         "on both splits together, and test accuracy was computed once, on its integers")
 
@@ -74,8 +81,8 @@ def order(task: Task, rows: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def finish(task: Task, store: Store, executor: Executor, folder: Path, rows: Sequence[Candidate]
-           ) -> tuple[PricedFinal, ir.Graph]:
+def train_chosen(task: Task, store: Store, executor: Executor, folder: Path,
+                 rows: Sequence[Candidate]) -> tuple[PricedFinal, ir.Graph]:
     """Train and test what `search.choose` names; where its own weights break a constraint, the
     next best. Raises FitError where none is left.
     """
@@ -105,8 +112,30 @@ def on_chips(task: Task, genome: str, graph: ir.Graph) -> float | None:
     return accuracy(graph, task.array(genome), task.cim, task.data.final, task.data.test)
 
 
-def tables(task: Task, rows: Sequence[Candidate], chosen: PricedFinal) -> list[Wide]:
+def finish(search: Search, store: Store, executor: Executor, folder: Path
+           ) -> tuple[PricedFinal, ir.Graph]:
+    return train_chosen(search.task, store, executor, folder, search.rows)
+
+
+def facts(search: Search) -> dict:
+    """The front, of prices alone."""
+    task = search.task
+    return {**hardware(search), "front": [row.id for row in front(task, search.rows)],
+            "front_basis": BASIS, "open": [], "test_accuracy_note": NOTE}
+
+
+def progress(search: Search, best: Sequence[Priced]) -> tuple[str, str]:
+    """The front so far, and its hypervolume, in a few words."""
+    return f"{len(best)} on the priced front", f"{search.marks[-1].expected:.4f}"
+
+
+def keep(search: Search, chosen: PricedFinal, graph: ir.Graph, opened: Run) -> list[str]:
+    return keep_network(search, chosen, graph, opened)
+
+
+def tables(search: Search, chosen: PricedFinal) -> list[Wide]:
     """The front, and the final network."""
+    task, rows = search.task, search.rows
     asked = {*task.search.objectives, *task.search.constraints}
     drawn = task.cim.draws > 0
     others = [name for name in COLUMNS if name != "accuracy" and (name in asked or name in CIM)
@@ -135,8 +164,9 @@ def _title(name: str) -> str:
     return "~" + COLUMNS[name].title if name in ("lc", "lut4", "ff") else title(name)
 
 
-def summary(task: Task, found: dict) -> list[str]:
+def summary(search: Search, found: dict) -> list[str]:
     """The outcome in sentences."""
+    task = search.task
     counts, seconds = found["counts"], found["seconds"]
     chosen = found["final"]
     return [
@@ -146,7 +176,8 @@ def summary(task: Task, found: dict) -> list[str]:
         f"{len(found['front'])} non-dominated: the front, all priced and none measured; "
         f"hypervolume {found['marks'][-1]['expected']:.4f}; {seconds['total']:.0f} s",
         f"note: {NOTE}",
-        f"chosen by {task.search.choose}: {chosen['id']}, {chosen['network']}"]
+        f"chosen by {task.search.choose}: {chosen['id']}, {chosen['network']}",
+        *assumptions(task)]
 
 
 def assumptions(task: Task) -> list[str]:

@@ -14,7 +14,7 @@ from ..flow.cost.measured import Measurement
 from ..flow.cost.predict import Predictor
 from .columns import complete
 from .evaluator import Candidate
-from .task import Task
+from .problem import Problem
 
 #: Quantiles of a prediction that stand for its distribution, and a normal variable's; one in ten
 #: measurements is outside the interval, which spans these standard deviations to either side.
@@ -22,7 +22,7 @@ _NODES = np.array([-1.2816, -0.5244, 0.0, 0.5244, 1.2816])
 _HALF = 1.6449
 
 #: Columns that a measurement has, and a clock where it was routed.
-_CELLS = ("lc", "lut4", "ff", "ebr")
+_CELLS = ("lc", "lut4", "ff", "ebr", "spram")
 
 
 class Priced(Struct, frozen=True):
@@ -37,7 +37,7 @@ class Priced(Struct, frozen=True):
 class Prices:
     """Columns of candidates; without a predictor those that are counted by structure."""
 
-    def __init__(self, task: Task, predictor: Predictor | None) -> None:
+    def __init__(self, task: Problem, predictor: Predictor | None) -> None:
         self.task, self.predictor = task, predictor
         self.measured: dict[str, Measurement] = {}
 

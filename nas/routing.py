@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from ..flow import ir
+from ..flow import config, ir
 from ..flow.passes.simplify import simplify
 from . import pareto, workers
 from .evaluator import Candidate
 from .prices import Priced, Prices
+from .problem import Problem
 from .space import describe
 from .store import Build, Store
 from .task import Task
@@ -67,6 +68,27 @@ class Routed(Struct, frozen=True):
     def usable(self) -> bool:
         """Whether it fits and meets the board's clock."""
         return self.measured is not None and self.meets_clock
+
+
+def routing(task: Problem, store: Store, executor: Executor, prices: Prices, folder: Path, *,
+            on_routed: Callable[[Routed], None] | None = None) -> "Routing | Unrouted":
+    """Who places and routes the candidates of a search, if anybody does."""
+    if isinstance(task.search, config.Search):
+        return Routing(task, store, executor, prices, folder, on_routed=on_routed)
+    return Unrouted()
+
+
+class Unrouted:
+    """Of a search whose candidates are for no FPGA."""
+
+    def __init__(self) -> None:
+        self.done: list[Routed] = []
+
+    def due(self, generation: int) -> bool:
+        return False
+
+    def close(self, rows: Sequence[Candidate], after_round: Callable[[], None]) -> None:
+        after_round()
 
 
 class Routing:

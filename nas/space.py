@@ -228,6 +228,10 @@ class Space:
             neuron = KINDS[kind](leak_shift=leak, **common)
         return neuron, neuron
 
+    def floor(self, genome: Genome) -> dict[str, float]:
+        """Columns that a network has at the least, for less than pricing it takes; any may lack."""
+        return {}
+
     def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
         """Vectors with one ordered, active gene made smaller: widths by an eighth, others by one.
 
@@ -296,12 +300,16 @@ def describe(genome: Genome) -> str:
     """A genome in a few words: ``stream 24w4/16-w3/32d8 T=8 leak=2``.
 
     Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
-    it has any; then comes what is not a LIF's, or a rest, or a share of zeros.
+    it has any, and its kind of neuron where each has its own; then comes what is not a LIF's, or a
+    rest, or a share of zeros. Of cells it is ``cells 3|01|234 1|33|030``.
     """
     item = json.loads(genome)
+    if "cells" in item:
+        return " ".join(["cells", *item["cells"]])
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
                       f"{layer['bitstream_length']}"
                       + (f"d{layer['delay']}" if "delay" in layer else "")
+                      + (f":{layer['neuron']}" if "neuron" in layer else "")
                       for layer in item["layers"])
     words = [item["encoder"], layers, f"T={item['num_steps']}"]
     if "network" in item:

@@ -1,49 +1,43 @@
-"""Task: one experiment made ready, and what it asks of each candidate."""
+"""Task: a search for networks on an FPGA, on crossbars or on both, made ready."""
 
 import json
 import math
-import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Executor
 
 import msgspec
-import numpy as np
 
 from ..flow import config, targets
 from ..flow.cost import prices
-from ..flow.errors import ConfigError, unknown
+from ..flow.errors import ConfigError
 from ..hdl.neurons import CELLS
-from . import datasets, strategies
 from .arrays import Arrays
-from .columns import CIM, COLUMNS, price
+from .columns import CIM, price
+from .datasets import Dataset
+from .layered import LayeredSpace
+from .problem import Problem, dataset, named
 from .residual import ResidualSpace
 from .space import Genome, Space, sparsity
 from .train import TrainSettings
 
 
-def _named(find: Callable, name: str, where: str):
-    """find(name), an unknown name with where it stands."""
-    try:
-        return find(name)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-@dataclass
-class Counts:
-    """What the free checks did: networks priced, and how many of them broke a bound."""
-
-    priced: int = 0
-    refused: int = 0
-
-
-class Task:
+class Task(Problem):
     """One experiment made ready: data, space, board, and what is asked of each candidate.
 
+    data: a data set that has no name of its own, in the place of the one that the experiment names.
     Raises ConfigError for a name or a key that only these know.
     """
 
-    def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
+    LACKS = {
+        "score": "scores are of networks of cells (space.network = 'cells')",
+        "spikes": "they are counted where networks of cells are scored or trained",
+    }
+
+    def __init__(self, experiment: config.Experiment, source: str = "experiment",
+                 data: Dataset | None = None) -> None:
+        if experiment.cells is not msgspec.UNSET:
+            raise ConfigError(f"{source}: section [cells] must be left out with space.network = "
+                              f"{experiment.space.network!r}; it is of 'cells'")
         self.settings = config.section(TrainSettings, experiment.train, source, "train")
         try:
             self.settings.check()
@@ -51,28 +45,19 @@ class Task:
             raise ConfigError(f"{source}: train.{error}") from error
         plain = {key: value for key, value in msgspec.to_builtins(self.settings).items()
                  if value is not None}
-        self.experiment = msgspec.structs.replace(experiment, train=plain)
-        self.search = experiment.search
-        self.board = _named(targets.board, experiment.target.board, f"{source}: target.board")
+        self.board = named(targets.board, experiment.target.board, f"{source}: target.board")
         self.device = targets.device(self.board.device)
-        self.strategy = strategies.load(self.search.strategy, source)
-        for key in ("objectives", "constraints", "reference"):
-            for name in getattr(self.search, key):
-                if name not in COLUMNS:
-                    raise ConfigError(f"{source}: search.{key}: "
-                                      + unknown("column", name, COLUMNS))
-        choose = self.search.choose
-        if choose not in COLUMNS and not (choose and set(choose) <= set(string.hexdigits)):
-            raise ConfigError(f"{source}: search.choose must be a column or the id of a candidate: "
-                              + unknown("column", choose, COLUMNS))
-        if not prices.shipped().known(self.device.name) and "energy_nj" in (
-                *self.search.objectives, *self.search.constraints, choose):
+        super().__init__(msgspec.structs.replace(experiment, train=plain), source)
+        if not prices.shipped().known(self.device.name) and "energy_nj" in self.asked:
             raise ConfigError(f"{source}: search must be without energy_nj on board "
                               f"{self.board.name}: no energy figures of the {self.device.name} are "
                               "known; take it out of objectives, constraints and choose")
-        self._check_reference(source)
+        if "fmax_mhz" in self.search.objectives and self.search.cost_model == "structure":
+            raise ConfigError(f"{source}: search.objectives must be without fmax_mhz with "
+                              "search.cost_model = 'structure', which counts cells and knows no "
+                              "clocks; use 'predicted'")
         self.cim = self._crossbars(source)
-        self.data = _named(datasets.load, experiment.data.name, f"{source}: data.name")
+        self.data = data or dataset(experiment.data.name, source)
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
             values = getattr(experiment.space, key)
@@ -86,16 +71,36 @@ class Task:
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
-        kind = {"chain": Space, "residual": ResidualSpace}[experiment.space.network]
+        kind = {"chain": Space, "layered": LayeredSpace, "residual": ResidualSpace}[
+            experiment.space.network]
         self.space = kind(experiment.space, self.data.shape, self.data.num_classes,
                           self.cim and Arrays(self.cim.values))
         self.bounds = {} if self.priced_only else {
             "lc": math.floor(self.search.max_utilization * self.device.lc), "ebr": self.device.ebr}
-        for name, bound in self.search.constraints.items():
-            least = min if COLUMNS[name].sense > 0 else max
-            self.bounds[name] = least(bound, self.bounds.get(name, bound))
-        self.counts = Counts()
-        self._excess: dict[Genome, float] = {}
+        self.bound()
+
+    @property
+    def ending(self):
+        """What comes after the search: building, or nothing but training."""
+        from . import built, priced
+
+        return priced if self.priced_only else built
+
+    def evaluator(self, store, executor: Executor, *, held_out: bool = True,
+                  on_batch: Callable[[int, int], None] | None = None):
+        from .evaluator import Evaluator
+
+        return Evaluator(self, store, executor, held_out=held_out, on_batch=on_batch)
+
+    def prepare(self, note: Callable[[str], None]):
+        """Find the tools that place and route; the predictor of the cost model, if it has one."""
+        if self.priced_only:
+            return None
+        from ..flow import tools
+        from ..flow.cost import predict
+
+        tools.prepare(["yosys", "nextpnr-ice40", "icepack"], note)
+        return predict.shipped() if self.search.cost_model == "predicted" else None
 
     @property
     def priced_only(self) -> bool:
@@ -104,8 +109,7 @@ class Task:
 
     def _crossbars(self, source: str):
         """Section [cim] where the experiment has one, or asks for a column of a chip, else None."""
-        search, space = self.search, self.experiment.space
-        asked = {*search.objectives, *search.constraints, search.choose}
+        search, space, asked = self.search, self.experiment.space, self.asked
         if self.experiment.cim is msgspec.UNSET and asked.isdisjoint(CIM):
             return None
         from .cim import Cim
@@ -133,22 +137,6 @@ class Task:
         self.experiment = msgspec.structs.replace(self.experiment, cim=msgspec.to_builtins(found))
         return found
 
-    def _check_reference(self, source: str) -> None:
-        """Hold `search.objectives` and `search.reference` to each other and to the cost model."""
-        objectives = self.search.objectives
-        if "fmax_mhz" in objectives and self.search.cost_model == "structure":
-            raise ConfigError(f"{source}: search.objectives must be without fmax_mhz with "
-                              "search.cost_model = 'structure', which counts cells and knows no "
-                              "clocks; use 'predicted'")
-        for name, value in self.search.reference.items():
-            if name not in objectives:
-                raise ConfigError(f"{source}: search.reference must be of search.objectives "
-                                  f"({', '.join(objectives)}), not {name!r}")
-            column = COLUMNS[name]
-            if column.sense * (value - column.ideal) <= 0:
-                raise ConfigError(f"{source}: search.reference.{name} must be worse than the best "
-                                  f"that can be, {column.ideal:g}, not {value:g}")
-
     def array(self, genome: Genome):
         """The array of a candidate, None without crossbars."""
         return None if self.cim is None else self.cim.array(json.loads(genome)["array"])
@@ -157,62 +145,23 @@ class Task:
         """The share of its weights that training makes zero."""
         return sparsity(genome) or self.settings.sparsity
 
-    def excess(self, genome: Genome) -> float:
-        """By how much the shapes alone break the bounds: a sum of fractions, 0 if they hold."""
-        if genome not in self._excess:
-            graph, unfit = self.space.graph(genome), 0.0
-            columns = price(graph, self.board, self.sparsity(genome))
-            if self.cim is not None:
-                from .cim import free_check
+    def free(self, genome: Genome) -> tuple[dict[str, float], float]:
+        """Columns of the graph of shapes, of the chip too; and by how much weights are too wide.
 
-                more, unfit = free_check(graph, self.array(genome), self.cim)
-                columns |= more
-            found = self.broken(columns)
-            self._excess[genome] = unfit + sum(max(0.0, value) for value in found.values())
-            self.counts.priced += 1
-            self.counts.refused += self._excess[genome] > 0
-        return self._excess[genome]
-
-    def broken(self, columns: Mapping[str, float]) -> dict[str, float]:
-        """Each bound's violation as a fraction of it, at most 0 where it holds.
-
-        Bounds of columns that are not there (accuracy before training) are left out.
+        Where what a space knows without a graph breaks a bound already, that alone.
         """
-        return {
-            name: COLUMNS[name].sense * (columns[name] - bound) / max(abs(bound), 1e-9)
-            for name, bound in self.bounds.items() if columns.get(name) is not None
-        }
+        sparse, unfit = self.sparsity(genome), 0.0
+        least = {} if sparse else self.space.floor(genome)
+        if any(value > 0 for value in self.broken(least).values()):
+            return least, unfit
+        graph = self.space.graph(genome)
+        columns = price(graph, self.board, sparse)
+        if self.cim is not None:
+            from .cim import free_check
 
-    def F(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
-        """Objectives of rows of columns, less is better: float [n, objectives]."""
-        names = self.search.objectives
-        return np.array([[COLUMNS[name].sense * row[name] for name in names] for row in rows],
-                        float).reshape(-1, len(names))
+            more, unfit = free_check(graph, self.array(genome), self.cim)
+            columns |= more
+        return columns, unfit
 
-    def G(self, rows: Iterable[Mapping[str, float]]) -> np.ndarray:
-        """Constraints of rows of columns, at most 0 where they hold: float [n, constraints].
-
-        What is not known before a build counts as held until then.
-        """
-        rows = list(rows)
-        return np.array([[self.broken(row).get(name, 0.0) for name in self.bounds] for row in rows],
-                        float).reshape(len(rows), len(self.bounds))
-
-    def reference(self, rows: Sequence[Mapping[str, float]]) -> np.ndarray:
-        """The point from which hypervolumes are measured: float [objectives], less is better.
-
-        What `search.reference` says, else a bound, the accuracy of guessing, the board's clock, or
-        the worst of rows.
-        """
-        guessed = 1 / self.data.num_classes
-        known = {"accuracy": guessed, "cim_accuracy": guessed,
-                 "fmax_mhz": self.board.clock_hz / 1e6, **self.bounds, **self.search.reference}
-        out = []
-        for name in self.search.objectives:
-            sense = COLUMNS[name].sense
-            out.append(sense * known[name] if name in known
-                       else max(sense * row[name] for row in rows))
-        return np.array(out, float)
-
-    def feasible(self, columns: Mapping[str, float]) -> bool:
-        return all(value <= 0 for value in self.broken(columns).values())
+    def known(self) -> dict[str, float]:
+        return {**super().known(), "fmax_mhz": self.board.clock_hz / 1e6}

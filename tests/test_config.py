@@ -8,6 +8,7 @@ import pytest
 
 from spikeloom.flow import config
 from spikeloom.flow.errors import ConfigError
+from spikeloom.nas.cells.settings import Cells
 from spikeloom.nas.cim import Cim
 from spikeloom.nas.train import TrainSettings
 
@@ -100,6 +101,11 @@ def test_changes_are_laid_over_the_file(tmp_path):
     ("[space]\ndelays = [9]", "space.delays must be in 0..8, not [9]"),
     ("[space]\ndelays = [4]", "space.delays must be a list with 0, no delay, in it, unless the"),
     ("[target]\nseed = 1.5", "target.seed must be an integer, not 1.5"),
+    ("[space]\nnetwork = 'cell'", "space.network must be one of chain, layered, residual, cells, not"),
+    ("[space]\nnetwork = 'cells'\nlayers = [2]", "space.layers: unknown key 'layers' (known: "),
+    ("[space]\nnetwork = 'cells'\n[search]\nrouted = 2", "search.routed: unknown key 'routed'"),
+    ("[search]\ndeduplicate = 1", "search.deduplicate must be true or false, not 1"),
+    ("[search]\noptions = 3", "search.options must be a table, such as { sample = 10 }, not 3"),
     ("[search", "is not TOML"),
 ])
 def test_what_is_wrong_is_named_with_file_key_rule_and_value(tmp_path, text, words):
@@ -135,12 +141,16 @@ def test_every_example_states_every_key():
     folder = Path(__file__).parent.parent / "examples"
     files = {path.name: tomllib.loads(path.read_text()) for path in folder.glob("*.toml")}
     experiments = {name for name, item in files.items() if "search" in item}
-    assert experiments >= {"digits.toml", "temporal.toml", "cim.toml", "cifar.toml"}
+    assert experiments >= {"digits.toml", "temporal.toml", "cim.toml", "cifar.toml",
+                           "spikenas.toml", "neuronas.toml"}
     for name in experiments:
         config.load_experiment(folder / name)
-        wanted = msgspec.to_builtins(config.Experiment())
+        network = files[name]["space"]["network"]
+        wanted = msgspec.to_builtins(config.experiment_from({"space": {"network": network}}))
         if "cim" in files[name]:
             wanted["cim"] = msgspec.to_builtins(Cim())
+        if network == "cells":
+            wanted["cells"] = msgspec.to_builtins(Cells())
         assert {key: set(item) for key, item in files[name].items() if key != "train"} == {
             key: set(item) for key, item in wanted.items() if key != "train"}
 
@@ -150,3 +160,11 @@ def test_the_example_states_the_defaults():
     found = config.load_experiment(path)
     assert found.train == msgspec.to_builtins(TrainSettings())
     assert msgspec.structs.replace(found, train={}) == config.Experiment()
+
+
+def test_an_experiment_on_cells_has_defaults_of_its_own(tmp_path):
+    found = config.load_experiment(write(tmp_path, "[space]\nnetwork = 'cells'"))
+    assert (found.search.strategy, found.search.objectives) == ("spikenas", ("score",))
+    assert found.search.population * found.search.generations == 5000
+    assert config.experiment_from(tomllib.loads(config.to_toml(found))) == found
+    assert config.load_experiment(None, ("space.network=cells",)) == found

@@ -12,11 +12,12 @@ from tiny_search import BIAS, Reversed, fake_build, few, searched, task, threads
 
 from spikeloom.flow.cost.predict import shipped
 from spikeloom.nas import datasets, evaluator, pareto, workers
+from spikeloom.nas.built import still_open
 from spikeloom.nas.columns import price, priced
 from spikeloom.nas.commands.progress import View
 from spikeloom.nas.datasets import Dataset
 from spikeloom.nas.loop import Search
-from spikeloom.nas.outcome import outcome, still_open
+from spikeloom.nas.outcome import outcome
 from spikeloom.nas.store import FILE, Store
 from spikeloom.sim import reference
 

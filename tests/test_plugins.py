@@ -166,6 +166,36 @@ def test_workers_import_the_same_text(file):
         assert executor.submit(strategy_of, "chance").result() == "Chance"
 
 
+def test_workers_of_a_cluster_import_it_too_those_that_join_late(tmp_path):
+    from dask_cluster import cluster as started
+    from distributed import Client
+
+    plugins.load([EXAMPLE])
+    even = hardware.KINDS["even"]
+    neuron = even(v_threshold=1, leak_shift=2)
+    with started(tmp_path, workers=1) as processes:
+        with Client(processes.address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+            with workers.workers(1, cluster=processes.address) as executor:
+                assert executor.submit(even.leak, neuron, -9).result(timeout=60) == -7
+                processes.add_worker()
+                client.wait_for_workers(2, timeout=60)
+                processes.workers[0].kill()
+                assert executor.submit(even.leak, neuron, -3).result(timeout=60) == -3
+
+
+def test_a_worker_forgets_the_plugins_of_the_process_before(file):
+    path = str(file(STRATEGY))
+    plugins.adopt([(path, STRATEGY.encode())])
+    first = strategies.load("chance")
+    plugins.adopt([(path, STRATEGY.encode())])
+    assert strategies.load("chance") is first
+    plugins.adopt([(path, STRATEGY.replace("chance", "luck").encode())])
+    assert "luck" in strategies.names() and "chance" not in strategies.names()
+    plugins.adopt([(f"{path}.other", STRATEGY.encode())])
+    assert "chance" in strategies.names() and "luck" not in strategies.names()
+
+
 # data sets
 
 MOONS = """
@@ -204,6 +234,19 @@ def test_what_is_no_data_set_is_refused(file, tmp_path, capsys):
     assert cli.main(["show", "data", "--plugin", path]) == 0
     out = capsys.readouterr().out
     assert "refused" in out and "cannot be read" not in out and "is missing; it comes from" in out
+
+
+@pytest.mark.parametrize("old,new,words", [
+    ("(48, dtype=np.uint8)", "(48)", r"inputs must be uint8 \[n, 4\], n at least 1, not int64"),
+    ("shape=(2, 2)", "shape=(3, 2)", r"train.inputs must be uint8 \[n, 6\], .* uint8 \[4, 4\]"),
+    ("np.arange(4) % 2", "np.arange(3) % 2", r"\[n, 4\], n at least 1, not uint8"),
+    ("np.arange(4) % 2", "np.arange(4) * 1.0", r"train.labels must be int64 \[4\], not float64"),
+    ("np.arange(4) % 2", "np.arange(4)", r"train.labels must be in 0..1, not in 0..3"),
+])
+def test_data_sets_of_another_shape_are_refused(file, old, new, words):
+    plugins.load([file(MOONS.replace(old, new))])
+    with pytest.raises(ConfigError, match=f"dataset 'moons': .*{words}"):
+        datasets.load("moons")
 
 
 # the example

@@ -64,7 +64,7 @@ def test_inside_a_block_are_as_many_words_as_around_it():
 def test_only_maps_have_one():
     with pytest.raises(ConfigError, match=r"must be 'chain' for inputs that are no maps"):
         ResidualSpace(config.Space(network="residual"), (64,), 10)
-    with pytest.raises(ConfigError, match=r"space.network must be one of chain, residual"):
+    with pytest.raises(ConfigError, match=r"space.network must be one of chain, layered, residual"):
         space(network="residul")
     with pytest.raises(ConfigError, match=r"space.neurons must be of fixed, lif with netw"):
         space(neurons=["lif", "homeostatic"])

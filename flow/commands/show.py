@@ -43,21 +43,22 @@ def show_graph(args, out) -> None:
     """The canonical text, the digest, and a row for each layer; compiled if it can be."""
     opened = Run.open(args.run)
     graph = opened.graph()
-    if graph.stage != "shape":
+    if graph.stage != "shape" and not graph.sums:
         graph = compile_graph(graph)
-    layers = [_layer(dense, population) for dense, population in graph.layers]
+    layers = ([_layer(node, None) for node in graph.synapses] if graph.sums else
+              [_layer(dense, population) for dense, population in graph.layers])
     data = {"run": str(opened.path), "stage": graph.stage, "digest": graph.digest(),
             "text": graph.text(), "layers": layers}
     out.result(data, graph.text().rstrip(), f"digest {data['digest']}, stage {graph.stage}",
                _table("layers", layers))
 
 
-def _layer(dense: ir.Dense, population: ir.Population) -> dict:
+def _layer(dense: ir.Dense | ir.Conv2d, population: ir.Population | None) -> dict:
     row = {"name": dense.name, "in": dense.in_features, "out": dense.out_features,
            "weight_bits": dense.weight_bits, "L": dense.bitstream_length, "sng": dense.sng,
            "longest_delay": dense.max_delay, "delay_blocks": dense.delay_blocks or 0,
            "lowering": dense.lowering or "", "v_bits": "", "zero_weights": ""}
-    if population.v_bits is not None:
+    if population is not None and population.v_bits is not None:
         row["v_bits"] = int(population.v_bits.max())
     if dense.weight is not None:
         row["zero_weights"] = f"{np.mean(dense.weight == 0):.0%}"

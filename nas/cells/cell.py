@@ -115,7 +115,7 @@ class Cell:
         A skip makes a node a sum of other sums, so forward cells are compared by what their
         operations other than skips read; two operations are two even where they compute the same.
         """
-        if not self.backward:
+        if not any(edge.backward for edge in self.live):
             return _by_terms(self)
         return min(_renamed(self, order) for order in permutations(range(1, self.nodes - 1)))
 
@@ -189,29 +189,39 @@ def _orders(terms: list[tuple[int, Counter]], output: Counter) -> Iterator[list[
     """Orders of terms, the least form among them: all that agree with what tells terms apart.
 
     Terms are told apart by their operations, by what they read and by what reads them, each
-    refined by the other. Those that read the same and are read by the same need no second order.
+    refined by the other; where that leaves some alike, each of them in turn is put first, which
+    tells more apart. Those that read the same and are read by the same need no second order.
     """
     reads = [tuple(value.items()) for _, value in terms]
     readers = [tuple((k, value[term]) for k, (_, value) in enumerate(terms) if value[term])
                + (((_OUTPUT, output[term]),) if output[term] else ()) for term in range(len(terms))]
-    colours = {term: operation for term, (operation, _) in enumerate(terms)}
-    classes = 0
-    while classes < len(set(colours.values())):
-        classes = len(set(colours.values()))
-        known = colours | {_INPUT: _INPUT, _OUTPUT: _OUTPUT}
-        signs = {term: (colours[term], sorted((known[k], n) for k, n in reads[term]),
-                        sorted((known[k], n) for k, n in readers[term])) for term in colours}
-        ranks = sorted(signs.values())
-        colours = {term: ranks.index(sign) for term, sign in signs.items()}
-    groups: dict[int, list[int]] = {}
-    for term, colour in colours.items():
-        groups.setdefault(colour, []).append(term)
-    choices = []
-    for _, members in sorted(groups.items()):
-        twins = len({(reads[term], readers[term]) for term in members}) == 1
-        choices.append([tuple(members)] if twins else list(permutations(members)))
-    for chosen in product(*choices):
-        yield [term for group in chosen for term in group]
+
+    def refined(colours: dict[int, int]) -> dict[int, int]:
+        classes = 0
+        while classes < len(set(colours.values())):
+            classes = len(set(colours.values()))
+            known = colours | {_INPUT: _INPUT, _OUTPUT: _OUTPUT}
+            signs = {term: (colours[term], sorted((known[k], n) for k, n in reads[term]),
+                            sorted((known[k], n) for k, n in readers[term])) for term in colours}
+            ranks = sorted(signs.values())
+            colours = {term: ranks.index(sign) for term, sign in signs.items()}
+        return colours
+
+    def orders(colours: dict[int, int]) -> Iterator[list[int]]:
+        groups: dict[int, list[int]] = {}
+        for term, colour in sorted(colours.items(), key=lambda item: item[1]):
+            groups.setdefault(colour, []).append(term)
+        alike = next((members for members in groups.values()
+                      if len({(reads[term], readers[term]) for term in members}) > 1), None)
+        if alike is None:
+            yield [term for members in groups.values() for term in members]
+            return
+        for first in alike:
+            yield from orders(refined({term: 2 * colour + (colour == colours[first]
+                                                           and term != first)
+                                       for term, colour in colours.items()}))
+
+    yield from orders(refined({term: operation for term, (operation, _) in enumerate(terms)}))
 
 
 def _under(name: dict[int, int], value: Counter) -> tuple:

@@ -30,6 +30,7 @@ from ...sim import reference
 from ..datasets import Split
 from . import quantiser
 from .cell import KERNELS, SKIP, Cell
+from .final import Compared
 from .network import CellNetwork
 from .pixels import maps
 from .train import infer
@@ -52,19 +53,6 @@ class Exported(Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-class Compared(Struct, frozen=True, kw_only=True):
-    """Accuracy on one subset before and after export, and how often both give the same class.
-
-    before: in floating point with the quantiser; after: in integers, by the reference model.
-    """
-
-    subset: str
-    images: int
-    before: float
-    after: float
-    agreement: float
-
-
 def export(network: CellNetwork) -> Exported:
     """The integer graph of a network; its input is pixels p8 [n, C * S * S], as `pixels.maps`.
 
@@ -72,8 +60,7 @@ def export(network: CellNetwork) -> Exported:
     to MOST_BITS, and `notes` says so. Raises GraphError for cells that have no integers: one that
     passes nothing on, and one with averages in a cycle without neurons.
     """
-    for place, cell in enumerate(network.cells, 1):
-        _check(cell, f"cell {place} ({cell})")
+    check(network.cells)
     was = network.training
     network.eval()
     try:
@@ -118,11 +105,14 @@ def compare(network: CellNetwork, graph: ir.Graph, split: Split, subset: str) ->
                     agreement=float((after == before).mean()))
 
 
-def _check(cell: Cell, where: str) -> None:
-    if not cell.connected:
-        raise GraphError(f"{where}: something must get from its input to its output; this network "
-                         "computes the same for every image and is not exported")
-    _averages(cell, where)
+def check(cells: Sequence[Cell]) -> None:
+    """Raise GraphError for the first cell that has no integers."""
+    for place, cell in enumerate(cells, 1):
+        where = f"cell {place} ({cell})"
+        if not cell.connected:
+            raise GraphError(f"{where}: something must get from its input to its output; this "
+                             "network computes the same for every image and is not exported")
+        _averages(cell, where)
 
 
 def _averages(cell: Cell, where: str = "cell") -> list[int]:

@@ -14,9 +14,9 @@ from ..columns import COLUMNS
 from ..evaluator import Candidate
 from ..loop import Search
 from ..prices import Priced
+from ..problem import Problem
 from ..routing import Routed
 from ..space import describe
-from ..task import Task
 
 #: Rows of the front that are shown while the search runs.
 ROWS = 12
@@ -25,7 +25,7 @@ ROWS = 12
 class View:
     """A live display on a terminal, a line per event elsewhere; a context manager."""
 
-    def __init__(self, task: Task, out: Output) -> None:
+    def __init__(self, task: Problem, out: Output) -> None:
         self.task, self.out = task, out
         self.bars = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                              TimeElapsedColumn(), console=out.progress)
@@ -35,7 +35,7 @@ class View:
             self.live = Live(get_renderable=self._render, console=out.progress, transient=True,
                              refresh_per_second=4)
         self.whole = self.bars.add_task("generations", total=task.search.generations)
-        self.part = self.bars.add_task("trainings", total=None)
+        self.part = self.bars.add_task(task.ending.WORK, total=None)
         self.began = time.perf_counter()
 
     def __enter__(self) -> "View":
@@ -64,24 +64,15 @@ class View:
         priced = [(row, item) for row, item in zip(search.rows, search.prices.of(search.rows))
                   if self.task.feasible(item.columns)]
         best = [priced[k] for k in pareto.front(self.task.F(item.columns for _, item in priced))]
-        size = "cim_mm2" if self.task.priced_only else "lc"
-        best.sort(key=lambda pair: pair[1].columns[size])
+        best.sort(key=lambda pair: pair[1].columns[self.task.ending.SIZE])
         if self.live:
             self.table = self._front(best, names)
             return
         ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(item.columns[name])}"
                           for name in names) for _, item in best[:1] + best[1:][-1:]]
-        measured = sum(item.measured for _, item in best)
-        mark = search.marks[-1]
-        if self.task.priced_only:
-            self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
-                       f"candidates, {len(best)} on the priced front ({' ... '.join(ends)}); "
-                       f"hypervolume {mark.expected:.4f}")
-            return
+        on_front, hypervolume = self.task.ending.progress(search, [item for _, item in best])
         self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
-                   f"candidates, {len(best)} on the front, {measured} of them measured "
-                   f"({' ... '.join(ends)}); hypervolume {mark.hypervolume:.4f} measured, "
-                   f"{mark.expected:.4f} expected")
+                   f"candidates, {on_front} ({' ... '.join(ends)}); hypervolume {hypervolume}")
 
     def _front(self, best: list[tuple[Candidate, Priced]], names: Sequence[str]) -> Table:
         table = Table(title=f"front so far: {len(best)} networks; ~ predicted")
@@ -107,5 +98,4 @@ class View:
     def finishing(self) -> None:
         """The search is over; the chosen network comes next."""
         self.bars.update(self.part, visible=False)
-        self._line("training the chosen network" if self.task.priced_only else
-                   "training and placing and routing the chosen network")
+        self._line(self.task.ending.FINISHING)

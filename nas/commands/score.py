@@ -16,7 +16,8 @@ from ...flow.config import key_value
 from ...flow.errors import ConfigError
 from ...flow.output import Output, counted
 from .. import datasets, scores
-from ..cells.cell import Cell, parse
+from ..cells import named
+from ..cells.cell import Cell
 from ..cells.macro import Macro
 from ..cells.pixels import check, maps
 
@@ -30,7 +31,8 @@ def configure(parser: ArgumentParser) -> None:
     add("name", metavar="NAME", help=f"the score: {', '.join(scores.names())}")
     add("--cells", action="append", required=True, metavar="TEXT[,TEXT...]",
         help="a network: one cell for all places, or one for each, as in '3|01|2~34' (numbers of "
-             "operations, a node's edges between |); again for more networks")
+             "operations, a node's edges between |), a published one by name ("
+             f"{', '.join(named.published())}) or RUN:ID; again for more networks")
     add("--data", default="digits", metavar="NAME",
         help="training images of this data set (default: %(default)s)")
     add("--image-size", type=int, metavar="N",
@@ -52,7 +54,7 @@ def run(args: Namespace, out: Output) -> None:
     if len(args.seed) > MOST_SEEDS or not all(0 <= seed < 1 << 31 for seed in args.seed):
         raise ConfigError(f"--seed must be 1..{MOST_SEEDS:,} numbers in 0..{(1 << 31) - 1}, not "
                           f"{' '.join(map(str, args.seed[:5]))}")
-    networks = [tuple(map(parse, text.split(","))) for text in args.cells]
+    networks = [named.cells_by(text) for text in args.cells]
     data = datasets.load(args.data)
     macro = _macro(args, data)
     for cells in networks:

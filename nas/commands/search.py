@@ -8,23 +8,21 @@ outcome), graph.safetensors and samples.safetensors (the chosen network and the 
 import json
 import time
 from argparse import ArgumentParser, Namespace
-from concurrent.futures import Executor
 from pathlib import Path
 
 import msgspec
 
-from ...flow import config, plugins, tools
-from ...flow.cost import predict
+from ...flow import config, plugins
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
 from ...flow.output import Output
 from ...flow.run import Run
-from .. import final
 from ..loop import Search
-from ..outcome import outcome, summary, tables
+from ..outcome import outcome
+from ..problem import Problem, broken, problem
+from ..space import describe
 from ..store import FILE, Store
-from ..task import Task
 from . import scale
 from .progress import View
 
@@ -57,10 +55,7 @@ def run(args: Namespace, out: Output) -> None:
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
     plugins.record(folder)
     store_path = folder / FILE
-    predictor = None
-    if not task.priced_only:
-        tools.prepare(["yosys", "nextpnr-ice40", "icepack"], out.note)
-        predictor = predict.shipped() if task.search.cost_model == "predicted" else None
+    predictor = task.prepare(out.note)
     seconds = {"setup": time.perf_counter() - began}
     chosen = None
     # the workers first: where there are none, no search is begun that would have to be resumed
@@ -74,53 +69,41 @@ def run(args: Namespace, out: Output) -> None:
                 seconds["search"] = time.perf_counter() - mark
                 if not search.rows:
                     raise FitError(f"{folder}: no network of the space meets the bounds "
-                                   f"({task.counts.priced} priced); widen [search.constraints] or "
-                                   "[space], and start again with --fresh")
+                                   f"({task.counts.priced} priced{_nearest(task)}); widen "
+                                   "[search.constraints] or [space], and start again with --fresh")
                 _save(folder, outcome(search, None, seconds))
                 mark = time.perf_counter()
                 view.finishing()
-                chosen, graph = _finish(search, store, executor, folder)
+                chosen, made = task.ending.finish(search, store, executor, folder)
                 seconds["final"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{store.count()} trainings saved in {store_path}; go on with: "
+                f"{store.count()} {task.ending.WORK} saved in {store_path}; go on with: "
                 f"spikeloom search --run {folder} --resume") from None
     seconds["total"] = time.perf_counter() - began
     found = outcome(search, chosen, seconds)
     _save(folder, found)
-    opened = Run.open(folder)
-    opened.save_samples(task.data.test.inputs, task.data.test.labels)
-    opened.save_calibration(task.data.validation.inputs, task.data.validation.labels)
-    graph.save(opened.graph_file)
-    kept = [f"the chosen network is in {opened.graph_file}"]
-    if task.cim is not None:
-        from ...flow.cim.settings import save_array
-
-        genome = next(row.genome for row in search.rows if row.id == chosen.id)
-        kept.append(f"its array is in {save_array(task.array(genome), opened)}, where 'spikeloom "
-                    "map', 'sim --level crossbar' and 'report --targets' find it")
-    out.result({"run": str(folder), **found}, *tables(search, chosen), *summary(search, found),
-               *kept)
+    kept = task.ending.keep(search, chosen, made, Run.open(folder))
+    out.result({"run": str(folder), **found}, *task.ending.tables(search, chosen),
+               *task.ending.summary(search, found), *kept)
 
 
-def _finish(search: Search, store: Store, executor: Executor, folder: Path):
-    """The chosen network, built for the board, or priced where nothing is placed and routed."""
-    if search.task.priced_only:
-        from .. import priced
-
-        return priced.finish(search.task, store, executor, folder, search.rows)
-    return final.finish(search.task, store, executor, folder, search.routing.done,
-                        search.rows)
+def _nearest(task: Problem) -> str:
+    """The network that breaks the bounds least, and which of them it breaks."""
+    genome = task.nearest()
+    if genome is None:
+        return ""
+    return f"; the nearest is {describe(genome)}: {broken(task, task.free(genome)[0])}"
 
 
 def _save(folder: Path, found: dict) -> None:
     write_atomic(folder / "search.json", json.dumps(found, indent=1) + "\n")
 
 
-def _begun(args: Namespace, folder: Path, out: Output) -> Task:
+def _begun(args: Namespace, folder: Path, out: Output) -> Problem:
     """The task of a new search, in a run directory that has none, or had (`--fresh`)."""
     source = args.experiment or "experiment"
-    task = Task(config.load_experiment(args.experiment, _changes(args)), source)
+    task = problem(config.load_experiment(args.experiment, _changes(args)), source)
     store = Run.create(folder).path / FILE
     if store.exists() and not args.fresh:
         raise RunError(f"{folder}: holds a search already; go on with it (--resume), start again "
@@ -131,28 +114,34 @@ def _begun(args: Namespace, folder: Path, out: Output) -> Task:
     return task
 
 
-def _resumed(args: Namespace, folder: Path, out: Output) -> Task:
+def _resumed(args: Namespace, folder: Path, out: Output) -> Problem:
     """The task of a search begun earlier; what it was asked for must be the same."""
     opened = Run.open(folder)
     if not (folder / FILE).exists() or not opened.experiment.exists():
         raise RunError(f"{folder}: holds no search to go on with; leave --resume out to begin one")
     plugins.require(folder, out.note)
-    saved = Task(config.load_experiment(opened.experiment), str(opened.experiment))
+    saved = problem(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
-    task = Task(config.load_experiment(source, _changes(args)), str(source))
-    was, now = dict(_keys(saved)), dict(_keys(task))
-    for key in was | now:
-        old, new = was.get(key, "not set"), now.get(key, "not set")
-        if old != new and (key not in MAY_CHANGE or saved.priced_only != task.priced_only):
-            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
-                           "resume it unchanged, start again (--fresh), or use another --run")
+    task = problem(config.load_experiment(source, _changes(args)), str(source))
+    same = saved.ending == task.ending
+    check_same(folder, saved.experiment, task.experiment, MAY_CHANGE if same else set())
     return task
 
 
-def _keys(task: Task) -> list[tuple[str, object]]:
-    plain = msgspec.to_builtins(task.experiment)
-    plain["train"] = msgspec.to_builtins(task.settings)
-    return [(f"{section}.{key}", value) for section, item in plain.items()
+def check_same(folder: Path, saved: config.Experiment, found: config.Experiment,
+               may_change: set[str]) -> None:
+    """Raise RunError if what a search is resumed with is not what it was begun with."""
+    was, now = dict(_keys(saved)), dict(_keys(found))
+    for key in was | now:
+        old, new = was.get(key, "not set"), now.get(key, "not set")
+        if old != new and key not in may_change:
+            raise RunError(f"{folder}: its search was begun with {key} = {old}, not {new}; "
+                           "resume it unchanged, start again (--fresh), or use another --run")
+
+
+def _keys(experiment: config.Experiment) -> list[tuple[str, object]]:
+    return [(f"{section}.{key}", value)
+            for section, item in msgspec.to_builtins(experiment).items()
             for key, value in item.items()]
 
 

@@ -22,6 +22,7 @@ from ...hdl.neurons.izhikevich import PRESETS
 from .. import datasets
 from ..space import spread
 from ..train import Trained, TrainSettings, accuracy, plan, train, zeros
+from . import train_cells
 
 #: What may be trained on, and what is then still unseen.
 FITS = ("final", "train")
@@ -98,6 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the first weights (default: 0)")
     add("--seeds", type=int, default=1, metavar="N",
         help="train N networks of seeds SEED, SEED+1, ... together; the first one is kept")
+    train_cells.configure(parser)
 
 
 def _neuron(args: argparse.Namespace):
@@ -182,6 +184,12 @@ def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
+    if args.cells is not None:
+        parser = argparse.ArgumentParser()
+        configure(parser)
+        return train_cells.run(args, out, parser)
+    if args.set:
+        raise ConfigError(f"--set must be left out without --cells, not {args.set[0]!r}")
     if args.fit not in FITS:
         raise ConfigError(f"--fit must be one of {', '.join(FITS)}, not {args.fit!r}")
     if args.seeds < 1:

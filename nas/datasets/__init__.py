@@ -55,7 +55,7 @@ def load(name: str) -> Dataset:
     data = LOADERS[name]()
     if not isinstance(data, Dataset):
         raise ConfigError(f"dataset {name!r} must be a Dataset, not {type(data).__name__}")
-    return data
+    return data.whole()
 
 
 def described(name: str) -> str:

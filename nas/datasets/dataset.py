@@ -1,5 +1,6 @@
 """A data set: inputs and labels in three splits."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,26 @@ class Dataset:
     def encoders(self) -> tuple[str, ...]:
         """The encoders that can take these inputs."""
         return ("rate", "stream") if self.num_steps is None else ("spikes",)
+
+    def whole(self) -> "Dataset":
+        """Raise ConfigError where a split is not what the shape and the classes say."""
+        sample = (math.prod(self.shape),)
+        if self.num_steps is not None:
+            sample = (self.num_steps, *sample)
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            where, count = f"dataset {self.name!r}: {name}", len(split)
+            inputs, labels = split.inputs, split.labels
+            if inputs.dtype != np.uint8 or inputs.shape != (count, *sample) or not count:
+                raise ConfigError(f"{where}.inputs must be uint8 [n, {', '.join(map(str, sample))}]"
+                                  f", n at least 1, not {inputs.dtype} {list(inputs.shape)}")
+            if labels.dtype != np.int64 or labels.shape != (count,):
+                raise ConfigError(f"{where}.labels must be int64 [{count}], not {labels.dtype} "
+                                  f"{list(labels.shape)}")
+            if labels.min() < 0 or labels.max() >= self.num_classes:
+                raise ConfigError(f"{where}.labels must be in 0..{self.num_classes - 1}, not in "
+                                  f"{labels.min()}..{labels.max()}")
+        return self
 
     def check(self, graph: ir.Graph) -> None:
         """Raise ConfigError if a network cannot take these inputs, with what it must be."""

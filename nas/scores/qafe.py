@@ -4,6 +4,7 @@ R. V. W. Putra and M. Shafique, "NeuroNAS", 2024. Their fixed format rounds all 
 networks to zero at 4 and 5 bits, and the ranking is lost; a power of two for each layer keeps it.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +37,8 @@ class Score(sahd.Score):
 
     def drawn(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """First weights, rounded; what is drawn for that depends on the layer alone, too."""
-        generator = torch.Generator().manual_seed(self.seed)
+        drawn = np.random.default_rng([self.seed, *name.encode()]).integers(1 << 63)
+        generator = torch.Generator().manual_seed(int(drawn))
         settings = self.settings
         return quantiser.quantise(draw(self.seed, name, shape), settings.bits,
                                   rounding=settings.rounding, scale=settings.scale,

@@ -9,6 +9,7 @@ is asking again and answering from the store.
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from msgspec import Struct
 from pymoo.algorithms.moo.nsga2 import NSGA2, binary_tournament
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.duplicate import DuplicateElimination
@@ -34,12 +35,16 @@ DRAWS = 50
 
 
 class Strategy:
-    """Ask for generations of genomes, all different and all within the closed-form bounds."""
+    """Ask for generations of genomes, all different if `deduplicate`, and all within the
+    closed-form bounds.
+    """
 
     def __init__(self, space: Space, *, objectives: int, constraints: int, population: int,
-                 seed: int, excess: Callable[[Genome], float]) -> None:
+                 seed: int, excess: Callable[[Genome], float],
+                 broken: Callable[[Genome], Mapping[str, float]] | None = None,
+                 deduplicate: bool = True, options: Struct | None = None) -> None:
         self.space = space
-        self.fresh = _Fresh(space, excess)
+        self.fresh = _Fresh(space, excess, deduplicate)
         variables = {name: Integer(bounds=bounds) for name, bounds in space.bounds.items()}
         variables |= {name: Choice(options=list(range(len(values))))
                       for name, values in space.choices.items()}
@@ -62,7 +67,9 @@ class Strategy:
         self.asked = None
 
     def ask(self) -> list[Genome]:
-        """The next generation, at most `population` genomes, none asked for before."""
+        """The next generation, at most `population` genomes, none asked for before if
+        `deduplicate`.
+        """
         self.asked = self.algorithm.ask()
         if self.asked is None:
             return []
@@ -116,7 +123,7 @@ class _Fitting(Sampling):
             layers = None
             for _ in range(DRAWS):
                 vector = self.space.sample(random_state, layers)
-                layers = vector["layers"]
+                layers = vector.get("layers")
                 genome = self.space.genome(vector)
                 if genome not in seen and self.excess(genome) <= 0:
                     break
@@ -141,17 +148,21 @@ class _Shrink(Repair):
 
 
 class _Fresh(DuplicateElimination):
-    """Keeps individuals that fit and whose network was not asked for before, each once."""
+    """Keeps individuals that fit and, if `deduplicate`, whose network was not asked for before,
+    each once.
+    """
 
-    def __init__(self, space: Space, excess: Callable[[Genome], float]) -> None:
+    def __init__(self, space: Space, excess: Callable[[Genome], float], deduplicate: bool) -> None:
         super().__init__()
         self.space, self.excess, self.seen = space, excess, set()
+        self.deduplicate = deduplicate
 
     def do(self, pop, *others, **kwargs):
         known = {self.space.genome(item.X) for other in others for item in other} | self.seen
         keep = np.full(len(pop), False)
         for index, individual in enumerate(pop):
             genome = self.space.genome(individual.X)
-            keep[index] = genome not in known and self.excess(genome) <= 0
+            new = not self.deduplicate or genome not in known
+            keep[index] = new and self.excess(genome) <= 0
             known.add(genome)
         return pop[keep]
