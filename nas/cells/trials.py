@@ -84,7 +84,7 @@ def configure_training(parser: ArgumentParser) -> None:
         help="cpu, cuda, or auto (default: %(default)s, where trainings repeat)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trials:
     """One data set at one size, and how networks are searched and trained on it."""
 
