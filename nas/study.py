@@ -1,4 +1,4 @@
-"""What studies share: points that are kept as they are measured, tables, CSV and pictures.
+"""What studies share: points that are kept as they are measured, tables, CSV, LaTeX and pictures.
 
 A study is a list of points; each is a key of plain values that says all that it depends on. Points
 are written one by one, so a study that was cut short goes on where it was, and one with more points
@@ -8,15 +8,23 @@ measures only those that are new.
 import csv
 import io
 import json
-import textwrap
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..flow.errors import RunError
 from ..flow.files import write_atomic
+from ..flow.output import Wide
+from .pictures import Panel, draw
+from .tables import framed
 
 FORMAT = 1
+#: Characters that LaTeX takes for something else, and how it is told to print them.
+_LATEX = {**{char: f"\\{char}" for char in "&%$#_{}"}, "~": r"\textasciitilde{}",
+          "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "|": r"\textbar{}",
+          "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$"}
 
 
 class Points:
@@ -39,33 +47,101 @@ class Points:
         """The result of a point, measured if it is not known."""
         text = json.dumps(key, sort_keys=True)
         if text not in self._known:
-            self._known[text] = measure()
-            self.measured += 1
-            content = {"format": FORMAT, "points": self._known}
-            write_atomic(self.path, json.dumps(content, indent=1) + "\n")
+            self._keep(text, measure())
         return self._known[text]
 
+    def every(self, keys: Sequence[dict], measure: Callable[[dict], dict], *, jobs: int = 1,
+              note: Callable[[int, int], None] = lambda done, todo: None) -> list[dict]:
+        """The results of points in the order of `keys`, what is not known measured from its key
+        alone, by `jobs` processes; with one, in this process.
+
+        note(done, todo) counts those that were not known. Raises KeyboardInterrupt with how to go
+        on where that came.
+        """
+        texts = [json.dumps(key, sort_keys=True) for key in keys]
+        missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+        note(0, len(missing))
+        try:
+            if jobs == 1 or len(missing) < 2:
+                for done, text in enumerate(missing, 1):
+                    self._keep(text, measure(json.loads(text)))
+                    note(done, len(missing))
+            else:
+                self._at_once(missing, measure, jobs, note)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"finished points are in {self.path}; run the same command "
+                                    "again to go on") from None
+        return [self._known[text] for text in texts]
+
+    def _at_once(self, missing: list[str], measure: Callable[[dict], dict], jobs: int,
+                 note: Callable[[int, int], None]) -> None:
+        from .workers import workers
+
+        with workers(min(jobs, len(missing)), "run the same command again") as executor:
+            running = {executor.submit(measure, json.loads(text)): text for text in missing}
+            for done, future in enumerate(as_completed(running), 1):
+                self._keep(running[future], future.result())
+                note(done, len(missing))
+
+    def _keep(self, text: str, found: dict) -> None:
+        self._known[text] = found
+        self.measured += 1
+        content = {"format": FORMAT, "points": self._known}
+        write_atomic(self.path, json.dumps(content, indent=1) + "\n")
+
 
 @dataclass(frozen=True)
-class Line:
-    """Mean and standard deviation over draws, in 0..1, at each x."""
+class Sheet:
+    """A table by the name of its files: columns with the format of their values, and rows.
 
-    label: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    An empty format is for words; None is a value that there is not.
+    """
+
+    name: str
+    heading: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[tuple, ...]
+
+    def texts(self) -> list[list[str]]:
+        """The rows as people read them."""
+        return [[_written(value, spec) for value, (_, spec) in zip(row, self.columns, strict=True)]
+                for row in self.rows]
+
+    def text(self) -> Wide:
+        words = [title for title, spec in self.columns if not spec]
+        found = framed(self.heading, *(title for title, _ in self.columns), left=words)
+        for row in self.texts():
+            found.add_row(*row)
+        return Wide(found)
+
+    def csv(self) -> str:
+        """With values as they are, nan and None left empty."""
+        return table([title for title, _ in self.columns],
+                     [["" if _absent(value) else value for value in row] for row in self.rows])
+
+    def latex(self) -> str:
+        """A `tabular` that needs no package."""
+        sides = "".join("r" if spec else "l" for _, spec in self.columns)
+        lines = [[title for title, _ in self.columns], *self.texts()]
+        head, *rest = [" & ".join(map(_escaped, line)) + r" \\" for line in lines]
+        return "\n".join([f"% {_one_line(self.heading)}", rf"\begin{{tabular}}{{{sides}}}",
+                          r"\hline", head, r"\hline", *rest, r"\hline", r"\end{tabular}", ""])
+
+    def plain(self) -> list[dict]:
+        """Rows for JSON."""
+        return [{title: None if _absent(value) else value
+                 for (title, _), value in zip(self.columns, row)} for row in self.rows]
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One axis of a picture: lines over x, where marks lie, and what is drawn level across."""
-
-    title: str
-    x_label: str
-    x: tuple[float, ...]
-    lines: tuple[Line, ...]
-    level: tuple[str, float] | None = None
-    log: bool = False
-    ticks: tuple[float, ...] = field(default=())
+def keep(folder: Path, name: str, sheets: Iterable[Sheet], panels: Sequence[Panel], title: str,
+         y_label: str) -> list[str]:
+    """Write tables as CSV and LaTeX, and a picture by the name of the study; returns the files."""
+    files = []
+    for sheet in sheets:
+        for suffix, content in ((".csv", sheet.csv()), (".tex", sheet.latex())):
+            files.append(folder / f"{sheet.name}{suffix}")
+            write_atomic(files[-1], content)
+    return [str(path) for path in (*files, *draw(panels, title, y_label, folder / name))]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
@@ -77,56 +153,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
     return text.getvalue()
 
 
-def draw(curves: Sequence[Curve], title: str, y_label: str, path: Path) -> list[Path]:
-    """Pictures of curves side by side, SVG and PNG; bands are a standard deviation to each side.
-
-    The same curves are the same SVG. Returns the files.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
-
-    columns = min(2, len(curves))
-    rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(5.2 * columns, 3.6 * rows + 0.5), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 72 * columns), fontsize=10)
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for axis, curve in zip(axes, curves):
-        if curve.level:
-            axis.axhline(curve.level[1], color="0.35", linestyle="--", linewidth=1,
-                         label=curve.level[0])
-        for line, (color, marker) in zip(curve.lines, _LOOKS):
-            axis.plot(curve.x, line.mean, color=color, marker=marker, markersize=4,
-                      label=line.label)
-            low, high = ([min(1.0, max(0.0, mean + sign * std)) for mean, std
-                          in zip(line.mean, line.std)] for sign in (-1, 1))
-            axis.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
-        axis.set_title(curve.title, fontsize=9)
-        axis.set_xlabel(curve.x_label)
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axis.grid(color="0.9")
-        if curve.log:
-            axis.set_xscale("log", base=2)
-        if curve.ticks:
-            axis.set_xticks(curve.ticks)
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.xaxis.set_minor_locator(NullLocator())
-    for number, axis in enumerate(axes):
-        axis.set_visible(number < len(curves))
-        if number % columns == 0:
-            axis.set_ylabel(y_label)
-    axes[0].legend(fontsize=8, loc="lower left")
-    files = []
-    for kind in ("svg", "png"):
-        held = io.BytesIO()
-        settings = {"svg.hashsalt": title, "svg.fonttype": "path"}
-        with matplotlib.rc_context(settings):
-            figure.savefig(held, format=kind, dpi=150,
-                           metadata={"Date": None} if kind == "svg" else None)
-        files.append(path.with_suffix(f".{kind}"))
-        write_atomic(files[-1], held.getvalue())
-    return files
+def _absent(value) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-#: Colours that the colour-blind can tell apart (M. Okabe and K. Ito, "Color Universal Design").
-_LOOKS = (("#D55E00", "o"), ("#0072B2", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+def _written(value, spec: str) -> str:
+    if _absent(value):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return str(value) if isinstance(value, str) else format(value, spec)
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -11,8 +11,9 @@ from spikeloom.flow import cli
 from spikeloom.flow.errors import RunError
 from spikeloom.flow.run import Run
 from spikeloom.nas import studies
+from spikeloom.nas.pictures import Curve, Line, draw
 from spikeloom.nas.studies import crossbar
-from spikeloom.nas.study import Curve, Line, Points, draw, table
+from spikeloom.nas.study import Points, Sheet, keep, table
 from spikeloom.sim import reference
 from spikeloom.sim.commands import demo
 
@@ -40,6 +41,59 @@ def test_points_are_kept_one_by_one(tmp_path):
             Points(path)
 
 
+def test_points_by_several_processes_are_those_by_one(tmp_path):
+    keys = [{"value": value} for value in (1, 2, 3, 2)]
+    counted = []
+    one, many = Points(tmp_path / "one.json"), Points(tmp_path / "many.json")
+    found = one.every(keys, dict, note=lambda done, todo: counted.append((done, todo)))
+    assert found == keys and counted == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert many.every(keys, dict, jobs=2) == found and many.measured == 3
+    assert Points(tmp_path / "many.json").every(keys, None, jobs=2) == found
+
+
+def test_an_interrupt_keeps_the_points_before_it(tmp_path):
+    def measure(key):
+        if key["value"] == 2:
+            raise KeyboardInterrupt
+        return key
+
+    points = Points(tmp_path / "points.json")
+    with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
+        points.every([{"value": value} for value in range(4)], measure)
+    again = Points(tmp_path / "points.json")
+    assert again.every([{"value": value} for value in range(4)], dict)[3] == {"value": 3}
+    assert again.measured == 2
+
+
+def test_a_sheet_is_text_csv_and_latex():
+    sheet = Sheet("some", "All of\nthem", (("name", ""), ("share_%", ".1%"), ("met", "")),
+                  (("a_b & c", 0.125, True), ("d|e", None, False), ("f", float("nan"), None)))
+    assert sheet.csv() == "name,share_%,met\na_b & c,0.125,True\nd|e,,False\nf,,\n"
+    assert sheet.texts() == [["a_b & c", "12.5%", "yes"], ["d|e", "-", "NO"], ["f", "-", "-"]]
+    assert sheet.latex() == r"""% All of them
+\begin{tabular}{lrl}
+\hline
+name & share\_\% & met \\
+\hline
+a\_b \& c & 12.5\% & yes \\
+d\textbar{}e & - & NO \\
+f & - & - \\
+\hline
+\end{tabular}
+"""
+    assert sheet.plain()[1] == {"name": "d|e", "share_%": None, "met": False}
+
+
+def test_sheets_and_pictures_are_kept_by_their_names(tmp_path):
+    sheet = Sheet("some", "Some", (("name", ""),), (("a",),))
+    panel = Curve("wires", "ohm", (0.0, 1.0), (Line("as it is", (0.9, 0.8)),))
+    files = keep(tmp_path, "study", [sheet], [panel], "a title", "accuracy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "some.csv", "some.tex", "study.png", "study.svg"]
+    assert files == [str(tmp_path / name) for name in ("some.csv", "some.tex", "study.svg",
+                                                       "study.png")]
+
+
 def test_a_table_is_csv():
     assert table(("a", "b"), [(1, "x, y"), (2.5, "")]) == 'a,b\n1,"x, y"\n2.5,\n'
 
@@ -61,7 +115,7 @@ def test_pictures_have_lines_bands_and_words_and_repeat(tmp_path):
 
 
 def test_studies_are_found_by_their_files():
-    assert studies.names() == ["crossbar"]
+    assert studies.names() == ["budget", "crossbar", "operations", "precision", "scores"]
     for name in studies.names():
         module = studies.load(name)
         assert module.WHAT and callable(module.configure) and callable(module.run)

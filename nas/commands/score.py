@@ -16,10 +16,9 @@ from ...flow.config import key_value
 from ...flow.errors import ConfigError
 from ...flow.output import Output, counted
 from .. import datasets, scores
-from ..cells import named
+from ..cells import named, options
 from ..cells.cell import Cell
-from ..cells.macro import Macro
-from ..cells.pixels import check, maps
+from ..cells.pixels import maps
 
 #: Sizes by options; small enough for a tenth of a second, and large enough to rank as well.
 DEFAULTS = {"channels": 8, "cells": 2, "num_steps": 3, "hidden": 1024, "voters": 10}
@@ -35,14 +34,7 @@ def configure(parser: ArgumentParser) -> None:
              f"{', '.join(named.published())}) or RUN:ID; again for more networks")
     add("--data", default="digits", metavar="NAME",
         help="training images of this data set (default: %(default)s)")
-    add("--image-size", type=int, metavar="N",
-        help="rows and columns that images are averaged to (default: as they are)")
-    for key, what in (("channels", "of the first cell"), ("cells", "places of cells"),
-                      ("num_steps", "timesteps"), ("hidden", "neurons of the classifier"),
-                      ("voters", "outputs of a class")):
-        option = "places" if key == "cells" else key.replace("_", "-")
-        add(f"--{option}", dest=f"macro_{key}", type=int, metavar="N", default=DEFAULTS[key],
-            help=f"{what} (default: %(default)s)")
+    options.configure(parser, DEFAULTS, "as they are")
     add("--seed", type=int, nargs="+", default=[0], metavar="N",
         help="of the random weights; several show the spread (default: 0)")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
@@ -56,7 +48,7 @@ def run(args: Namespace, out: Output) -> None:
                           f"{' '.join(map(str, args.seed[:5]))}")
     networks = [named.cells_by(text) for text in args.cells]
     data = datasets.load(args.data)
-    macro = _macro(args, data)
+    macro = options.macro(args, data, "score", data.shape[-1])
     for cells in networks:
         macro.all_of(cells)
     images = maps(data.train.inputs, macro)
@@ -69,19 +61,6 @@ def run(args: Namespace, out: Output) -> None:
             values.append(score.score(cells))
     seconds = (time.perf_counter() - began) / (len(networks) * len(args.seed))
     _print(args, out, kind, score, networks, found, seconds)
-
-
-def _macro(args: Namespace, data: datasets.Dataset) -> Macro:
-    """The macro network for a data set's images."""
-    if data.num_steps is not None:
-        raise ConfigError(f"--data must be a data set of images, not the events of {data.name!r}")
-    channels = data.shape[0] if len(data.shape) == 3 else 1
-    sizes = {key: getattr(args, f"macro_{key}") for key in DEFAULTS}
-    macro = Macro(num_classes=data.num_classes, in_channels=channels,
-                  image_size=data.shape[-1] if args.image_size is None else args.image_size,
-                  **sizes).check("score")
-    check(data.shape, macro, f"images of {data.name!r}")
-    return macro
 
 
 def _print(args: Namespace, out: Output, kind: type, score, networks: list[tuple[Cell, ...]],

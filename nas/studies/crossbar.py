@@ -27,7 +27,8 @@ from ...sim.crossbar import network, report
 from ...sim.crossbar.effects import Effects, as_built
 from ...sim.crossbar.repair import NAMES, Repair
 from ...sim.images import shaped
-from ..study import Curve, Line, Points, draw, table
+from ..pictures import Curve, Line, draw
+from ..study import Points, table
 
 WHAT = "accuracy on RRAM crossbars against variation, ADC bits, crossbar size and wires"
 DRAWS = 20
