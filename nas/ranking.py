@@ -7,12 +7,13 @@ images are for nobody here.
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from scipy.stats import kendalltau
 
 from ..flow.errors import RunError
@@ -20,12 +21,14 @@ from ..flow.files import write_atomic
 from . import datasets
 from .cells.cell import OPERATIONS, Cell, parse
 from .cells.macro import Macro
+from .cells.recipe import CellTraining
 from .datasets import Split
 
 SUBSET = "cifar10-batch1"
 MACRO = Macro(channels=8, image_size=16, num_steps=3, hidden=256, dropout=0.0)
-#: Settings of `CellTraining`.
-TRAINING = {"epochs": 3, "images": 4000, "batch_size": 16, "learning_rate": 0.004, "padding": 0}
+#: Its seed is that of the network. On the CPU, so that it is the same again.
+TRAINING = CellTraining(epochs=3, images=4000, batch_size=16, learning_rate=0.004, padding=0,
+                        device="cpu")
 #: Operations and how many cells of each space.
 SPACES = {"full": (OPERATIONS[:5], 32)}
 #: The networks that come with the package, and what made them; the file holds both.
@@ -76,15 +79,13 @@ def images(split: str) -> Split:
 
 
 def trained(space: str, cell: str, seed: int) -> Network:
-    """Train one network from nothing; on the CPU, so that it is the same again."""
-    import time
-
-    from .cells.train import CellTraining, begin, evaluate, train
+    """Train one network from nothing."""
+    from .cells.train import begin, evaluate, train
 
     began = time.process_time()
     network = begin(MACRO, [parse(cell)], seed=seed)
     done = train(network, images("train"), None,
-                 CellTraining(seed=seed, device="cpu", **TRAINING))
+                 structs.replace(TRAINING, seed=seed))
     scored = evaluate(network, images("validation"))
     return Network(space, cell, seed, scored.accuracy, round(scored.spikes_per_image, 1),
                    tuple(round(epoch.fit_accuracy, 4) for epoch in done.history),
@@ -124,7 +125,8 @@ class _File(Struct, frozen=True):
 
 def settings() -> dict:
     """What all networks have in common, as plain values."""
-    return {"subset": SUBSET, "macro": msgspec.to_builtins(MACRO), "training": TRAINING}
+    return {"subset": SUBSET, "macro": msgspec.to_builtins(MACRO), 
+            "training": msgspec.to_builtins(TRAINING)}
 
 
 def save(networks: list[Network], path: Path) -> None:

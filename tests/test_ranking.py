@@ -10,6 +10,7 @@ import pytest
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import RunError
 from spikeloom.nas import ranking
+from spikeloom.nas.cells.recipe import CellTraining
 from spikeloom.nas.figures import scores as figures
 
 
@@ -77,7 +78,7 @@ def test_another_file_is_told(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="holds no trained networks"):
         ranking.load(path)
     ranking.save([network()], path)
-    monkeypatch.setattr(ranking, "TRAINING", {"epochs": 1})
+    monkeypatch.setattr(ranking, "TRAINING", CellTraining(epochs=1))
     with pytest.raises(RunError, match=r"were trained with .* take another --out"):
         ranking.load(path)
 
@@ -127,5 +128,5 @@ def test_a_score_is_judged_in_every_space():
 def test_what_ships_is_whole():
     found = ranking.load(ranking.SHIPPED)
     assert [(item.space, item.cell, item.seed) for item in found] == ranking.order()
-    assert all(0 < item.accuracy < 1 and len(item.fit) == ranking.TRAINING["epochs"]
+    assert all(0 < item.accuracy < 1 and len(item.fit) == ranking.TRAINING.epochs
                for item in found)

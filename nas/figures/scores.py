@@ -190,8 +190,8 @@ def _about(networks: list[ranking.Network]) -> str:
     held = cifar10.CLASSES * cifar10.SETS[ranking.SUBSET].validation
     noise = (share * (1 - share) / held) ** 0.5
     return (f"{ranking.COMMAND}; accuracy on the validation images of "
-            f"{datasets.described(ranking.SUBSET)}; the first {training['images']:,} train "
-            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
+            f"{datasets.described(ranking.SUBSET)}; the first {training.images:,} train "
+            f"for {training.epochs} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
             f"standard error of one by its images {noise:.4f}, sd of all "
             f"{statistics.stdev(accuracies):.4f}; "
             f"C={macro.channels}, {macro.image_size} x {macro.image_size}, T={macro.num_steps}, "
