@@ -36,7 +36,7 @@ def test_what_is_rounded_is_a_code_next_to_the_weight(values, bits, rounding, sc
     exact = weight.double() / unit.double()
     inside = (exact >= low) & (exact <= top(bits))
     away = (codes - exact)[inside]
-    assert ({"nearest": away.abs() <= 0.5, "floor": (away <= 0) & (away > -1),
+    assert ({"nearest": away.abs() <= 0.5, "floor": (away <= 0) & (away >= -1),
              "stochastic": away.abs() <= 1}[rounding]).all()
 
 
