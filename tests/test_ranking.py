@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import RunError
@@ -39,6 +40,16 @@ def test_tau_is_the_share_of_pairs_in_order():
     signs = [np.sign((scores[i] - scores[j]) * (accuracies[i] - accuracies[j]))
              for i, j in combinations(range(12), 2)]
     assert ranking.tau(scores, accuracies) == pytest.approx(np.mean(signs))
+
+
+def test_ties_are_counted_as_scipy_does():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        scores, accuracies = rng.integers(4, size=(2, 15))
+        assert ranking.tau(scores, accuracies) == pytest.approx(
+            kendalltau(scores, accuracies).statistic)
+    assert math.isnan(ranking.tau([1.0, 1.0], [0.1, 0.2]))
+    assert all(map(math.isnan, ranking.interval([1.0, 1.0], [0.1, 0.2])))
 
 
 def test_what_has_no_score_is_ranked_last():
