@@ -48,7 +48,7 @@ def test_sizes_come_from_data_and_settings():
                         "'maps' has, not 21"),
     ("cells.proxy={ cells = 3 }", "cells.proxy must be without cells"),
     ("cells.proxy={ channel = 3 }", "cells.proxy.channel: unknown key 'channel'"),
-    ("cells.weight_bits=1", "cells.weight_bits must be in 2..32, not 1"),
+    ("cells.weight_bits=3", "cells.weight_bits must be in 4..32, not 3"),
     ("cells.cim_mode='event'", "cells.cim_mode must be one of released, neuronas, physical, not"),
     ("cells.array={ rows = 0 }", "cells.array.rows must be in 1..4096, not 0"),
     ("cells.short={ epochs = 0 }", "cells.short.epochs must be in 1..100000, not 0"),

@@ -101,7 +101,7 @@ def test_changes_are_laid_over_the_file(tmp_path):
     ("[space]\ndelays = [9]", "space.delays must be in 0..8, not [9]"),
     ("[space]\ndelays = [4]", "space.delays must be a list with 0, no delay, in it, unless the"),
     ("[target]\nseed = 1.5", "target.seed must be an integer, not 1.5"),
-    ("[space]\nnetwork = 'cell'", "space.network must be one of chain, layered, residual, cells"),
+    ("[space]\nnetwork = 'cell'", "space.network must be one of chain, layered, residual, cells,"),
     ("[space]\nnetwork = 'cells'\nlayers = [2]", "space.layers: unknown key 'layers' (known: "),
     ("[space]\nnetwork = 'cells'\n[search]\nrouted = 2", "search.routed: unknown key 'routed'"),
     ("[search]\ndeduplicate = 1", "search.deduplicate must be true or false, not 1"),

@@ -166,6 +166,7 @@ def test_workers_import_the_same_text(file):
         assert executor.submit(strategy_of, "chance").result() == "Chance"
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_import_it_too_those_that_join_late(tmp_path):
     from dask_cluster import cluster as started
     from distributed import Client

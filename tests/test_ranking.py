@@ -6,10 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import RunError
 from spikeloom.nas import ranking
+from spikeloom.nas.cells.recipe import CellTraining
 from spikeloom.nas.figures import scores as figures
 
 
@@ -38,6 +40,16 @@ def test_tau_is_the_share_of_pairs_in_order():
     signs = [np.sign((scores[i] - scores[j]) * (accuracies[i] - accuracies[j]))
              for i, j in combinations(range(12), 2)]
     assert ranking.tau(scores, accuracies) == pytest.approx(np.mean(signs))
+
+
+def test_ties_are_counted_as_scipy_does():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        scores, accuracies = rng.integers(4, size=(2, 15))
+        assert ranking.tau(scores, accuracies) == pytest.approx(
+            kendalltau(scores, accuracies).statistic)
+    assert math.isnan(ranking.tau([1.0, 1.0], [0.1, 0.2]))
+    assert all(map(math.isnan, ranking.interval([1.0, 1.0], [0.1, 0.2])))
 
 
 def test_what_has_no_score_is_ranked_last():
@@ -77,7 +89,7 @@ def test_another_file_is_told(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="holds no trained networks"):
         ranking.load(path)
     ranking.save([network()], path)
-    monkeypatch.setattr(ranking, "TRAINING", {"epochs": 1})
+    monkeypatch.setattr(ranking, "TRAINING", CellTraining(epochs=1))
     with pytest.raises(RunError, match=r"were trained with .* take another --out"):
         ranking.load(path)
 
@@ -127,5 +139,5 @@ def test_a_score_is_judged_in_every_space():
 def test_what_ships_is_whole():
     found = ranking.load(ranking.SHIPPED)
     assert [(item.space, item.cell, item.seed) for item in found] == ranking.order()
-    assert all(0 < item.accuracy < 1 and len(item.fit) == ranking.TRAINING["epochs"]
+    assert all(0 < item.accuracy < 1 and len(item.fit) == ranking.TRAINING.epochs
                for item in found)

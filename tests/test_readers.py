@@ -20,6 +20,7 @@ FEW = Subset(train=3, validation=2, test=2)
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("SPIKELOOM_DATASETS", str(tmp_path))
+    datasets.load.cache_clear()
     return tmp_path
 
 

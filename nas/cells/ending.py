@@ -24,7 +24,7 @@ from . import final
 
 #: The column that fronts are sorted by, what is counted, and what is said while the chosen network
 #: is made.
-SIZE, WORK, FINISHING = "weights", "evaluations", "the search is over"
+SIZE, WORK, FINISHING = "weights", "evaluations", "training the chosen network"
 BASIS = "scored"
 NOTE = ("the search saw images of the train split alone, and those of the validation split where "
         "accuracy is asked for; costs are by closed form, none of them measured")

@@ -113,9 +113,9 @@ def make(data: Dataset, macro: Macro, cells: Sequence[Cell], settings, *, weight
     from .train import begin, train
 
     check(cells)
-    from .quantiser import MAX_BITS
+    from .quantiser import trained_bits
 
-    bits = weight_bits if weight_bits and weight_bits <= MAX_BITS else None
+    bits = trained_bits(weight_bits)
     network = begin(macro, cells, seed=seed, weight_bits=bits)
     found = train(network, data.train, data.validation, settings, folder=folder, resume=True,
                   on_epoch=on_epoch)

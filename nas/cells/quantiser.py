@@ -17,6 +17,11 @@ SCALES = ("power_of_two", "fixed")
 MIN_BITS, MAX_BITS = 4, 16
 
 
+def trained_bits(weight_bits: int | None) -> int | None:
+    """Bits for training: None, floating point, for more than there are here, too."""
+    return weight_bits if weight_bits and weight_bits <= MAX_BITS else None
+
+
 def check(bits: int, rounding: str = "nearest", scale: str = "power_of_two",
           where: str = "quantiser") -> None:
     """Raise ConfigError for the first of them that is out of range."""

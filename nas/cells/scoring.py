@@ -95,9 +95,10 @@ def _made(name: str, settings: str, macro: Macro, seed: int, images: _Images):
 
 
 def _trained(asked: Asked, cells: Sequence[Cell], seed: int, fit: Split, check: Split):
+    from .quantiser import trained_bits
     from .train import begin, train
 
-    network = begin(asked.macro, cells, seed=seed, weight_bits=asked.weight_bits)
+    network = begin(asked.macro, cells, seed=seed, weight_bits=trained_bits(asked.weight_bits))
     return train(network, fit, check, asked.training)
 
 

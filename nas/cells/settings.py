@@ -13,8 +13,8 @@ from .cell import MAX_NODES, OPERATIONS
 from .macro import Macro
 
 _MACRO = Macro()
-#: Bits of a weight that prices and training know of.
-MOST_BITS = 32
+#: Bits of a weight: the quantiser's fewest, and the most that are priced (those of a float).
+LEAST_BITS, MOST_BITS = 4, 32
 #: More images say nothing new of a candidate.
 MOST_IMAGES = 1_000_000
 
@@ -32,9 +32,10 @@ class Cells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels or image_size, that scoring takes in place of the others, which are still priced.
     short: settings in place of those of [train] where candidates are trained to be compared.
 
-    weight_bits: of a weight that is priced, and trained. classifier: whether both FC layers count
-    as weights; papers leave them out. cim_mode: how chips are priced (`flow.cim.cost.switches`),
-    with both FC layers where the mode has any. array: sizes of the crossbars, `flow.cim.array`.
+    weight_bits: of a weight that is priced, and trained; from 17 on training leaves it in floating
+    point. classifier: whether both FC layers count as weights; papers leave them out. cim_mode:
+    how chips are priced (`flow.cim.cost.switches`), with both FC layers where the mode has any.
+    array: sizes of the crossbars, `flow.cim.array`.
     """
 
     operations: tuple[str, ...] = OPERATIONS[:5]
@@ -64,7 +65,8 @@ class Cells(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                "a list of different values, at least one")
         yield "nodes", 2 <= self.nodes <= MAX_NODES, f"in 2..{MAX_NODES}"
         yield "images", 1 <= self.images <= MOST_IMAGES, f"in 1..{MOST_IMAGES}"
-        yield "weight_bits", 2 <= self.weight_bits <= MOST_BITS, f"in 2..{MOST_BITS}"
+        yield "weight_bits", LEAST_BITS <= self.weight_bits <= MOST_BITS, (
+            f"in {LEAST_BITS}..{MOST_BITS}")
         modes = [name for name in MODES if name != "event"]
         yield "cim_mode", self.cim_mode in modes, f"one of {', '.join(modes)}"
 

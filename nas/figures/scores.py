@@ -10,6 +10,7 @@ from .. import datasets, ranking, scores
 from ..bench import Bench, group
 from ..cells.cell import Cell, parse
 from ..cells.macro import Macro
+from ..datasets import cifar10
 from ..train import cores
 
 #: Every edge a convolution, the dearest of SNASNet's operations that are candidates.
@@ -186,11 +187,11 @@ def _about(networks: list[ranking.Network]) -> str:
     macro, training = ranking.MACRO, ranking.TRAINING
     accuracies = [item.accuracy for item in networks]
     share = statistics.mean(accuracies)
-    held = len(datasets.load(ranking.SUBSET).validation)
+    held = cifar10.CLASSES * cifar10.SETS[ranking.SUBSET].validation
     noise = (share * (1 - share) / held) ** 0.5
     return (f"{ranking.COMMAND}; accuracy on the validation images of "
-            f"{datasets.described(ranking.SUBSET)}; the first {training['images']:,} train "
-            f"for {training['epochs']} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
+            f"{datasets.described(ranking.SUBSET)}; the first {training.images:,} train "
+            f"for {training.epochs} epochs; {min(accuracies):.4f}..{max(accuracies):.4f}, "
             f"standard error of one by its images {noise:.4f}, sd of all "
             f"{statistics.stdev(accuracies):.4f}; "
             f"C={macro.channels}, {macro.image_size} x {macro.image_size}, T={macro.num_steps}, "

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from ...flow import ir
+from ...flow.cost.measured import Measurement
 from ...flow.cost.structure import LOW_SPREAD, assume_weights, structure
 from ...flow.errors import SpikeloomError
 from ...hdl.neurons import FixedPointLif, HomeostaticLif, Lif
@@ -140,15 +141,15 @@ def _best(executor: Executor, arms: dict[str, list[Recipe]], keep: int) -> dict[
     return {name: recipes[0] for name, recipes in ranked(longer, (0,), MANY).items()}
 
 
-def _routed(executor: Executor, graphs: Sequence[ir.Graph]) -> list[dict]:
-    """Reports of place and route, side by side."""
+def _routed(executor: Executor, graphs: Sequence[ir.Graph]) -> list[Measurement]:
+    """What place and route made of networks, side by side."""
     futures = [executor.submit(workers.build, ir.to_bytes(graph), "temporal", BOARD, 1,
                                str(FOLDER / "temporal" / graph.digest()[:12])) for graph in graphs]
     found = [future.result() for future in futures]
     for item in found:
-        if item["report"] is None:
-            raise SpikeloomError(f"temporal: place and route failed: {item['reason']}")
-    return [item["report"] for item in found]
+        if item.status != "routed":
+            raise SpikeloomError(f"temporal: place and route failed: {item.reason}")
+    return [item.measurement for item in found]
 
 
 def _lifs(leaks: Sequence, lasts: Sequence, *shapes: tuple) -> list[Recipe]:
@@ -191,8 +192,8 @@ def temporal(bench: Bench) -> dict:
         pair = [best["delays"], best["plain"]]
         with_delays, plain = _trained(executor, pair, SEEDS, MANY, held_out=False)
         builds = _routed(executor, [with_delays[0].graph, plain[0].graph])
-        while builds[1]["lc"] < builds[0]["lc"]:
-            short = builds[0]["lc"] / builds[1]["lc"]
+        while builds[1].lc < builds[0].lc:
+            short = builds[0].lc / builds[1].lc
             best["plain"] = best["plain"].wider(1.01 * short * _cells(best["plain"].graph()))
             plain, = _trained(executor, [best["plain"]], SEEDS, MANY, held_out=False)
             builds[1:] = _routed(executor, [plain[0].graph])
@@ -201,7 +202,7 @@ def temporal(bench: Bench) -> dict:
     test = datasets.load("temporal").test  # read here, after every choice
     delayed, delayed_text = _tested(with_delays, test)
     bare, bare_text = _tested(plain, test)
-    counts = [f"{report['lc']} LCs, {report['ebr']} EBRs" for report in builds]
+    counts = [f"{item.lc} LCs, {item.ebr} EBRs" for item in builds]
     gain = statistics.mean(delayed) - statistics.mean(bare)
     detail = (f"{len(test)} test samples, {MANY} epochs, training seeds {list(SEEDS)}; with delays "
               f"{delayed_text}, {counts[0]}: {best['delays'].text()}; without {bare_text}, "

@@ -145,8 +145,8 @@ def _trained(path: Path) -> Networks:
         ranking.SUBSET, ranking.MACRO, [[item.cell] for item in held],
         [item.accuracy for item in held], [names.get(item.space, item.space) for item in held],
         f"{len(held)} of them on validation images of {ranking.SUBSET}, {size} x {size}, "
-        f"{ranking.MACRO.channels} channels, {ranking.TRAINING['epochs']} epochs of "
-        f"{ranking.TRAINING['images']:,} images")
+        f"{ranking.MACRO.channels} channels, {ranking.TRAINING.epochs} epochs of "
+        f"{ranking.TRAINING.images:,} images")
 
 
 def _searched(folder: Path) -> Networks:
