@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output, counted
-from .. import published
+from .. import published, ranking
 from ..cells import asked, trials
 from ..cells.cell import OPERATIONS
 from ..cells.trials import Trials
 from ..pictures import Bars, Line
-from ..ranking import LEVEL, RESAMPLES
 from ..study import Points, Sheet, keep
 
 WHAT = "what a search for cells loses without each of its operations"
@@ -107,8 +105,8 @@ def _end(args: Namespace, out: Output, folder: Path, points: Points, beds: Seque
                     f"over {counted(args.seeds, 'seed')}, by {args.score}", columns,
                     tuple(row[:len(columns)] for row in rows)),
               Sheet("agreement", "Do data sets agree, with each other and with what is published, "
-                    f"on how significant operations are? Kendall tau, {LEVEL:.0%} interval over "
-                    "seeds", AGREEMENT, tuple(_agreement(found, removed, measures))),
+                    "on how significant operations are? Kendall tau, "
+                    f"{ranking.LEVEL:.0%} interval over seeds", AGREEMENT, tuple(_agreement(found, removed, measures))),
               published.sheet("operations")]
     title = (f"Operations of cells: {'; '.join(bed.sizes for bed in beds)}; {args.strategy} "
              f"search, {counted(args.seeds, 'seed')}")
@@ -208,15 +206,15 @@ def _tau(first: np.ndarray, second: np.ndarray) -> tuple[float | None, ...]:
     each side; no interval of single seeds, and none of what is undefined.
     """
     def tau(a: np.ndarray, b: np.ndarray) -> float:
-        return float(kendalltau(a.mean(axis=1), b.mean(axis=1)).statistic)
+        return ranking.tau(a.mean(axis=1), b.mean(axis=1))
 
     whole = tau(first, second)
     if first.shape[1] == 1 or math.isnan(whole):
         return (None if math.isnan(whole) else whole), None, None
     rng = np.random.default_rng(0)
     drawn = [tau(*(side[:, rng.integers(side.shape[1], size=side.shape[1])]
-                   for side in (first, second))) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+                   for side in (first, second))) for _ in range(ranking.RESAMPLES)]
+    low, high = np.nanquantile(drawn, [(1 - ranking.LEVEL) / 2, (1 + ranking.LEVEL) / 2])
     return whole, float(low), float(high)
 
 
