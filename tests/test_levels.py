@@ -76,7 +76,8 @@ def test_bitstreams_of_the_hx1k_are_equal(name, tmp_path):
 
 
 @pytest.mark.parametrize("board,name", [("icebreaker", "stream-membrane"),
-                                        ("ice40_hx8k_b_evn", "izhikevich")])
+                                        pytest.param("ice40_hx8k_b_evn", "izhikevich",
+                                                     marks=pytest.mark.slow)])
 def test_bitstreams_of_the_larger_devices_are_equal(board, name, tmp_path):
     graph, images = network(name)
     wanted = reference.run(graph, images, trace=True)

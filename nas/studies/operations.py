@@ -106,7 +106,8 @@ def _end(args: Namespace, out: Output, folder: Path, points: Points, beds: Seque
                     tuple(row[:len(columns)] for row in rows)),
               Sheet("agreement", "Do data sets agree, with each other and with what is published, "
                     "on how significant operations are? Kendall tau, "
-                    f"{ranking.LEVEL:.0%} interval over seeds", AGREEMENT, tuple(_agreement(found, removed, measures))),
+                    f"{ranking.LEVEL:.0%} interval over seeds", AGREEMENT,
+                    tuple(_agreement(found, removed, measures))),
               published.sheet("operations")]
     title = (f"Operations of cells: {'; '.join(bed.sizes for bed in beds)}; {args.strategy} "
              f"search, {counted(args.seeds, 'seed')}")
