@@ -115,9 +115,9 @@ def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[
             axis.set_ylabel(panels[number].y_label or y_label)
         elif number % columns == 0:
             axis.set_ylabel(y_label)
-    for axis in axes[:1] if shared else axes[:len(panels)]:
+    for axis, panel in zip(axes[:1] if shared else axes, panels):
         labels = axis.get_legend_handles_labels()[1]
-        if len(labels) > 1 or labels != [axis.get_title()]:
+        if len(labels) > 1 or not (labels == [panel.title] or isinstance(panel, Scatter)):
             axis.legend(fontsize=8, loc="lower left" if shared else "best")
     files = []
     for kind in ("svg", "png"):
