@@ -361,10 +361,7 @@ def change(text: str) -> tuple[str, str, object]:
     name, dot, key = where.strip().partition(".")
     if not (equals and dot and name and key):
         raise ConfigError(f"--set must be SECTION.KEY=VALUE, not {text!r}")
-    try:
-        return name, key, tomllib.loads(f"value = {value.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return name, key, value.strip()
+    return name, key, _value(value)
 
 
 def key_value(text: str, example: str) -> tuple[str, object]:
@@ -372,10 +369,14 @@ def key_value(text: str, example: str) -> tuple[str, object]:
     key, equals, value = text.partition("=")
     if not (equals and key.strip()):
         raise ConfigError(f"--set must be KEY=VALUE, such as {example}, not {text!r}")
+    return key.strip(), _value(value)
+
+
+def _value(text: str) -> object:
     try:
-        return key.strip(), tomllib.loads(f"value = {value.strip()}")["value"]
+        return tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        return text.strip()
 
 
 def _described(kind) -> str:
