@@ -12,6 +12,7 @@ that lets nothing through has is nan. `nas.hamming` scores spikes of any other n
 A plug-in (`flow.plugins`) adds its own with `register`.
 """
 
+import math
 import pkgutil
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from ...flow import plugins
 from ...flow.errors import ConfigError, unknown
+from ..cells.cell import Cell
 from ..cells.macro import Macro
 
 #: Scores of plug-ins.
@@ -57,6 +59,24 @@ class NoSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def check(self) -> "NoSettings":
         return self
+
+
+class ClosedForm:
+    """Base of scores that need no network, images or seed: `of(cells)`, one cell for each place."""
+
+    SETTINGS = NoSettings
+
+    def __init__(self, macro: Macro, images: np.ndarray, *, seed: int = 0, **settings) -> None:
+        self.macro = macro.check()
+        settled(type(self), settings)
+
+    def score(self, cells: Sequence[Cell]) -> float:
+        cells = self.macro.all_of(cells)
+        return self.of(cells) if all(cell.connected for cell in cells) else math.nan
+
+    def of(self, cells: Sequence[Cell]) -> float:
+        """The score of cells that let something through."""
+        raise NotImplementedError
 
 
 def settled(score: type, given: dict) -> Struct:

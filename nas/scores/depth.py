@@ -3,30 +3,18 @@
 A closed form: no weights, no images, no seed. Over the cells of several places both are sums.
 """
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..cells.cell import KERNELS, Cell, Edge
-from ..cells.macro import Macro
-from . import NoSettings, settled
+from . import ClosedForm
 
 
-class Score:
+class Score(ClosedForm):
     """Integer part: convolutions on the longest path. The rest: live ones, as a share of edges."""
 
     WHAT = "longest path of live convolutions, ties by their number"
-    SETTINGS = NoSettings
 
-    def __init__(self, macro: Macro, images: np.ndarray, *, seed: int = 0, **settings) -> None:
-        self.macro = macro.check()
-        settled(type(self), settings)
-
-    def score(self, cells: Sequence[Cell]) -> float:
-        cells = self.macro.all_of(cells)
-        if not all(cell.connected for cell in cells):
-            return math.nan
+    def of(self, cells: Sequence[Cell]) -> float:
         live = sum(edge.operation in KERNELS for cell in cells for edge in cell.live)
         edges = sum(len(cell.operations) for cell in cells)
         return sum(map(longest, cells)) + live / (edges + 1)
