@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from msgspec import Struct
 
+from ...flow.config import Rule
 from ...flow.errors import ConfigError, unknown
 from ..problem import WORST
 from ..space import Genome
@@ -22,6 +23,20 @@ from .space import CellSpace, cells_of, genome_of
 MOST_CELLS = 1 << 17
 
 
+class PhaseOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """operations: of the cells that are tried. isomorphic: of cells that are the same up to the
+    names of their nodes one is tried; the papers try all.
+    """
+
+    operations: tuple[str, ...]
+    isomorphic: bool = True
+
+    def rules(self) -> Iterator[Rule]:
+        yield ("operations", len(self.operations) > 0
+               and len(set(self.operations)) == len(self.operations),
+               "a list of different values, at least one")
+
+
 class Phases:
     """A strategy; what a phase keeps is the best by the first objective that breaks no constraint,
     the first one of equals.
@@ -30,8 +45,7 @@ class Phases:
     """
 
     NETWORKS = ("cells",)
-    #: With `operations`, of the cells that are tried, and `isomorphic`.
-    OPTIONS: type[Struct]
+    OPTIONS: type[PhaseOptions]
 
     def __init__(self, space: CellSpace, *, objectives: int, constraints: int, population: int,
                  seed: int, excess: Callable[[Genome], float],

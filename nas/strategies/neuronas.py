@@ -7,12 +7,7 @@ blind to them. All are closed forms, so here both phases hold all of them, and w
 keeps them.
 """
 
-from collections.abc import Iterator
-
-from msgspec import Struct
-
-from ...flow.config import Rule
-from ..cells.phases import Phases
+from ..cells.phases import PhaseOptions, Phases
 from ..problem import WORST
 from ..space import Genome
 
@@ -20,20 +15,13 @@ from ..space import Genome
 MEMORY = ("weights", "weight_memory", "cim_memory")
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """operations: of the cells that are tried. isomorphic: of cells that are the same up to the
-    names of their nodes one is tried. as_published: the paper's algorithm with its defects; it
-    tries all cells, whatever `isomorphic` says, and what it returns may break limits.
+class Options(PhaseOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As `PhaseOptions`. as_published: the paper's algorithm with its defects; it tries all cells,
+    whatever `isomorphic` says, and what it returns may break limits.
     """
 
     operations: tuple[str, ...] = ("skip", "conv3x3", "avgpool3x3")
-    isomorphic: bool = True
     as_published: bool = False
-
-    def rules(self) -> Iterator[Rule]:
-        yield ("operations", len(self.operations) > 0
-               and len(set(self.operations)) == len(self.operations),
-               "a list of different values, at least one")
 
 
 class Strategy(Phases):

@@ -4,26 +4,13 @@ R. V. W. Putra and M. Shafique, "SpikeNAS", arXiv:2402.11322, 2024 (`nas.cells.p
 places and two operations it looks at 2 * 64 networks, of which 2 * 39 are not isomorphic.
 """
 
-from collections.abc import Iterator
-
-from msgspec import Struct
-
-from ...flow.config import Rule
-from ..cells.phases import Phases
+from ..cells.phases import PhaseOptions, Phases
 
 
-class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """operations: of the cells that are tried. isomorphic: of cells that are the same up to the
-    names of their nodes one is tried; the paper tries all.
-    """
+class Options(PhaseOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As `PhaseOptions`, over what matters most."""
 
     operations: tuple[str, ...] = ("skip", "conv3x3")
-    isomorphic: bool = True
-
-    def rules(self) -> Iterator[Rule]:
-        yield ("operations", len(self.operations) > 0
-               and len(set(self.operations)) == len(self.operations),
-               "a list of different values, at least one")
 
 
 class Strategy(Phases):
