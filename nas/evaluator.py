@@ -57,8 +57,8 @@ class Evaluator:
 
     `held_out`: True trains on the train split and scores on validation; False trains on both and
     scores on nothing, once each. seeds: of the trainings of each candidate, where they are not the
-    search's. The test split is not touched. on_batch(done, todo) counts the
-    trainings of a generation that were still to be done. `trained` and `restored` count trainings.
+    search's. The test split is not touched. on_batch(done, todo) counts the trainings of a
+    generation that were still to be done. `trained` and `restored` count trainings.
     """
 
     def __init__(self, task: Task, store: Store, executor: Executor, *, held_out: bool = True,

@@ -117,7 +117,7 @@ class Problem:
         """Columns by closed form, and by how much the network can not be at all (0: it can)."""
         raise NotImplementedError
 
-    def evaluator(self, store, executor: Executor, *, held_out: bool = True,
+    def evaluator(self, store, executor: Executor, *,
                   on_batch: Callable[[int, int], None] | None = None):
         """Who evaluates generations of genomes (`nas.evaluator.Evaluator`)."""
         raise NotImplementedError

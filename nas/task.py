@@ -86,11 +86,11 @@ class Task(Problem):
 
         return priced if self.priced_only else built
 
-    def evaluator(self, store, executor: Executor, *, held_out: bool = True,
+    def evaluator(self, store, executor: Executor, *,
                   on_batch: Callable[[int, int], None] | None = None):
         from .evaluator import Evaluator
 
-        return Evaluator(self, store, executor, held_out=held_out, on_batch=on_batch)
+        return Evaluator(self, store, executor, on_batch=on_batch)
 
     def prepare(self, note: Callable[[str], None]):
         """Find the tools that place and route; the predictor of the cost model, if it has one."""

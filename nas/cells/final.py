@@ -110,11 +110,10 @@ def make(data: Dataset, macro: Macro, cells: Sequence[Cell], settings, *, weight
     diverged before there was anything to keep, GraphError for cells that cannot be exported.
     """
     from .export import check, compare, export
+    from .quantiser import trained_bits
     from .train import begin, train
 
     check(cells)
-    from .quantiser import trained_bits
-
     bits = trained_bits(weight_bits)
     network = begin(macro, cells, seed=seed, weight_bits=bits)
     found = train(network, data.train, data.validation, settings, folder=folder, resume=True,

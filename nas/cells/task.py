@@ -113,7 +113,7 @@ class CellTask(Problem):
         missing = any(name.startswith("cim_") and name not in found for name in self.asked)
         return found, float(missing)
 
-    def evaluator(self, store, executor: Executor, *, held_out: bool = True,
+    def evaluator(self, store, executor: Executor, *,
                   on_batch: Callable[[int, int], None] | None = None):
         from .evaluate import CellEvaluator
 
