@@ -1,5 +1,6 @@
 """The store of measurements: whole records, one for each key, never emptied, shared by all."""
 
+import fcntl
 import itertools
 import json
 import random
@@ -414,6 +415,26 @@ def test_several_that_find_it_damaged_save_it_once(path):
     assert set(told) <= plans
     assert path.with_name("x.sqlite.1").exists()
     assert not path.with_name("x.sqlite.2").exists()
+
+
+def test_who_waits_to_mend_it_need_not_once_another_has(path):
+    fill(path, 20)
+    whole = path.read_bytes()
+    path.write_bytes(b"x" * 100 + whole[100:])
+    log, process = start(path, "w")
+    try:
+        with salvage._lock(path, fcntl.LOCK_SH):  # those that use it come and go without end
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(3)
+            assert not log.read_bytes() and not path.with_name("x.sqlite.1").exists()
+            path.write_bytes(whole)
+            end = time.monotonic() + 60
+            while not log.read_bytes().count(b"\n"):
+                assert time.monotonic() < end and process.poll() is None
+                time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait(20)
 
 
 def test_hardware_does_not_change_the_digest_of_a_network():

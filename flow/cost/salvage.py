@@ -8,6 +8,8 @@ by the whole new store in one step: a kill on the way costs nothing that could b
 import contextlib
 import fcntl
 import os
+import random
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,8 @@ from .measured import Measurement
 from .store import COLUMNS, MeasurementStore, default_path, from_row
 
 LOCK = ".lock"
+#: Seconds, more or less, after which a process looks again at a damaged store that others use.
+AGAIN = 0.1
 Note = Callable[[str], None]
 
 
@@ -35,13 +39,21 @@ def open_store(path: Path | None = None, note: Note | None = None) -> Iterator[M
     path = default_path() if path is None else Path(path)
     with contextlib.ExitStack() as held:
         held.enter_context(_lock(path, fcntl.LOCK_SH))
-        try:
-            store = MeasurementStore(path)
-        except Damaged:
-            held.close()
-            _mend(path, note)
-            held.enter_context(_lock(path, fcntl.LOCK_SH))
-            store = MeasurementStore(path)
+        mended = False
+        while True:
+            try:
+                store = MeasurementStore(path)
+                break
+            except Damaged:
+                if mended:
+                    raise
+                held.close()
+                try:
+                    _mend(path, note)
+                    mended = True
+                except BlockingIOError:
+                    time.sleep(random.uniform(0.5, 1.5) * AGAIN)
+                held.enter_context(_lock(path, fcntl.LOCK_SH))
         with store:
             yield store
 
@@ -73,7 +85,12 @@ def _lock(path: Path, kind: int) -> Iterator[None]:
 
 
 def _mend(path: Path, note: Note | None) -> None:
-    with _lock(path, fcntl.LOCK_EX):
+    """Mend a store that nobody uses; BlockingIOError if it is used.
+
+    It does not wait: once another process has mended the store, users come and go without end, and
+    a moment without any of them may never come.
+    """
+    with _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
         try:
             MeasurementStore(path).close()
             return  # another process has been here
