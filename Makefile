@@ -98,7 +98,8 @@ report: .venv/base.stamp
 
 # Yardsticks of tests alone, which ask for more than what is used of them, and bring a `tests` along.
 .venv/test.stamp: .venv/full.stamp
-	$(PIP) --no-deps --upgrade --target .venv/yardsticks badcrossbar spikingjelly
+	$(PIP) --no-deps --upgrade --target .venv/yardsticks badcrossbar neurobench \
+	  snntorch spikingjelly
 	@touch $@
 
 system: system-sim system-flash

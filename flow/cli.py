@@ -29,6 +29,7 @@ COMMANDS = {
     "map": ("spikeloom.flow.commands.map", "map a network onto RRAM crossbars"),
     "score": ("spikeloom.nas.commands.score", "score networks of cells without training them"),
     "study": ("spikeloom.nas.commands.study", "vary what a run's network meets, and draw curves"),
+    "metrics": ("spikeloom.sim.commands.metrics", "footprint, sparsity, operations and spikes"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),
     "bench": ("spikeloom.nas.commands.bench", "measure the figures of this installation"),
     "doctor": ("spikeloom.flow.commands.doctor", "list boards, tools, and what is missing"),

@@ -35,7 +35,8 @@ Synapses = Callable[[Dense | Conv2d, np.ndarray], np.ndarray]
 class Trace:
     """What an inference computed; current, v, spikes: per layer int64 [T, batch, size].
 
-    scores int64 [batch, classes]; classes int64 [batch]. crcs: per layer int64 [batch], what a
+    scores int64 [batch, classes]; classes int64 [batch]. fired: spikes of each layer over all
+    timesteps, int64 [batch], with or without a trace. crcs: per layer int64 [batch], what a
     proof build answers instead of v and spikes (`hdl.trace`), and orders: int64 [size], the neurons
     as they enter them. shipped: scores and classes of the build without that witness, where both
     ran.
@@ -43,6 +44,7 @@ class Trace:
 
     scores: np.ndarray
     classes: np.ndarray
+    fired: list[np.ndarray] = field(default_factory=list)
     current: list[np.ndarray] = field(default_factory=list)
     v: list[np.ndarray] = field(default_factory=list)
     spikes: list[np.ndarray] = field(default_factory=list)
@@ -136,7 +138,7 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
     counts = sum(inference.advance(span).sum(0) for span in spans)
     membrane = graph.readout.kind == "membrane"
     scores = inference.states[graph.readout.src].v if membrane else counts
-    result = Trace(scores=scores, classes=scores.argmax(1))
+    result = Trace(scores=scores, classes=scores.argmax(1), fired=list(inference.fired.values()))
     for node in graph.populations if trace else ():
         parts = zip(*inference.noted[node.name])
         for into, arrays in zip((result.current, result.v, result.spikes), parts):
@@ -167,6 +169,8 @@ class _Inference:
             self.given = np.broadcast_to(inputs.astype(np.int64), (steps, *inputs.shape))
         self.states = {node.name: neurons.KINDS[node.neuron.kind](node.neuron, batch, node.size)
                        for node in graph.populations}
+        #: Spikes of populations so far, int64 [batch].
+        self.fired = {name: np.zeros(batch, np.int64) for name in self.states}
         #: (current, v, spikes) of populations, a tuple for each span.
         self.noted: dict[str, list[tuple]] = {name: [] for name in self.states}
         #: What was passed on in the timestep before this span, of those that a delay of 1 reads.
@@ -243,6 +247,8 @@ class _Inference:
             spikes[t] = state.step(current[t], bias, fires)
             if self.trace:
                 v[t] = state.v
+        if fires:
+            self.fired[node.name] += spikes.sum((0, 2))
         if self.trace:
             self.noted[node.name].append((current, v, spikes))
         return spikes
