@@ -10,8 +10,9 @@ import errno
 import sys
 import traceback
 from importlib import import_module, metadata
+from pathlib import Path
 
-from . import plugins
+from . import manifest, plugins
 from .errors import SpikeloomError, unknown
 from .output import Output
 
@@ -36,6 +37,9 @@ COMMANDS = {
     "show": ("spikeloom.flow.commands.show", "print a network, a generator, what is measured"),
     "store": ("spikeloom.flow.commands.store", "export and import what was measured"),
 }
+
+#: Commands that a run's manifest tells of.
+RECORDED = ("search", "train", "synth", "study")
 
 #: The run directory that is used where none is named.
 RUN = "runs/default"
@@ -95,7 +99,11 @@ def main(argv: list[str] | None = None) -> int:
         command.configure(parser)
         args = parser.parse_args(argv[1:])
         plugins.load([*args.plugins, *getattr(args, "more_plugins", ())])
-        return command.run(args, Output(as_json=args.json, verbose=args.verbose)) or 0
+        out = Output(as_json=args.json, verbose=args.verbose)
+        if name not in RECORDED:
+            return command.run(args, out) or 0
+        return manifest.recorded(lambda: command.run(args, out), name, argv[1:], Path(args.run),
+                                 out.facts, out.note) or 0
     except SpikeloomError as error:
         if verbose:
             traceback.print_exc()

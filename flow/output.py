@@ -6,6 +6,8 @@ import sys
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
+from .manifest import Facts
+
 
 class Output:
     """Results as text or as one JSON object on stdout; progress and warnings on stderr."""
@@ -15,6 +17,11 @@ class Output:
         self.verbose = verbose
         self.progress = Console(stderr=True, highlight=False)
         self.console = Console(highlight=False, soft_wrap=True)
+        self.facts = Facts()
+
+    def record(self, **facts) -> None:
+        """Seeds, data and tools, for the manifest of the run (`manifest.Facts.add`)."""
+        self.facts.add(**facts)
 
     def note(self, text: str) -> None:
         """A line of progress, on stderr."""

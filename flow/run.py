@@ -5,6 +5,7 @@
     graph.safetensors    the trained integer network
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
     calibration.safetensors  the same of validation images, to calibrate with
+    manifest.json        the commands that made it, and with what (`manifest`)
     plugins.json         the plug-ins that it was made with, if there were any
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
     cim/                 plan.json, plan.svg, actions.json and cost.json: the network on crossbars;

@@ -1,5 +1,5 @@
-"""``spikeloom show``: a run's network or blocks, generators, f-I curves, data sets, boards,
-measurements.
+"""``spikeloom show``: a run's network, blocks or manifest, generators, f-I curves, data sets,
+boards, measurements.
 """
 
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from ..passes.compile import compile_graph
 from ..passes.generators import pair_errors
 from ..run import Run
 from ..targets import DEVICES
-from . import show_store
+from . import show_manifest, show_store
 
 #: What is shown by a module that this package must not import: named, as in `cli`.
 ELSEWHERE = {"fi": "spikeloom.sim.commands.fi", "data": "spikeloom.nas.commands.data"}
@@ -146,7 +146,8 @@ def show_data(args, out) -> None:
 
 
 WHAT = {"graph": show_graph, "blocks": show_blocks, "sng": show_sng, "fi": show_fi,
-        "data": show_data, "boards": show_boards, "store": show_store.show}
+        "data": show_data, "boards": show_boards, "manifest": show_manifest.show,
+        "store": show_store.show}
 
 
 def _table(title: str, rows: list[dict]) -> Table:

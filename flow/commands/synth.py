@@ -63,6 +63,8 @@ def run(args, out) -> None:
             graph, board, trace=args.proof, features=features, stored=stored, out_dir=folder,
             note=note, use_cache=not args.no_cache,
             seeds=range(args.seed, args.seed + args.pnr_seeds))
+    out.record(seeds={"place and route": [report.seed for report in reports]},
+               tools=reports[0].tools)
     best = max(reports, key=lambda report: report.fmax_mhz)
     if not args.proof:
         best = structs.replace(best, lengths=tuple(length_table.costed(rows, best)))

@@ -55,6 +55,7 @@ def run(args: Namespace, out: Output) -> None:
     write_atomic(Run.open(folder).experiment, config.to_toml(task.experiment))
     plugins.record(folder)
     store_path = folder / FILE
+    out.record(seeds=seeds_of(task), data=task.data)
     predictor = task.prepare(out.note)
     seconds = {"setup": time.perf_counter() - began}
     chosen = None
@@ -75,6 +76,8 @@ def run(args: Namespace, out: Output) -> None:
                 mark = time.perf_counter()
                 view.finishing()
                 chosen, made = task.ending.finish(search, store, executor, folder)
+                for build in store.builds():
+                    out.record(tools=build.measurement.tools if build.measurement else {})
                 seconds["final"] = time.perf_counter() - mark
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -86,6 +89,13 @@ def run(args: Namespace, out: Output) -> None:
     kept = task.ending.keep(search, chosen, made, Run.open(folder))
     out.result({"run": str(folder), **found}, *task.ending.tables(search, chosen),
                *task.ending.summary(search, found), *kept)
+
+
+def seeds_of(task: Problem) -> dict[str, list[int]]:
+    """For the manifest: of the search and of the final builds."""
+    first = task.experiment.target.seed
+    return {"search": [task.search.seed],
+            "place and route": list(range(first, first + task.search.pnr_seeds))}
 
 
 def _nearest(task: Problem) -> str:

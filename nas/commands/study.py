@@ -3,7 +3,7 @@
 import argparse
 
 from ...flow.cli import common
-from .. import studies
+from .. import datasets, studies
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,4 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args, out) -> int:
+    seeds = getattr(args, "seeds", None)
+    out.record(seeds={args.study: range(seeds) if isinstance(seeds, int) else
+                      seeds or [getattr(args, "seed", 0)]})
+    for name in str(getattr(args, "data", None) or "").split(","):
+        if name.strip() in datasets.LOADERS:
+            out.record(data=datasets.load(name.strip()))
     return studies.load(args.study).run(args, out)

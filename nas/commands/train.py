@@ -205,13 +205,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
     graph = graph_from(args, data)
     plan([graph])  # refuses what cannot be trained before anything is written
     advise(graph, out.note)
+    seeds = range(args.seed, args.seed + args.seeds)
+    out.record(seeds={"training": seeds}, data=data)
     directory = Run.create(Path(args.run))
     plugins.record(directory.path)
     final = args.fit == "final"
     fit, unseen = (data.final, data.test) if final else (data.train, data.validation)
     start = time.perf_counter()
     try:
-        done = _train(graph, fit, settings, range(args.seed, args.seed + args.seeds), out)
+        done = _train(graph, fit, settings, seeds, out)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"training was cut short and {directory.path} has no new network; "
                                 "run the same command again") from None

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace, out: Output, parser: argparse.ArgumentParser) 
     cells, macro = _network(args, opened, given["cells"], data)
     check(data.shape, macro, f"--set cells.image_size: images of {data.name!r}")
     settings = _settings(args, parser, given["train"])
+    out.record(seeds={"first weights": [args.seed], "training": [settings.seed]}, data=data)
     opened = Run.create(opened.path)
     what = [macro, settings, [str(cell) for cell in cells], args.weight_bits, args.seed, data.name]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
