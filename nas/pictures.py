@@ -1,4 +1,8 @@
-"""Pictures of studies: curves, bars and dots, as SVG and PNG."""
+"""Pictures of studies: curves, bars and dots, as SVG, PDF and PNG.
+
+Text of a PDF is text in embedded TrueType fonts, as journals ask for (they refuse matplotlib's
+Type 3); that of an SVG is outlines, which look the same wherever that font is missing.
+"""
 
 import io
 import textwrap
@@ -87,10 +91,10 @@ Panel = Curve | Bars | Scatter
 
 
 def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[Path]:
-    """Pictures of panels side by side, SVG and PNG; bands are a standard deviation to each side,
-    or the interval that a line has.
+    """Pictures of panels side by side, SVG, PDF and PNG; bands are a standard deviation to each
+    side, or the interval that a line has.
 
-    The same panels are the same SVG. Returns the files.
+    The same panels are the same SVG and PDF. Returns the files.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -120,12 +124,11 @@ def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[
         if len(labels) > 1 or not (labels == [panel.title] or isinstance(panel, Scatter)):
             axis.legend(fontsize=8, loc="lower left" if shared else "best")
     files = []
-    for kind in ("svg", "png"):
+    for kind, dated in (("svg", "Date"), ("pdf", "CreationDate"), ("png", None)):
         held = io.BytesIO()
-        settings = {"svg.hashsalt": title, "svg.fonttype": "path"}
+        settings = {"svg.hashsalt": title, "svg.fonttype": "path", "pdf.fonttype": 42}
         with matplotlib.rc_context(settings):
-            figure.savefig(held, format=kind, dpi=150,
-                           metadata={"Date": None} if kind == "svg" else None)
+            figure.savefig(held, format=kind, dpi=150, metadata={dated: None} if dated else None)
         files.append(path.with_suffix(f".{kind}"))
         write_atomic(files[-1], held.getvalue())
     return files

@@ -135,13 +135,16 @@ class Sheet:
 
 def keep(folder: Path, name: str, sheets: Iterable[Sheet], panels: Sequence[Panel], title: str,
          y_label: str) -> list[str]:
-    """Write tables as CSV and LaTeX, and a picture by the name of the study; returns the files."""
+    """Write tables as CSV and LaTeX, and a picture by the name of the study, if there are panels;
+    returns the files.
+    """
     files = []
     for sheet in sheets:
         for suffix, content in ((".csv", sheet.csv()), (".tex", sheet.latex())):
             files.append(folder / f"{sheet.name}{suffix}")
             write_atomic(files[-1], content)
-    return [str(path) for path in (*files, *draw(panels, title, y_label, folder / name))]
+    pictures = draw(panels, title, y_label, folder / name) if panels else ()
+    return [str(path) for path in (*files, *pictures)]
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence]) -> str:

@@ -13,13 +13,22 @@ def test_bars_and_dots_have_words_intervals_and_repeat(tmp_path):
                                      Dots("second", (3.0,), (0.3,))), percent=True,
                    y_label="accuracy", marks=(1.5,))
     files = draw([bars, dots], "a title", "", tmp_path / "all")
-    assert [path.name for path in files] == ["all.svg", "all.png"]
-    assert files[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert [path.name for path in files] == ["all.svg", "all.pdf", "all.png"]
+    assert files[2].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     svg = files[0].read_text()
     for words in ("a title", "rank correlation", "Kendall tau", "accuracy", "sahd", "depth",
                   "12 networks", "second"):
         assert f"<!-- {words} -->" in svg
-    assert draw([bars, dots], "a title", "", tmp_path / "b")[0].read_text() == svg
+    again = draw([bars, dots], "a title", "", tmp_path / "b")
+    assert [path.read_bytes() for path in again[:2]] == [path.read_bytes() for path in files[:2]]
+
+
+def test_text_of_a_pdf_is_text_in_embedded_truetype_fonts(tmp_path):
+    curve = Curve("wires", "ohm", (0.0, 1.0), (Line("as it is", (0.9, 0.8)),))
+    _, pdf, _ = draw([curve], "a title", "accuracy", tmp_path / "all")
+    held = pdf.read_bytes()
+    assert held.startswith(b"%PDF-") and b"/Type3" not in held
+    assert b"/CIDFontType2" in held and b"/FontFile2" in held, "TrueType, and in the file"
 
 
 def test_a_single_line_by_the_name_of_its_panel_needs_no_legend(tmp_path):

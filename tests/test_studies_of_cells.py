@@ -70,7 +70,7 @@ def test_each_operation_is_left_out_in_turn(study, tmp_path):
     assert found["order"]["maps, by score"].count(">") == 4
     folder = tmp_path / "run/study/operations"
     assert {path.name for path in folder.iterdir()} == {
-        "points.json", "operations.svg", "operations.png", *(
+        "points.json", "operations.svg", "operations.pdf", "operations.png", *(
             f"{name}.{kind}" for name in ("operations", "agreement", "published")
             for kind in ("csv", "tex"))}
     rows = list(csv.DictReader((folder / "operations.csv").read_text().splitlines()))

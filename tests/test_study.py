@@ -89,9 +89,11 @@ def test_sheets_and_pictures_are_kept_by_their_names(tmp_path):
     panel = Curve("wires", "ohm", (0.0, 1.0), (Line("as it is", (0.9, 0.8)),))
     files = keep(tmp_path, "study", [sheet], [panel], "a title", "accuracy")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "some.csv", "some.tex", "study.png", "study.svg"]
+        "some.csv", "some.tex", "study.pdf", "study.png", "study.svg"]
     assert files == [str(tmp_path / name) for name in ("some.csv", "some.tex", "study.svg",
-                                                       "study.png")]
+                                                       "study.pdf", "study.png")]
+    assert keep(tmp_path / "b", "study", [sheet], [], "", "") == [
+        str(tmp_path / "b" / name) for name in ("some.csv", "some.tex")]
 
 
 def test_a_table_is_csv():
@@ -105,8 +107,8 @@ def test_pictures_have_lines_bands_and_words_and_repeat(tmp_path):
                     ticks=(16.0, 32.0, 64.0)),
               Curve("more", "rows", (1.0, 2.0, 3.0), (line,))]
     files = draw(curves, "a title", "accuracy", tmp_path / "curves")
-    assert [path.name for path in files] == ["curves.svg", "curves.png"]
-    assert files[1].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and files[1].stat().st_size > 10_000
+    assert [path.name for path in files] == ["curves.svg", "curves.pdf", "curves.png"]
+    assert files[2].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and files[2].stat().st_size > 10_000
     svg = files[0].read_text()
     for words in ("a title", "wires", "ohm", "accuracy", "ideal", "as it is", "64"):
         assert f"<!-- {words} -->" in svg
@@ -148,14 +150,14 @@ def test_the_crossbars_study_is_resumed_and_shares_its_middle_point(run, capsys,
     assert data["sweeps"]["adc_bits"] == first["sweeps"]["adc_bits"]
     text = (run.path / "study/crossbar/curves.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
-    assert len(rows) == 48 and list(rows[0]) == list(crossbar.COLUMNS)
+    assert len(rows) == 48 and list(rows[0]) == [name for name, _ in crossbar.COLUMNS]
     assert {row["sweep"] for row in rows} == set(crossbar.SWEEPS)
     middle = {(row["mean"], row["sd"]) for row in rows if row["repair"] == ""
               and (row["sweep"], float(row["value"])) in {("variation", 0.1), ("adc_bits", 4.0),
                                                           ("size", 64.0), ("wire", 5.0)}}
     assert len(middle) == 1
     assert {path.name for path in (run.path / "study/crossbar").iterdir()} == {
-        "points.json", "curves.csv", "curves.svg", "curves.png"}
+        "points.json", "curves.csv", "curves.tex", "curves.svg", "curves.pdf", "curves.png"}
     monkeypatch.setattr(crossbar.Work, "measure", None)
     assert study(run, "--sweep", "wire,size") == 0
     text = " ".join(capsys.readouterr().out.split())

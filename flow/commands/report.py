@@ -1,13 +1,14 @@
 """``spikeloom report``: what a run directory holds, and what has been measured of it."""
 
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 from msgspec import to_builtins
 
 from ...boards import BOARDS
 from ...boards.board import RESET_BAUD
-from .. import activity, activity_table, length_table
+from .. import activity, activity_table, length_table, manifest
 from ..cost import claims
 from ..cost.energy import energy_of
 from ..cost.estimate import estimate
@@ -22,6 +23,10 @@ from ..passes.schedule import inference_cycles
 from ..report import Report, compare, read_report
 from ..run import Run
 from ..throughput import throughput
+from . import show_manifest
+
+#: Tables and figures of a run, and NeuroBench's metrics, in packages that this one must not import.
+PAPER, METRICS = "spikeloom.nas.paper", "spikeloom.sim.metrics"
 
 
 def configure(parser) -> None:
@@ -32,13 +37,24 @@ def configure(parser) -> None:
         help="of --targets: the array (TOML; default: the one that a search chose, or SpikeSim's)")
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="of --targets: a setting over those of --array, such as rows=128")
+    add("--out", metavar="FOLDER",
+        help="write the run's tables there as CSV and LaTeX, and the front of its search as SVG, "
+             "PDF and PNG, for a paper")
 
 
 def run(args, out) -> int:
     if not args.targets and (args.array or args.set):
         raise ConfigError(f"{'--array' if args.array else '--set'} must be used with --targets, "
                           "which prices crossbars; add it, or leave this out")
+    if args.targets and args.out:
+        raise ConfigError("--out must not be used with --targets; its tables are of the run itself")
     opened = Run.open(args.run)
+    if args.out:
+        files, sheets = import_module(PAPER).write(opened, Path(args.out))
+        out.result({"run": str(opened.path), "files": files,
+                    "tables": {sheet.name: sheet.plain() for sheet in sheets}},
+                   *(sheet.text() for sheet in sheets), *files)
+        return 0
     graph = compile_graph(opened.graph())
     if args.targets:
         return _targets(args, opened, graph, out)
@@ -48,6 +64,9 @@ def run(args, out) -> int:
                "event_driven": event_driven(graph), "text": graph.text()}
     shown = [f"run {opened.path}", graph.text().rstrip(),
              f"{synapses:,} synapses, {most}{cycles:,} clocks an inference"]
+    found = import_module(METRICS).of_run(opened, graph)
+    network["metrics"] = to_builtins(found)
+    shown += [found.sentence()] if found else []
     rows, why = length_table.lengths(opened, graph)
     network["lengths"] = to_builtins(rows)
     builds = []
@@ -75,7 +94,10 @@ def run(args, out) -> int:
         shown.append(length_table.table(rows, why))
     if not builds:
         shown.append("nothing is built yet: 'spikeloom synth' does it")
-    data = {"run": str(opened.path), "network": network, "builds": builds}
+    made = manifest.read(opened.path)
+    shown.append(show_manifest.summary(made))
+    data = {"run": str(opened.path), "network": network, "builds": builds,
+            "manifest": to_builtins(made)}
     out.result(data, *shown)
     return RunError.exit_code if any("problem" in item for item in builds) else 0
 

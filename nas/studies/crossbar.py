@@ -20,19 +20,19 @@ from ...flow.cim.array import Array
 from ...flow.cim.settings import array_of
 from ...flow.cim.shapes import of_graph
 from ...flow.errors import ConfigError, unknown
-from ...flow.files import write_atomic
 from ...flow.passes.compile import compile_graph
 from ...flow.run import Run
 from ...sim.crossbar import network, report
 from ...sim.crossbar.effects import Effects, as_built
 from ...sim.crossbar.repair import NAMES, Repair
 from ...sim.images import shaped
-from ..pictures import Curve, Line, draw
-from ..study import Points, table
+from ..pictures import Curve, Line
+from ..study import Points, Sheet, keep
 
 WHAT = "accuracy on RRAM crossbars against variation, ADC bits, crossbar size and wires"
 DRAWS = 20
-COLUMNS = ("sweep", "value", "repair", "mean", "sd", "draws", "images", "ideal")
+COLUMNS = (("sweep", ""), ("value", "g"), ("repair", ""), ("mean", ".2%"), ("sd", ".2%"),
+           ("draws", "d"), ("images", "d"), ("ideal", ".2%"))
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,13 @@ def run(args, out) -> int:
     rows = [(name, value, "" if fix is None else " ".join(fix.names), item["mean"], item["std"],
              args.draws, len(images), item["ideal"])
             for name in chosen for value, fix, item in found[name]]
-    write_atomic(folder / "curves.csv", table(COLUMNS, rows))
     title = (f"{opened.path.name}: {len(images):,} test images, {args.draws} chips a point; "
              f"{_described(array, variation)}")
     digital = [layer.name for layer in of_graph(graph).layers if layer.digital]
     title += f"; digital and exact: {', '.join(digital)}" if digital else ""
-    pictures = draw([_curve(name, found[name], repair) for name in chosen], title, "accuracy",
-                    folder / "curves")
-    files = [str(path) for path in (points.path, folder / "curves.csv", *pictures)]
+    files = [str(points.path), *keep(
+        folder, "curves", [Sheet("curves", title, COLUMNS, tuple(rows))],
+        [_curve(name, found[name], repair) for name in chosen], title, "accuracy")]
     data = {"sweeps": {name: [{"value": value, "repair": list(fix.names) if fix else [], **item}
                               for value, fix, item in found[name]] for name in chosen},
             "array": msgspec.to_builtins(array), "effects": msgspec.to_builtins(effects),
