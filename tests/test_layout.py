@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 from spikeloom.flow.cli import COMMANDS, main
 
@@ -123,6 +124,21 @@ def test_constraints_pin_every_dependency():
     pinned = {package.lower().replace("_", "-") for package in pins}
     assert {re.match(r"[\w-]+", item)[0].lower() for item in wanted} <= pinned
     assert pins["torch"] == "2.13.0"
+
+
+def test_the_citation_is_of_this_version():
+    """CITATION.cff by what version 1.2.0 of its schema asks for."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = config()["project"]
+    assert cited["cff-version"] == "1.2.0" and cited["type"] == "software"
+    assert (cited["title"], cited["version"], cited["license"]) == (
+        project["name"], project["version"], project["license"])
+    assert isinstance(cited["message"], str) and cited["authors"]
+    for author in cited["authors"]:
+        assert author.keys() & {"name", "family-names", "given-names", "alias"}
+    for key in ("abstract", "title"):
+        assert isinstance(cited[key], str)
+    assert all(isinstance(word, str) for word in cited["keywords"])
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
