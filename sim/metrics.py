@@ -37,7 +37,7 @@ DEFINITIONS = {
 }
 #: Of a membrane whose width is not proven.
 ASSUMED_BITS = 32
-#: Values of one layer that an inference may hold at once.
+#: Values of one array of an inference.
 _HELD = 1 << 23
 
 
@@ -77,7 +77,7 @@ class Activity(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """Of one network on some images; each metric as `DEFINITIONS` has it.
 
-    input_events: that reach a layer, of an image; None where pixels do.
+    input_events: of the input, that reach a layer, of an image; None where no layer reads events.
     """
 
     images: int
@@ -122,27 +122,26 @@ def metrics(graph: ir.Graph, inputs: np.ndarray) -> Metrics:
     if not len(inputs):
         raise ConfigError("metrics must be over at least 1 image, not 0")
     fans = {node.name: fan_out(node) for node in graph.synapses}
-    effective, calls, events = Counter(), Counter(), Counter()
+    effective, calls, arrived = Counter(), Counter(), Counter()
 
     def synapses(node, x: np.ndarray) -> np.ndarray:
         if node.name not in pixels:
             seen = np.count_nonzero(x, axis=(0, 1))
             effective[node.name] += int(seen @ fans[node.name])
             calls[node.name] += x.shape[0] * x.shape[1]
-            events[node.src] = max(events[node.src], int(seen.sum()))
+            if node.src == graph.input.name:
+                arrived[node.name] += int(seen.sum())
         return reference.product(x, weights[node.name], node)
 
     pixels = {node.name for node in graph.synapses
               if node.src == graph.input.name and graph.input.encoder in ("stream", ir.DIRECT)}
     weights = {node.name: reference.effective_weights(node) for node in graph.synapses}
-    fired, arrived, size = None, 0, _batch(graph)
+    fired, size = None, _batch(graph)
     for start in range(0, len(inputs), size):
         part = inputs[start:start + size]
-        events.clear()
         found = reference.run(graph, part, synapses=synapses)
         counts = np.array([layer.sum() for layer in found.fired], np.int64)
         fired = counts if fired is None else fired + counts
-        arrived += events[graph.input.name]
         for node in graph.synapses:
             if node.name in pixels:
                 codes = (reference.stream_codes(np.asarray(part), node.bits)
@@ -157,7 +156,7 @@ def metrics(graph: ir.Graph, inputs: np.ndarray) -> Metrics:
         effective=effective[node.name] / images) for node in graph.synapses)
     return summed(
         images, footprint(graph), layers, _activities(graph, fired, images),
-        None if graph.input.encoder in ("stream", ir.DIRECT) else arrived / images)
+        max(arrived.values()) / images if arrived else None)
 
 
 def summed(images: int, stored: Footprint, layers: tuple[Operations, ...],
@@ -255,6 +254,8 @@ def _activities(graph: ir.Graph, fired: np.ndarray, images: int) -> tuple[Activi
 
 
 def _batch(graph: ir.Graph) -> int:
-    """Images that run at once."""
-    widest = max(graph.size(node.name) for node in graph.nodes)
+    """Images that run at once; a convolution spreads out the windows of its maps."""
+    widest = max(graph.size(node.name) * (
+        node.in_shape[0] * node.kernel_size ** 2 // node.out_channels + 1
+        if isinstance(node, ir.Conv2d) else 1) for node in graph.nodes)
     return max(1, _HELD // (graph.num_steps * widest))
