@@ -50,7 +50,7 @@ COLUMNS: dict[str, Column] = {
     "cim_uj": Column("CIM [uJ]", 1, 4),
     "cim_memory": Column("CIM weight bits", 1),
     "score": Column("score", -1, 3, None),  # of networks of cells: the one that [cells] names
-    "spikes": Column("spikes", 1),  # of networks of cells: of an image, before or after training
+    "spikes": Column("spikes", 1),  # of an image; of cells also before training
 }
 #: Those of a chip of crossbars, which candidates have where an experiment asks for any (`nas.cim`).
 CIM = tuple(name for name in COLUMNS if name.startswith("cim_"))

@@ -20,9 +20,10 @@ from .plan import plan
 from .space import Genome, identity
 from .store import Evaluation, Store
 from .task import Task
+from .train import checked
 
-#: Columns that older files lack.
-LATER = {"weights", "spram"}
+#: Columns that older files lack; and the one that is of images, where some were held out.
+LATER, HELD = {"weights", "spram"}, "spikes"
 #: Columns that differ from one evaluation of a network to the next.
 OF_SEED = ("accuracy", "cim_accuracy", "score", "spikes")
 
@@ -131,8 +132,12 @@ class Evaluator:
     def _counted(self, row: Evaluation) -> Evaluation:
         """The row with the features of today, which older files lack or have others in place of."""
         if (row.features is not None and row.features.get("version") == VERSION
-                and LATER <= row.estimate.keys()):
+                and LATER <= row.estimate.keys()
+                and (self.check is None or HELD in row.estimate)):
             return row
-        columns, features = priced(simplify(self.store.graph(row)), self.task.board)
-        columns |= {name: row.estimate[name] for name in CIM if name in row.estimate}
+        graph = simplify(self.store.graph(row))
+        columns, features = priced(graph, self.task.board)
+        columns |= {name: row.estimate[name] for name in (*CIM, HELD) if name in row.estimate}
+        if self.check is not None and HELD not in columns:
+            columns[HELD] = checked(graph, self.check)[1]
         return msgspec.structs.replace(row, estimate=columns, features=features)

@@ -29,6 +29,7 @@ from .space import describe
 from .store import Store
 from .tables import SHORT, framed
 from .task import Task
+from .train import checked
 
 #: What search.json says of a front that is not measured.
 BASIS = "priced"
@@ -90,11 +91,12 @@ def train_chosen(task: Task, store: Store, executor: Executor, folder: Path,
     why = []
     for row in order(task, rows):
         (made,) = evaluator.evaluate([row.genome], 0)
-        columns = made.first.estimate
+        graph, split = simplify(store.graph(made.first)), task.data.test
+        spikes = checked(graph, task.data.validation)[1]
+        columns = {**made.first.estimate, "spikes": spikes}
         if not task.feasible(columns):
             why.append(f"{row.id}: {broken(task, columns)}")
             continue
-        graph, split = simplify(store.graph(made.first)), task.data.test
         graph.save(Path(folder) / "candidates" / row.id / "final" / "graph.safetensors")
         right = reference.run(graph, split.inputs).classes == split.labels
         return PricedFinal(

@@ -30,7 +30,6 @@ class Task(Problem):
 
     LACKS = {
         "score": "scores are of networks of cells (space.network = 'cells')",
-        "spikes": "they are counted where networks of cells are scored or trained",
     }
 
     def __init__(self, experiment: config.Experiment, source: str = "experiment",

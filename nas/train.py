@@ -117,7 +117,14 @@ def cores(threads: int) -> Iterator[None]:
 
 def accuracy(graph: ir.Graph, split: Split) -> float:
     """Share of images that the integer reference model classifies right."""
-    return float((reference.run(graph, split.inputs).classes == split.labels).mean())
+    return checked(graph, split)[0]
+
+
+def checked(graph: ir.Graph, split: Split) -> tuple[float, float]:
+    """`accuracy`, and spikes of an image: of all neurons in all timesteps, mean over the split."""
+    found = reference.run(graph, split.inputs)
+    spikes = sum(int(layer.sum()) for layer in found.fired)
+    return float((found.classes == split.labels).mean()), spikes / len(split)
 
 
 def zeros(graph: ir.Graph) -> float:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,19 +69,26 @@ class Evaluated(msgspec.Struct, frozen=True):
 def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
                    settings: TrainSettings, seeds: list[int], sparsities: Sequence[float],
                    board: str, cim=None, arrays: Sequence = ()) -> list[Evaluated]:
-    """Train one batch, and count the parts of each network as it would be built.
+    """Train one batch, and count the parts of each network as it would be built, and its spikes
+    on `check` in the pass that gives its accuracy.
 
     cim, arrays: with them (`nas.cim`) also price each network on its array, and run it there.
     """
     from ..flow.passes.simplify import simplify
     from .columns import priced
+    from .train import checked
 
     target = targets.board(board)
-    done = train_batch(graphs, fit, check, settings, seeds, sparsities)
+    done = train_batch(graphs, fit, None, settings, seeds, sparsities)
     found = []
     for place, (trained, seconds) in enumerate(done):
         graph = simplify(trained.graph)
         columns, features = priced(graph, target)
+        if check is not None:
+            began = time.perf_counter()
+            right, columns["spikes"] = checked(graph, check)
+            trained = replace(trained, accuracy=right)
+            seconds += time.perf_counter() - began
         if cim is not None:
             from .cim import columns as on_crossbars
 

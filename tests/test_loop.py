@@ -265,7 +265,25 @@ def test_features_of_an_older_version_are_computed_again(tmp_path, features):
     with Store(tmp_path / FILE) as store:
         row = again.rows[0]
         graph = evaluator.simplify(store.graph(row.first))
-    assert (row.first.estimate, row.first.features) == priced(graph, again.task.board)
+    columns, counts = priced(graph, again.task.board)
+    inputs = again.task.data.validation.inputs
+    spikes = sum(item.sum() for item in reference.run(graph, inputs, trace=True).spikes)
+    columns["spikes"] = spikes / len(inputs)
+    assert (row.first.estimate, row.first.features) == (columns, counts)
+
+
+@pytest.mark.parametrize("change", ['search.objectives=["accuracy", "spikes"]',
+                                    "search.constraints={spikes = 20}"])
+def test_spikes_can_be_an_objective_or_a_bound_of_chains(tmp_path, change):
+    found = learned(task(change, "search.routed=2"), tmp_path)
+    made = plain(found)
+    for item in found.routing.done:
+        row = next(row for row in found.rows if row.id == item.id)
+        assert item.measured["spikes"] == row.counted["spikes"] == pytest.approx(
+            sum(one.estimate["spikes"] for one in row.trainings) / len(row.trainings))
+    values = [item["spikes"] for item in made["estimated_front"]]
+    assert values and min(values) == min(row.counted["spikes"] for row in found.rows) if (
+        "objectives" in change) else all(value <= 20 for value in values)
 
 
 def test_the_front_of_the_outcome_is_that_of_all_that_was_measured(tmp_path):

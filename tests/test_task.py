@@ -41,8 +41,8 @@ def _few(monkeypatch):
                                   "'few', not ['spikes']"),
     ("search.objectives=['score']", "search.objectives: score is no column of this search: scores "
                                     "are of networks of cells"),
-    ("search.choose='spikes'", "search.choose must be a column or the id of a candidate: spikes is "
-                               "no column of this search"),
+    ("search.choose='score'", "search.choose must be a column or the id of a candidate: score is "
+                              "no column of this search"),
     ("search.strategy='spikenas'", "search.strategy must be one that searches space.network = "
                                    "'chain', not 'spikenas', which searches cells alone"),
     ("search.options={ sample = 3 }", "search.options must be {} for this strategy, which has"),
