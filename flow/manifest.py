@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def recorded(run: Callable[[], int | None], command: str, arguments: Sequence[st
     """
     from .run import Run  # not where a command's help is printed: it loads the IR
 
-    began, clock, code = datetime.now(UTC), time.perf_counter(), 1
+    began, code = time.perf_counter(), 1
     try:
         found = run()
         code = found or 0
@@ -118,13 +118,19 @@ def recorded(run: Callable[[], int | None], command: str, arguments: Sequence[st
     finally:
         if code != 2 and Run(folder).manifest.exists():
             try:
-                add(folder, Command(
-                    command=command, arguments=list(arguments), exit=code,
-                    began=began.isoformat(timespec="seconds"),
-                    seconds=round(time.perf_counter() - clock, 2), environment="",
-                    seeds=facts.seeds, data=facts.data, tools=facts.tools, files=_files(folder)))
+                ended(folder, command, arguments, facts, time.perf_counter() - began, code)
             except (SpikeloomError, OSError) as error:
                 note(f"this command is not in the manifest: {error}")
+
+
+def ended(folder: Path, command: str, arguments: Sequence[str], facts: Facts, seconds: float,
+          code: int = 0) -> None:
+    """Add a command that ends now, with what it leaves in the run."""
+    began = datetime.now(UTC) - timedelta(seconds=seconds)
+    add(folder, Command(
+        command=command, arguments=list(arguments), exit=code, environment="",
+        began=began.isoformat(timespec="seconds"), seconds=round(seconds, 2),
+        seeds=facts.seeds, data=facts.data, tools=facts.tools, files=_files(folder)))
 
 
 def read(folder: Path) -> Manifest:

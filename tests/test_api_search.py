@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_search import fake_build, few, threads
 
-from spikeloom.flow import estimated, tools
+from spikeloom.flow import estimated, manifest, tools
 from spikeloom.flow.cost import predict
 from spikeloom.flow.errors import ConfigError, FitError, RunError
 from spikeloom.nas import SearchSpace, datasets, nas, workers
@@ -71,6 +71,10 @@ def test_a_search_on_data(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "for a budget of 10 s on 2 cores: each candidate 2 epochs on 100 of 100" in told
     assert json.loads((tmp_path / "run" / "search.json").read_text())["final"]["id"] == best.id
+    made, = manifest.read(tmp_path / "run").commands
+    assert made.command == "nas" and made.arguments[:2] == ["ice40", "population_size=4"]
+    assert made.seeds == {"search": [3], "place and route": [1]} and "few" in made.data
+    assert made.tools == {"fake": "1"} and "search.json" in made.files
 
 
 def test_a_search_goes_on_where_it_was(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def tables(found: manifest.Manifest) -> list:
     for item in found.commands:
         commands.add_row(
             item.began.partition("+")[0].replace("T", " "),
-            " ".join(["spikeloom", item.command, *item.arguments]), f"{item.seconds:,.1f}",
+            _line(item), f"{item.seconds:,.1f}",
             str(item.exit), item.environment,
             ", ".join(f"{name} {_range(values)}" for name, values in item.seeds.items()))
     held = [commands]
@@ -57,6 +57,13 @@ def tables(found: manifest.Manifest) -> list:
                      + ", ".join(f"{name} {version}" for name, version in one.packages.items()))
     tools = {text for item in found.commands for text in item.tools.values()}
     return [*map(Wide, held), *lines, *([f"tools: {', '.join(sorted(tools))}"] if tools else [])]
+
+
+def _line(item: manifest.Command) -> str:
+    """How it was called; `nas` is a function."""
+    if item.command == "nas":
+        return f"nas({', '.join(item.arguments)})"
+    return " ".join(["spikeloom", item.command, *item.arguments])
 
 
 def _range(values: list[int]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ...flow import config, tools
+from ...flow import config, manifest, tools
 from ...flow.cost import predict, prices
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
@@ -20,7 +20,7 @@ from ...flow.run import Run
 from .. import final, workers
 from ..built import still_open
 from ..commands.progress import View
-from ..commands.search import check_same
+from ..commands.search import check_same, seeds_of
 from ..datasets import Dataset
 from ..loop import Search
 from ..outcome import outcome
@@ -109,6 +109,11 @@ def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
         seconds = time.perf_counter() - began
         write_atomic(folder / "search.json", json.dumps(
             outcome(search, last, {"search": seconds, "total": seconds}), indent=1) + "\n")
+        out.record(seeds=seeds_of(task), data=task.data if accuracy_fn is None else None)
+        for build in store.builds():
+            out.record(tools=build.measurement.tools if build.measurement else {})
+        manifest.ended(folder, "nas", [target, f"{population_size=}", f"{generations=}",
+                                       f"{seed=}", f"{resume=}"], out.facts, seconds)
         return Result(
             space=space, target=chosen, pareto_front=front, generations=generations,
             evaluations=len(search.rows), seconds=seconds, data=task.data.name, fidelity=fidelity,
