@@ -73,7 +73,7 @@ def test_a_search_on_data(tmp_path, capsys):
     assert json.loads((tmp_path / "run" / "search.json").read_text())["final"]["id"] == best.id
     made, = manifest.read(tmp_path / "run").commands
     assert made.command == "nas" and made.arguments[:2] == ["ice40", "population_size=4"]
-    assert made.seeds == {"search": [3], "place and route": [1]} and "few" in made.data
+    assert made.seeds == {"search": [3], "place and route": [1, 2]} and "few" in made.data
     assert made.tools == {"fake": "1"} and "search.json" in made.files
 
 

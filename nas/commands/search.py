@@ -92,10 +92,12 @@ def run(args: Namespace, out: Output) -> None:
 
 
 def seeds_of(task: Problem) -> dict[str, list[int]]:
-    """For the manifest: of the search and of the final builds."""
-    first = task.experiment.target.seed
-    return {"search": [task.search.seed],
-            "place and route": list(range(first, first + task.search.pnr_seeds))}
+    """For the manifest: of the search, from which those of trainings follow, and of the final
+    builds, where there are any.
+    """
+    first, count = task.experiment.target.seed, getattr(task.search, "pnr_seeds", 0)
+    built = {"place and route": list(range(first, first + count))} if count else {}
+    return {"search": [task.search.seed], **built}
 
 
 def _nearest(task: Problem) -> str:
