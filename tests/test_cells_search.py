@@ -2,15 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 import tiny_cells
 from tiny_search import outcome, threads
 
 from spikeloom.flow.cli import main
-from spikeloom.nas import workers
+from spikeloom.flow.errors import ConfigError
+from spikeloom.nas import scores, workers
 from spikeloom.nas.cells import final, scoring
+from spikeloom.nas.cells.space import cells_of
+from spikeloom.nas.cells.trials import Here
 from spikeloom.nas.loop import Search
 from spikeloom.nas.store import FILE, Store
+from spikeloom.nas.train import cores
 
 
 @pytest.fixture
@@ -173,3 +178,22 @@ def test_candidates_are_trained_where_accuracy_is_asked_for(cells):
     assert cells(*few, "search.constraints={ spikes = 1e9 }", run="scored") == 0
     columns = saved(cells, "scored")["best"]["columns"]
     assert columns["spikes"] >= 0 and "accuracy" not in columns
+
+
+def test_a_score_that_takes_labels_is_given_those_of_its_images(tmp_path, monkeypatch):
+    tiny_cells.install(monkeypatch)
+    given = {"fit": 12, "held": 8, "epochs": 1}
+    found = tiny_cells.task(
+        'cells.score="short_training"', "cells.images=20", "cells.num_steps=2",
+        f"cells.score_settings={{{', '.join(f'{key}={value}' for key, value in given.items())}}}")
+    genome = next(one for one in map(found.space.genome, map(
+        found.space.sample, map(np.random.default_rng, range(100)))) if not found.excess(one))
+    with Store(tmp_path / FILE) as store:
+        (row,) = found.evaluator(store, Here()).evaluate([genome], 0)
+    score = scores.make("short_training", found.scored, found.images,
+                        found.data.train.labels[:20], seed=found.search.seed, **given)
+    with cores(1):
+        assert row.counted["score"] == score.score(cells_of(genome))
+    with pytest.raises(ConfigError, match=r"cells.images must be in 20..20, what short_training"):
+        tiny_cells.task('cells.score="short_training"', "cells.images=19",
+                        "cells.score_settings={fit=12, held=8}")

@@ -50,7 +50,19 @@ def test_images_are_averaged_to_the_size_asked_for(capsys):
     assert found["macro"]["image_size"] == 4
 
 
+def test_workers_do_not_change_the_outcome(capsys):
+    words = ["short_training", "--cells", "3|01|234", "--cells", "0|00|000", "--seed", "0", "1",
+             *SIZES[:8], "--set", "fit=16", "--set", "held=8", "--set", "epochs=1"]
+    here, there = said(capsys, *words), said(capsys, *words, "--workers", "2")
+    assert here.pop("seconds") > 0 and there.pop("seconds") > 0
+    assert here == there and here["networks"][1]["scores"] == [None, None]
+    assert all(value is not None for value in here["networks"][0]["scores"])
+
+
 @pytest.mark.parametrize("arguments, text", [
+    (["sahd", "--cells", "3", "--workers", "0"], "--workers must be at least 1, not 0"),
+    (["sahd", "--cells", "3", "--cluster", "here"], "--cluster must be the address of a Dask"),
+    (["short_training", "--cells", "3", "--set", "fit=1149"], "images must be at least 1,405"),
     (["sahdd", "--cells", "3"], "unknown score 'sahdd'; did you mean 'sahd'?"),
     (["sahd", "--cells", "9"], "cell must be numbers of operations in 0..6"),
     (["sahd", "--cells", "3,3,3"], "cells must be 1, used everywhere, or 2"),

@@ -2,6 +2,7 @@
 """
 
 import math
+import re
 import subprocess
 import sys
 
@@ -15,22 +16,30 @@ from spikeloom.nas.cells import plain
 from spikeloom.nas.cells.cell import parse
 from spikeloom.nas.cells.macro import Macro
 from spikeloom.nas.cells.network import CellNetwork
+from spikeloom.nas.cells.recipe import CellTraining
+from spikeloom.nas.cells.train import begin, infer, train
+from spikeloom.nas.datasets import Split
 from spikeloom.nas.hamming import Kernel
 
 MACRO = Macro(in_channels=1, image_size=8, channels=4, num_steps=3, hidden=16, voters=1)
 IMAGES = np.random.default_rng(0).integers(256, size=(32, 1, 8, 8), dtype=np.uint8)
 SMALL = {"batch_size": 8, "batches": 2}
+LABELS = np.arange(32) % 10
+NAMES = ["depth", "qafe", "sahd", "short_training", "spikes", "weights"]
+SHORT = {"epochs": 1, "fit": 20, "held": 8}
 CELLS = [parse("3|01|234"), parse("3|33|333"), parse("1|0~2|~312")]
 
 
 def made(name, **settings):
     if name in ("sahd", "qafe", "spikes"):
         settings = SMALL | settings
-    return scores.load(name)(MACRO, IMAGES, **settings)
+    if name == "short_training":
+        settings = SHORT | settings
+    return scores.make(name, MACRO, IMAGES, LABELS, **{"seed": 0, **settings})
 
 
 def test_every_score_says_what_it_is():
-    assert scores.names() == ["depth", "qafe", "sahd", "spikes", "weights"]
+    assert scores.names() == NAMES
     for name in scores.names():
         score = scores.load(name)
         assert score.WHAT and score.SETTINGS().check() == score.SETTINGS()
@@ -38,7 +47,7 @@ def test_every_score_says_what_it_is():
         scores.load("sadh")
 
 
-@pytest.mark.parametrize("name", ["depth", "qafe", "sahd", "spikes", "weights"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_arguments_give_the_same_value(name):
     """Whatever was scored before: membranes, dropout and weights begin anew with each candidate."""
     one, two = made(name, seed=3), made(name, seed=3)
@@ -52,7 +61,7 @@ def test_a_seed_is_other_weights(name):
     assert made(name).score(CELLS[:1]) != made(name, seed=1).score(CELLS[:1])
 
 
-@pytest.mark.parametrize("name", ["depth", "qafe", "sahd", "spikes", "weights"])
+@pytest.mark.parametrize("name", NAMES)
 def test_what_lets_nothing_through_has_no_score(name):
     assert math.isnan(made(name).score([parse("0|00|000")]))
     assert math.isnan(made(name).score([CELLS[0], parse("3|30|100").replaced("skip", "zeroize")]))
@@ -134,6 +143,32 @@ def test_depth_meets_no_node_twice():
     assert int(made("depth").score([parse("3|~33|30~3")])) == 2
 
 
+def test_a_short_training_is_that_of_the_recipe():
+    """On the first images alone, and scored on those after them, as anybody would do it."""
+    fit = Split(IMAGES[:20].copy(), LABELS[:20].copy())
+    network = begin(MACRO, CELLS[:1], seed=4)
+    train(network, fit, None, CellTraining(epochs=1, batch_size=16, learning_rate=0.004, padding=0,
+                                           flip=False, seed=4, device="cpu"))
+    wanted = (infer(network, IMAGES[20:28])[0] == LABELS[20:28]).mean()
+    assert made("short_training", seed=4).score(CELLS[:1]) == wanted
+    other = scores.make("short_training", MACRO, IMAGES, (LABELS + 1) % 10, seed=4, **SHORT)
+    assert other.fit.labels.tolist() == ((LABELS[:20] + 1) % 10).tolist()
+
+
+@pytest.mark.parametrize("settings, text", [
+    ({"fit": 30}, "images must be at least 38"), ({"held": 0}, "short_training: held must be"),
+    ({"epochs": 0}, "short_training.epochs must be in 1..100000, not 0"),
+    ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0")])
+def test_bad_short_trainings(settings, text):
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        made("short_training", **settings)
+
+
+def test_labels_must_be_of_the_images():
+    with pytest.raises(ConfigError, match="labels must be one for each of 28 images, not"):
+        scores.make("short_training", MACRO, IMAGES, LABELS[:10], seed=0, **SHORT)
+
+
 def test_weights_are_counted_by_the_closed_form():
     assert made("weights").score(CELLS[:1]) == MACRO.weights(CELLS[:1])
 
@@ -153,7 +188,7 @@ def test_spikes_are_counted_once_a_lif():
     ("sahd", {"batches": 0}, r"batches must be in 1\.\.1000, not 0"),
     ("sahd", {"batches": "two"}, "settings must be as in Settings"),
     ("sahd", {"variant": "C"}, "unknown variant 'C'"),
-    ("sahd", {"batches": 5}, "images must be at least 40, batch_size times batches, not 32"),
+    ("sahd", {"batches": 5}, "images must be at least 40, which its settings ask for, not 32"),
     ("qafe", {"bits": 2}, r"bits must be in 4\.\.16, not 2"),
     ("qafe", {"scale": "q"}, "unknown scale 'q'"),
     ("spikes", {"batch_size": 0}, r"batch_size must be in 2\.\.4096, not 0"),

@@ -59,7 +59,7 @@ class CellEvaluator:
                 continue
             texts = [str(cell) for cell in cells_of(genome)]
             running[self.executor.submit(scoring.evaluate, self.asked, texts, seed,
-                                         self.task.images, *splits)] = place
+                                         self.task.images, *splits, **self.task.labels)] = place
         self.restored += len(rows)
         done, todo = 0, len(running)
         self.on_batch(done, todo)

@@ -48,15 +48,18 @@ class Evaluated(Struct, frozen=True):
 
 
 def evaluate(asked: Asked, texts: Sequence[str], seed: int, images: np.ndarray,
-             fit: Split | None = None, check: Split | None = None) -> Evaluated:
+             fit: Split | None = None, check: Split | None = None,
+             labels: np.ndarray | None = None) -> Evaluated:
     """Evaluate one candidate, of cells as texts, in a worker process.
 
-    images: uint8 [n, C, S, S] for scores. fit, check: splits of a training.
+    images: uint8 [n, C, S, S] for scores, with labels int64 [n] for those that take them. fit,
+    check: splits of a training.
     """
     began = time.perf_counter()
     cells, columns, epochs, stopped = list(map(parse, texts)), {}, 0, None
     if asked.score is not None:
-        columns["score"] = _score(asked.score, asked.settings, asked.scored, images, seed, cells)
+        columns["score"] = _score(asked.score, asked.settings, asked.scored, images, seed, cells,
+                                  labels)
     if asked.training is not None:
         found = _trained(asked, cells, seed, fit, check)
         columns |= {"accuracy": found.accuracy, "spikes": found.spikes_per_image}
@@ -67,19 +70,28 @@ def evaluate(asked: Asked, texts: Sequence[str], seed: int, images: np.ndarray,
     return Evaluated(columns, epochs, stopped, time.perf_counter() - began)
 
 
+def scored(name: str, settings: dict, macro: Macro, images: np.ndarray, labels: np.ndarray | None,
+           seed: int, texts: Sequence[str]) -> tuple[float | None, float]:
+    """One score of one network, of cells as texts, in a worker process; and its seconds."""
+    began = time.perf_counter()
+    value = _score(name, settings, macro, images, seed, list(map(parse, texts)), labels)
+    return value, time.perf_counter() - began
+
+
 def _score(name: str, settings: dict, macro: Macro, images: np.ndarray, seed: int,
-           cells: Sequence[Cell]) -> float | None:
-    made = _made(name, json.dumps(settings, sort_keys=True), macro, seed, _Images(images))
+           cells: Sequence[Cell], labels: np.ndarray | None = None) -> float | None:
+    made = _made(name, json.dumps(settings, sort_keys=True), macro, seed, _Images(images, labels))
     with _one_thread():
         value = made.score(cells)
     return float(value) if np.isfinite(value) else None
 
 
 class _Images:
-    """Images that a cache can have as a key."""
+    """Images, and labels if there are any, that a cache can have as a key."""
 
-    def __init__(self, images: np.ndarray) -> None:
-        self.images, self.key = images, (images.shape, images.tobytes())
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None) -> None:
+        self.images, self.labels = images, labels
+        self.key = (images.shape, images.tobytes(), labels is not None and labels.tobytes())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Images) and self.key == other.key
@@ -91,7 +103,8 @@ class _Images:
 @lru_cache(maxsize=4)
 def _made(name: str, settings: str, macro: Macro, seed: int, images: _Images):
     """A score; it keeps what all candidates have in common."""
-    return scores.load(name)(macro, images.images, seed=seed, **json.loads(settings))
+    return scores.make(name, macro, images.images, images.labels, seed=seed,
+                       **json.loads(settings))
 
 
 def _trained(asked: Asked, cells: Sequence[Cell], seed: int, fit: Split, check: Split):

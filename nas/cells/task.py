@@ -71,8 +71,7 @@ class CellTask(Problem):
         except ConfigError as error:
             raise ConfigError(f"{source}: cells.score: {error}") from error
         self.cells = msgspec.structs.replace(self.cells, score_settings=_plain(found))
-        wanted = max(getattr(found, "batch_size", 0) * getattr(found, "batches", 1),
-                     2 if "spikes" in self.asked else 1)
+        wanted = max(scores.needed(found), 2 if "spikes" in self.asked else 1)
         most = len(self.data.train)
         if not wanted <= self.cells.images <= most:
             raise ConfigError(f"{source}: cells.images must be in {wanted}..{most}, what "
@@ -100,6 +99,15 @@ class CellTask(Problem):
     def images(self) -> np.ndarray:
         """What scores see, uint8 [n, C, S, S]: the first images of the train split."""
         return maps(self.data.train.inputs[:self.cells.images], self.scored)
+
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """The labels of `images` as an argument, nothing where the score takes none."""
+        from .. import scores
+
+        if not getattr(scores.load(self.cells.score), "LABELS", False):
+            return {}
+        return {"labels": self.data.train.labels[:self.cells.images]}
 
     def free(self, genome: Genome) -> tuple[dict[str, float], float]:
         """Costs by closed form; a network that lets nothing through, or that no chip can have where

@@ -65,7 +65,7 @@ class Trials:
         macro = {key: value for key, value in structs.asdict(self.macro).items()
                  if key not in ("num_classes", "in_channels")}
         found = scores.settled(scores.load(self.score), self.settings or {})
-        images = getattr(found, "batch_size", 1) * getattr(found, "batches", 1)
+        images = max(1, scores.needed(found))
         experiment = {
             "data": {"name": self.data.name}, "space": {"network": "cells"},
             "search": {"strategy": strategy, "population": POPULATION, "seed": seed,

@@ -8,10 +8,10 @@ from ...flow.errors import ConfigError
 WORKERS = 2
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """--workers, which --jobs is another name of, and --cluster."""
+def add_arguments(parser: ArgumentParser, default: str = str(WORKERS)) -> None:
+    """--workers, which --jobs is another name of, and --cluster; default: in words."""
     parser.add_argument("--workers", "--jobs", type=int, metavar="N", dest="workers",
-                        help=f"processes that work at once (default: {WORKERS}); does not change "
+                        help=f"processes that work at once (default: {default}); does not change "
                              "the outcome")
     parser.add_argument("--cluster", metavar="ADDRESS",
                         help="in place of them, the workers of the Dask scheduler at this address, "

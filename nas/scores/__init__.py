@@ -1,11 +1,14 @@
-"""Scores of networks of cells without training, one a file: a module here with a class `Score`.
+"""Scores of networks of cells, one a file: a module here with a class `Score`. All but one do
+without training.
 
 A score is made once and asked often::
 
     score = Score(macro, images, seed=0, **settings)   # images uint8 [n, C, H, W]
     score.score([cell])                                # higher is better; nan where it has none
 
-`WHAT` is one line of help and `SETTINGS` a struct of its settings. The same arguments and cells
+`WHAT` is one line of help and `SETTINGS` a struct of its settings, which say how many images it
+sees by `batch_size` and `batches`, or by `needed`. One that has `LABELS` set is also given `labels`
+int64 [n] (`make`). The same arguments and cells
 give the same value, and equal layers of different cells have the same random weights. What a cell
 that lets nothing through has is nan. `nas.hamming` scores spikes of any other network.
 
@@ -54,6 +57,21 @@ def load(name: str) -> type:
     return ADDED[name] if name in ADDED else import_module(f"{__name__}.{name}").Score
 
 
+def make(name: str, macro: Macro, images: np.ndarray, labels: np.ndarray | None, *, seed: int,
+         **settings):
+    """The score `name`, with labels if it has `LABELS`."""
+    kind = load(name)
+    more = {"labels": labels} if getattr(kind, "LABELS", False) else {}
+    return kind(macro, images, seed=seed, **more, **settings)
+
+
+def needed(settings: Struct) -> int:
+    """How many images a score with these settings sees; 0 where they do not say."""
+    if hasattr(settings, "needed"):
+        return settings.needed
+    return getattr(settings, "batch_size", 0) * getattr(settings, "batches", 1)
+
+
 class NoSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of scores that have none."""
 
@@ -99,7 +117,7 @@ def shaped(images: np.ndarray, macro: Macro, least: int) -> np.ndarray:
         raise ConfigError(f"images must be uint8 [n, {', '.join(map(str, wanted))}], not "
                           f"{images.dtype} {list(images.shape)}")
     if len(images) < least:
-        raise ConfigError(f"images must be at least {least:,}, batch_size times batches, not "
+        raise ConfigError(f"images must be at least {least:,}, which its settings ask for, not "
                           f"{len(images):,}")
     return images[:least]
 

@@ -51,8 +51,9 @@ def configure(parser: ArgumentParser) -> None:
     add("--networks", metavar=f"FILE|{OWN}",
         help="a file of 'spikeloom bench scores', or 'run' for those that the search in --run "
              "trained (default: those that come with the package)")
-    add("--scores", default=",".join(scores.names()), metavar="NAME[,NAME...]",
-        help="(default: %(default)s)")
+    quick = [name for name in scores.names() if name != "short_training"]
+    add("--scores", default=",".join(quick), metavar="NAME[,NAME...]",
+        help="(default: %(default)s); short_training takes as long as its name says")
     add("--bits", type=int, default=4, metavar="N", help="of qafe (default: %(default)s)")
     add("--batch-size", type=int, default=64, metavar="N",
         help="images of a score (default: %(default)s)")
@@ -105,10 +106,12 @@ def scored(key: dict) -> dict:
 
     macro = msgspec.convert(key["macro"], Macro)
     settings = key["settings"]
-    count = settings.get("batch_size", 1) * settings.get("batches", 1)
-    images = maps(datasets.load(key["data"]).train.inputs[:count], macro)
+    count = max(1, scores.needed(scores.settled(scores.load(key["score"]), settings)))
+    train = datasets.load(key["data"]).train
+    images = maps(train.inputs[:count], macro)
     with cores(1):
-        score = scores.load(key["score"])(macro, images, seed=key["seed"], **settings)
+        score = scores.make(key["score"], macro, images, train.labels[:count], seed=key["seed"],
+                            **settings)
         began = time.process_time()
         values = [score.score([parse(text) for text in texts]) for texts in key["cells"]]
         seconds = (time.process_time() - began) / len(values)
