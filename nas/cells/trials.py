@@ -117,7 +117,7 @@ def trials(args: Namespace, name: str) -> Trials:
         device_of(args.device)
     if hasattr(args, "score"):
         score, given = args.score, score_settings(args.score, args.set)
-    return Trials(data, macro, _digest(data), score or "", given, training)
+    return Trials(data, macro, data.digest, score or "", given, training)
 
 
 def score_settings(name: str, texts: Sequence[str] = ()) -> dict:
@@ -235,14 +235,6 @@ def _macro(key: dict) -> Macro:
 def _split(data: str, name: str, macro: Macro) -> Split:
     found = getattr(datasets.load(data), name)
     return Split(maps(found.inputs, macro), found.labels)
-
-
-@lru_cache(maxsize=8)
-def _digest(data: Dataset) -> str:
-    held = hashlib.sha256()
-    for item in (data.train, data.validation):
-        held.update(str(item.inputs.shape).encode() + item.inputs.tobytes() + item.labels.tobytes())
-    return held.hexdigest()[:16]
 
 
 def spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:

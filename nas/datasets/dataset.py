@@ -1,7 +1,9 @@
 """A data set: inputs and labels in three splits."""
 
+import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -77,6 +79,16 @@ class Dataset:
         if self.num_steps not in (None, graph.num_steps):
             raise ConfigError(f"num_steps must be {self.num_steps} for the events of "
                               f"{self.name!r}, not {graph.num_steps}")
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the train and validation splits, 16 hexadecimal digits; the test split is not in it.
+        """
+        held = hashlib.sha256()
+        for item in (self.train, self.validation):
+            held.update(str(item.inputs.shape).encode() + item.inputs.tobytes()
+                        + item.labels.tobytes())
+        return held.hexdigest()[:16]
 
     @property
     def final(self) -> Split:
