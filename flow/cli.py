@@ -29,6 +29,7 @@ COMMANDS = {
     "estimate": ("spikeloom.flow.commands.estimate", "price a network without any tool"),
     "map": ("spikeloom.flow.commands.map", "map a network onto RRAM crossbars"),
     "score": ("spikeloom.nas.commands.score", "score networks of cells without training them"),
+    "table": ("spikeloom.nas.commands.table", "write evaluations that answer without training"),
     "study": ("spikeloom.nas.commands.study", "vary what a run's network meets, and draw curves"),
     "metrics": ("spikeloom.sim.commands.metrics", "footprint, sparsity, operations and spikes"),
     "report": ("spikeloom.flow.commands.report", "print what a run has measured"),

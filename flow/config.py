@@ -180,6 +180,8 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     column, whose best candidate becomes the run's network, or the id of one.
     deduplicate: no network is asked for twice; without it, a network that is asked for again is
     evaluated again, from the next seed. options: of the strategy, which knows their names.
+    table: a file of evaluations that were made before (`nas.tabular`), which answers in place of
+    training; what it does not have is not asked for.
     """
 
     strategy: str = "nsga2"
@@ -193,6 +195,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     choose: str = "accuracy"
     deduplicate: bool = True
     options: dict[str, object] = field(default_factory=dict)
+    table: str = ""
 
     def rules(self) -> Iterator[Rule]:
         yield "population", 2 <= self.population <= 4096, "in 2..4096"
@@ -355,12 +358,13 @@ _SECTIONS: dict[str, type | None] = {
 _OF_CELLS: dict[str, type] = {"space": CellSpace, "search": CellSearch}
 
 
-def change(text: str) -> tuple[str, str, object]:
+def change(text: str, option: str = "--set", shape: str = "SECTION.KEY=VALUE"
+           ) -> tuple[str, str, object]:
     """Split ``section.key=value``; a value that is not TOML is taken as a string."""
     where, equals, value = text.partition("=")
     name, dot, key = where.strip().partition(".")
     if not (equals and dot and name and key):
-        raise ConfigError(f"--set must be SECTION.KEY=VALUE, not {text!r}")
+        raise ConfigError(f"{option} must be {shape}, not {text!r}")
     return name, key, _value(value)
 
 

@@ -59,7 +59,9 @@ class Evaluator:
     `held_out`: True trains on the train split and scores on validation; False trains on both and
     scores on nothing, once each. seeds: of the trainings of each candidate, where they are not the
     search's. The test split is not touched. on_batch(done, todo) counts the trainings of a
-    generation that were still to be done. `trained` and `restored` count trainings.
+    generation that were still to be done. `trained` and `restored` count trainings. `key` is a
+    digest of what rows of the store depend on, and `about` says that, and what columns depend on,
+    in words.
     """
 
     def __init__(self, task: Task, store: Store, executor: Executor, *, held_out: bool = True,
@@ -76,6 +78,8 @@ class Evaluator:
         key = {"data": task.data.name, "held_out": held_out,
                "train": msgspec.to_builtins(self.settings)}
         self.key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        self.about = {**key, "board": task.board.name, "features": VERSION,
+                      "cim": task.cim and msgspec.to_builtins(task.cim)}
         self.trained = 0
         self.restored = 0
 
@@ -93,7 +97,7 @@ class Evaluator:
         for batch in plan(graphs, self.settings.batch):
             found = [self.store.find(*jobs[place], self.key) for place in batch]
             if all(found):
-                rows.update(zip(batch, map(self._counted, found)))
+                rows.update(zip(batch, map(self.counted, found)))
             else:
                 running[self.executor.submit(
                     workers.evaluate_batch, [graphs[place] for place in batch], self.fit,
@@ -129,7 +133,7 @@ class Evaluator:
         cim = self.task.cim
         return () if cim is None else (cim, [self.task.array(genome) for genome in genomes])
 
-    def _counted(self, row: Evaluation) -> Evaluation:
+    def counted(self, row: Evaluation) -> Evaluation:
         """The row with the features of today, which older files lack or have others in place of."""
         if (row.features is not None and row.features.get("version") == VERSION
                 and LATER <= row.estimate.keys()

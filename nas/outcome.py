@@ -46,6 +46,8 @@ def outcome(search: Search, chosen, seconds: dict[str, float]) -> dict:
         "seed": task.search.seed,
         "space_size": task.space.size(),
         "counts": counts,
+        **({} if task.table is None else {"table": {
+            **task.table.facts(), "unknown": len(search.unknown)}}),
         "seconds": {key: round(value, 2) for key, value in seconds.items()},
         **facts,
         "chosen": chosen and chosen.id,

@@ -47,7 +47,8 @@ class Problem:
     """What all kinds have in common; the rest is their own.
 
     space: with `bounds`, `choices`, `sample`, `genome`, `size` and `smaller` (`nas.space.Space`).
-    bounds: of columns, the device's beside those that the search asks for.
+    bounds: of columns, the device's beside those that the search asks for. table: evaluations that
+    answer in place of any that is made (`nas.answers.Answers`), if a search has them.
     """
 
     #: Columns that candidates of this kind do not have, and why.
@@ -70,6 +71,7 @@ class Problem:
         self.bounds: dict[str, float] = {}
         self.counts = Counts()
         self._excess: dict[Genome, float] = {}
+        self.table = None
 
     def _check_column(self, name: str, where: str) -> None:
         if name in self.LACKS:
@@ -124,6 +126,10 @@ class Problem:
 
     def prepare(self, note: Callable[[str], None]):
         """Find the tools that the search needs; what predicts cells, if anything does."""
+        return None
+
+    def predictor(self):
+        """What predicts the cells of candidates, if anything does."""
         return None
 
     # What follows for all.

@@ -56,6 +56,10 @@ class Task(Problem):
                               "search.cost_model = 'structure', which counts cells and knows no "
                               "clocks; use 'predicted'")
         self.cim = self._crossbars(source)
+        if self.search.table and not self.priced_only:
+            raise ConfigError(f"{source}: search.table must be left out where candidates are "
+                              "placed and routed, which takes trained weights, and a table has "
+                              "none; 'spikeloom study compare --table FILE' builds nothing")
         self.data = data or dataset(experiment.data.name, source)
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
@@ -93,13 +97,18 @@ class Task(Problem):
 
     def prepare(self, note: Callable[[str], None]):
         """Find the tools that place and route; the predictor of the cost model, if it has one."""
-        if self.priced_only:
+        if not self.priced_only:
+            from ..flow import tools
+
+            tools.prepare(["yosys", "nextpnr-ice40", "icepack"], note)
+        return self.predictor()
+
+    def predictor(self):
+        if self.priced_only or self.search.cost_model != "predicted":
             return None
-        from ..flow import tools
         from ..flow.cost import predict
 
-        tools.prepare(["yosys", "nextpnr-ice40", "icepack"], note)
-        return predict.shipped() if self.search.cost_model == "predicted" else None
+        return predict.shipped()
 
     @property
     def priced_only(self) -> bool:

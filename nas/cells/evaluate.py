@@ -21,7 +21,8 @@ class CellEvaluator:
     A genome that is asked for again is evaluated again, from seeds that were not its own before:
     that is what a search without de-duplication pays for. on_batch(done, todo) counts the
     evaluations of a generation that were still to be done; `trained` and `restored` count all of
-    them, `without` those that have no score, or no accuracy.
+    them, `without` those that have no score, or no accuracy. `key` is a digest of `about`, all that
+    rows of the store depend on.
     """
 
     def __init__(self, task, store: Store, executor: Executor, *,
@@ -34,8 +35,9 @@ class CellEvaluator:
             macro=task.macro, scored=task.scored, score=cells.score if scored else None,
             settings=cells.score_settings, spikes="spikes" in asked, training=task.training,
             weight_bits=cells.weight_bits)
-        key = {"data": task.data.name, "images": cells.images, "asked": _plain(self.asked)}
-        self.key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        self.about = {"data": task.data.name, "images": cells.images,
+                      "asked": _plain(self.asked)}
+        self.key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
         self.trained = self.restored = self.without = 0
         self._times: Counter[Genome] = Counter()
 
@@ -77,6 +79,11 @@ class CellEvaluator:
             self.on_batch(done, todo)
         return [self._candidate(genome, generation, [rows[n * repeats + k] for k in range(repeats)])
                 for n, genome in enumerate(genomes)]
+
+    @staticmethod
+    def forget() -> None:
+        """Let go of what candidates have in common, which later searches would not pay for."""
+        scoring.forget()
 
     def _candidate(self, genome: Genome, generation: int, rows: list[Evaluation]) -> Candidate:
         """A candidate with its costs; these follow from the genome and are not stored."""

@@ -107,6 +107,11 @@ def _made(name: str, settings: str, macro: Macro, seed: int, images: _Images):
                        **json.loads(settings))
 
 
+def forget() -> None:
+    """Let go of scores, and of the weights that they keep for other candidates."""
+    _made.cache_clear()
+
+
 def _trained(asked: Asked, cells: Sequence[Cell], seed: int, fit: Split, check: Split):
     from .quantiser import trained_bits
     from .train import begin, train

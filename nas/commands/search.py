@@ -16,7 +16,7 @@ from ...flow import config, plugins
 from ...flow.database import set_aside
 from ...flow.errors import ConfigError, FitError, RunError
 from ...flow.files import write_atomic
-from ...flow.output import Output
+from ...flow.output import Output, counted
 from ...flow.run import Run
 from ..loop import Search
 from ..outcome import outcome
@@ -41,6 +41,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--board", help="target.board")
     parser.add_argument("--seed", help="search.seed")
     parser.add_argument("--choose", help="search.choose: a column (default: accuracy), or an id")
+    parser.add_argument("--table", metavar="FILE",
+                        help="search.table: evaluations that answer in place of training")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="change any key of the experiment (a TOML value)")
 
@@ -68,6 +70,11 @@ def run(args: Namespace, out: Output) -> None:
                                 on_batch=view.batch, on_generation=view.generation,
                                 on_routed=view.routed).run()
                 seconds["search"] = time.perf_counter() - mark
+                if not search.rows and search.unknown:
+                    raise RunError(f"{task.search.table}: has none of "
+                                   f"{counted(len(search.unknown), 'network')} that "
+                                   f"{task.search.strategy} asked for; export runs of a space like "
+                                   "this one, or narrow this one, and start again with --fresh")
                 if not search.rows:
                     raise FitError(f"{folder}: no network of the space meets the bounds "
                                    f"({task.counts.priced} priced{_nearest(task)}); widen "
@@ -159,5 +166,6 @@ def _keys(experiment: config.Experiment) -> list[tuple[str, object]]:
 
 def _changes(args: Namespace) -> tuple[str, ...]:
     short = (("target.board", args.board), ("search.seed", args.seed),
-             ("search.choose", args.choose))
+             ("search.choose", args.choose),
+             ("search.table", args.table and config.toml_value(args.table)))
     return (*(f"{key}={value}" for key, value in short if value is not None), *args.set)
