@@ -41,7 +41,8 @@ class Line:
 class Curve:
     """Lines over x, where marks lie, and what is drawn level across.
 
-    percent: values are shares in 0..1. y_label: of this panel; empty for that of the picture.
+    percent: values are shares in 0..1. steps: a value holds until the next one. y_label: of this
+    panel; empty for that of the picture.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Curve:
     ticks: tuple[float, ...] = ()
     percent: bool = True
     y_label: str = ""
+    steps: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,11 @@ def _curve(axis, curve: Curve) -> None:
         axis.axhline(curve.level[1], color="0.35", linestyle="--", linewidth=1,
                      label=curve.level[0])
     for line, (color, marker) in zip(curve.lines, _LOOKS):
-        axis.plot(curve.x, line.mean, color=color, marker=marker, markersize=4, label=line.label)
+        axis.plot(curve.x, line.mean, color=color, marker=marker, markersize=4, label=line.label,
+                  drawstyle="steps-post" if curve.steps else "default")
         low, high = line.band(*((0.0, 1.0) if curve.percent else (-float("inf"), float("inf"))))
-        axis.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0)
+        axis.fill_between(curve.x, low, high, color=color, alpha=0.2, linewidth=0,
+                          step="post" if curve.steps else None)
     axis.set_xlabel(curve.x_label)
     if curve.log:
         axis.set_xscale("log", base=2)
