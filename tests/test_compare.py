@@ -88,7 +88,7 @@ def test_the_best_at_equal_evaluations_is_that_of_each_search_by_itself(compare,
         assert curve == sorted(curve)
     folder = tmp_path / "run/study/compare"
     assert {path.name for path in folder.iterdir()} == {
-        "points.json", "tables", "table.jsonl", "compare.svg", "compare.png",
+        "points.json", "tables", "table.jsonl", "compare.svg", "compare.pdf", "compare.png",
         *(f"{name}.{kind}" for name in ("compare", "pairs", "curves", "searches")
           for kind in ("csv", "tex"))}
     kept = list(csv.DictReader((folder / "pairs.csv").read_text().splitlines()))
