@@ -99,7 +99,7 @@ report: .venv/base.stamp
 # Yardsticks of tests alone, which ask for more than what is used of them, and bring a `tests` along.
 .venv/test.stamp: .venv/full.stamp
 	$(PIP) --no-deps --upgrade --target .venv/yardsticks badcrossbar neurobench \
-	  snntorch spikingjelly
+	  snntorch spikingjelly tonic
 	@touch $@
 
 system: system-sim system-flash

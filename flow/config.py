@@ -17,6 +17,7 @@ from msgspec.structs import fields
 
 from . import ir
 from .errors import ConfigError, unknown
+from .events import Data, EventData, data_of
 
 #: Largest share of zeros that training makes.
 MOST_SPARSE = 0.95
@@ -35,15 +36,6 @@ def _within(values, lo: int, hi: int) -> bool:
 def _choice(values) -> bool:
     """A list that a gene can choose from: not empty, nothing twice."""
     return len(values) > 0 and len(set(values)) == len(values)
-
-
-class Data(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which data set; its splits are pinned by the data set itself."""
-
-    name: str = "digits"
-
-    def rules(self) -> Iterator[Rule]:
-        yield "name", bool(self.name), "the name of a data set"
 
 
 class Space(Struct, frozen=True, forbid_unknown_fields=True):
@@ -259,10 +251,10 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """All sections. `train` holds keys of nas.train.TrainSettings, `cim` those of nas.cim.Cim,
     `cells` those of nas.cells.settings.Cells, checked where these are known; an experiment without
-    crossbars has no `cim`, one of other networks no `cells`.
+    crossbars has no `cim`, one of other networks no `cells`, and `data` of images has a name alone.
     """
 
-    data: Data = field(default_factory=Data)
+    data: Data | EventData = field(default_factory=Data)
     space: Space | CellSpace = field(default_factory=Space)
     search: Asked = field(default_factory=Search)
     train: dict[str, int | float | str | bool] = field(default_factory=dict)
@@ -308,7 +300,7 @@ def experiment_from(data: dict, source: str = "experiment") -> Experiment:
             raise ConfigError(f"{source}: " + unknown("section", name, _SECTIONS))
         if not isinstance(item, dict):
             raise ConfigError(f"{source}: {name} must be a section [{name}], not {item!r}")
-        cls = kinds[name]
+        cls = data_of(item) if name == "data" else kinds[name]
         sections[name] = dict(item) if cls is None else section(cls, item, source, name)
     return Experiment(**sections)
 

@@ -6,6 +6,7 @@
     samples.safetensors  test images p8 (uint8 [n, ...]) and labels (int64 [n])
     calibration.safetensors  the same of validation images, to calibrate with
     manifest.json        the commands that made it, and with what (`manifest`)
+    events.json          how recordings became these, where they are of recordings of events
     plugins.json         the plug-ins that it was made with, if there were any
     build/BOARD/         top.bin, report.json and the logs of one board; BOARD-proof/ likewise
     cim/                 plan.json, plan.svg, actions.json and cost.json: the network on crossbars;
@@ -16,14 +17,18 @@ import json
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from safetensors.numpy import load, save
 
 from . import ir, plugins
 from .errors import ConfigError, GraphError, RunError
-from .files import write_atomic
+from .events import Recorded
+from .files import read_json, write_atomic
 
 FORMAT = 1
+#: Of events.json.
+RECORDED = 1
 #: Images that a run keeps to calibrate with, at most.
 CALIBRATION = 256
 
@@ -88,6 +93,10 @@ class Run:
     def calibration_file(self) -> Path:
         return self.path / "calibration.safetensors"
 
+    @property
+    def recorded_file(self) -> Path:
+        return self.path / "events.json"
+
     def build_dir(self, board: str, *, proof: bool = False) -> Path:
         """Where a board's build lies; its proof build lies beside the one that ships."""
         return self.path / "build" / (f"{board}-proof" if proof else board)
@@ -114,6 +123,25 @@ class Run:
     def save_calibration(self, p8: np.ndarray, labels: np.ndarray) -> None:
         """Keep the first of these images, none of which is a test image, to calibrate with."""
         write_atomic(self.calibration_file, _packed(p8[:CALIBRATION], labels[:CALIBRATION]))
+
+    def save_recorded(self, recorded: Recorded | None) -> None:
+        """Keep how recordings became samples; None where they are of no recordings."""
+        if recorded is None:
+            self.recorded_file.unlink(missing_ok=True)
+        else:
+            text = json.dumps(msgspec.to_builtins(recorded), indent=1)
+            write_atomic(self.recorded_file, text + "\n")
+
+    def recorded(self) -> Recorded | None:
+        """How recordings become samples of this run, None where they are of no recordings."""
+        if not self.recorded_file.exists():
+            return None
+        found = read_json(self.recorded_file, Recorded, RECORDED, "event", "train or search again")
+        for key, holds, text in found.data.rules():
+            if not holds:
+                raise RunError(f"{self.recorded_file}: is damaged (data.{key} must be {text}); "
+                               "train or search again")
+        return found
 
     def first_samples(self, option: str, count: int | None) -> tuple[np.ndarray, np.ndarray]:
         """The first `count` of `samples`, which `option` asks for; at most ten for None."""

@@ -81,6 +81,7 @@ def keep_network(search: Search, chosen, graph: ir.Graph, opened: Run) -> list[s
     task = search.task
     opened.save_samples(task.data.test.inputs, task.data.test.labels)
     opened.save_calibration(task.data.validation.inputs, task.data.validation.labels)
+    opened.save_recorded(task.data.recorded)
     graph.save(opened.graph_file)
     kept = [f"the chosen network is in {opened.graph_file}"]
     if task.cim is not None:

@@ -221,7 +221,7 @@ class Problem:
                 and all(value <= 0 for value in self.broken(columns).values()))
 
 
-def named(find: Callable, name: str, where: str):
+def named(find: Callable, name, where: str):
     """find(name), an unknown name with where it stands."""
     try:
         return find(name)
@@ -229,9 +229,10 @@ def named(find: Callable, name: str, where: str):
         raise ConfigError(f"{where}: {error}") from error
 
 
-def dataset(name: str, source: str) -> Dataset:
-    """The data set that an experiment names."""
-    return named(datasets.load, name, f"{source}: data.name")
+def dataset(data: config.Data, source: str) -> Dataset:
+    """The data set that an experiment asks for."""
+    kind = ".name" if type(data) is config.Data else ""
+    return named(datasets.asked, data, f"{source}: data{kind}")
 
 
 def broken(task: Problem, columns: Mapping[str, float]) -> str:

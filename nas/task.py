@@ -60,7 +60,9 @@ class Task(Problem):
             raise ConfigError(f"{source}: search.table must be left out where candidates are "
                               "placed and routed, which takes trained weights, and a table has "
                               "none; 'spikeloom study compare --table FILE' builds nothing")
-        self.data = data or dataset(experiment.data.name, source)
+        self.data = data or dataset(experiment.data, source)
+        if self.data.recorded is not None:
+            self.experiment = msgspec.structs.replace(self.experiment, data=self.data.recorded.data)
         for key, wanted in (("encoders", self.data.encoders),
                             ("num_steps", self.data.num_steps and (self.data.num_steps,))):
             values = getattr(experiment.space, key)

@@ -1,4 +1,6 @@
-"""Inputs from files: images of 8-bit pixels or events 0/1, with labels where a file has some."""
+"""Inputs from files: images of 8-bit pixels, events 0/1 or recordings of events, with labels where
+a file has some.
+"""
 
 import math
 import re
@@ -9,8 +11,10 @@ from safetensors.numpy import load_file
 
 from ..flow import ir
 from ..flow.errors import ConfigError, unknown
+from ..flow.events import Recorded
 from ..hdl.encoders.spikes import pack_frames
 from ..hdl.pixels import pack_pixels
+from . import recordings
 
 
 def input_shape(graph: ir.Graph) -> tuple[int, ...]:
@@ -43,17 +47,27 @@ def payload(graph: ir.Graph, image: np.ndarray, bits: int = 8) -> bytes:
     return pack_pixels(coarse(graph, image, bits) // (255 // ((1 << bits) - 1)), bits)
 
 
-def read_images(path: Path, graph: ir.Graph) -> tuple[np.ndarray, np.ndarray | None]:
+def read_images(path: Path, graph: ir.Graph, recorded: Recorded | None = None,
+                count: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs of a network, uint8 [k, *input_shape], and labels int64 [k], None without.
 
     .npy: p8 (or events) alone, one or several, in any shape of the right size; .npz and
     .safetensors: `p8` and, if there, `labels`; .csv and .txt: a row of numbers per image, separated
-    by commas or blanks. Raises ConfigError with the file, the rule and the value.
+    by commas or blanks; .bin, .aedat and .h5: recordings as those that the network was trained on,
+    which became frames as `recorded` says, the first `count` of them. Raises ConfigError with the
+    file, the rule and the value, RunError for what is wrong with a recording.
     """
     path = Path(path)
+    if path.suffix.lower() in recordings.SUFFIXES:
+        if recorded is None:
+            raise ConfigError(f"{path}: is of recordings of events, and this run's network was "
+                              "trained on none; choose another FILE, or another --run")
+        p8, labels = recordings.read_frames(path, recorded, count)
+        return _shaped(path, p8, graph), labels
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise ConfigError(f"{path}: " + unknown("file type", path.suffix, _READERS))
+        raise ConfigError(f"{path}: " + unknown("file type", path.suffix,
+                                                [*_READERS, *recordings.SUFFIXES]))
     try:
         p8, labels = read(path)
     except OSError as error:

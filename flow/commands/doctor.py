@@ -20,6 +20,7 @@ REQUIRED = ("yosys", "nextpnr-ice40", "icepack")
 #: Python packages of the extras, by the name they are imported as.
 EXTRAS = {
     "search": ("torch", "pymoo", "sklearn", "loky"),
+    "events": ("h5py",),
     "test": ("cocotb", "hypothesis", "pytest"),
 }
 

@@ -42,7 +42,7 @@ class CellTask(Problem):
         given = {} if experiment.cells is msgspec.UNSET else experiment.cells
         self.cells = config.section(Cells, given, source, "cells")
         super().__init__(experiment, source)
-        self.data = dataset(experiment.data.name, source)
+        self.data = dataset(experiment.data, source)
         if self.data.num_steps is not None:
             raise ConfigError(f"{source}: data.name must be a data set of images with "
                               f"space.network = 'cells', not {self.data.name!r}, which has events")

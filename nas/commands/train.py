@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...flow import ir, plugins
+from ...flow import config, ir, plugins
 from ...flow.cim.array import ENCODINGS
 from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
@@ -157,6 +157,18 @@ def _delays(args: argparse.Namespace, axons: list[int]) -> list:
     return [spread(n, count, args.delay_seed) for n, count in zip(largest, axons)]
 
 
+def _asked(args: argparse.Namespace) -> config.Data:
+    """The section [data] that the options make; ConfigError for a change of another section."""
+    item = {"name": args.data}
+    for text in args.set:
+        section, key, value = config.change(text)
+        if section != "data":
+            raise ConfigError("--set must be data.KEY=VALUE, of a data set of recordings, without "
+                              f"--cells, not {text!r}")
+        item[key] = value
+    return config.section(config.data_of(item), item, "--set", "data")
+
+
 def graph_from(args: argparse.Namespace, data: datasets.Dataset) -> ir.Graph:
     """The shape-stage graph that the options describe; ConfigError or GraphError if they cannot."""
     try:
@@ -188,8 +200,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
         parser = argparse.ArgumentParser()
         configure(parser)
         return train_cells.run(args, out, parser)
-    if args.set:
-        raise ConfigError(f"--set must be left out without --cells, not {args.set[0]!r}")
     if args.fit not in FITS:
         raise ConfigError(f"--fit must be one of {', '.join(FITS)}, not {args.fit!r}")
     if args.seeds < 1:
@@ -201,7 +211,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
                              sparsity=args.sparsity, cim_variation=args.cim_variation,
                              cim_cell_bits=args.cim_cell_bits, cim_encoding=args.cim_encoding
                              ).check()
-    data = datasets.load(args.data)
+    data = datasets.asked(_asked(args))
     graph = graph_from(args, data)
     plan([graph])  # refuses what cannot be trained before anything is written
     advise(graph, out.note)
@@ -226,6 +236,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     done[0].graph.save(directory.graph_file)
     directory.save_samples(data.test.inputs, data.test.labels)
     directory.save_calibration(data.validation.inputs, data.validation.labels)
+    directory.save_recorded(data.recorded)
     name = "test" if final else "validation"
     result = {
         "run": str(directory.path), "design": done[0].graph.digest(), "data": data.name,

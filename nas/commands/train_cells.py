@@ -36,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
              f"short; takes --{', --'.join(name.replace('_', '-') for name in TAKEN)} and --set")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="with --cells: a size of the macro network (cells.channels=16, cells.image_size=16, "
-             "...) or a setting of its training (train.patience=10, train.device=\"cuda\", ...)")
+             "...) or a setting of its training (train.patience=10, train.device=\"cuda\", ...); "
+             "without, how recordings of events become frames (data.num_steps=32, ...)")
 
 
 class _Kept(msgspec.Struct):

@@ -10,6 +10,9 @@ use, and with
   chosen; neither reads a file;
 * `SHAPE` and `CLASSES`, and `ORIGIN` and `files(name)` where a user brings the files.
 
+Those of recordings of events have more (`recorded`), and `load(name, events)` takes a section
+[data], which says how recordings become frames.
+
 A plug-in (`flow.plugins`) adds its own with `register`.
 """
 
@@ -21,9 +24,11 @@ from types import ModuleType
 
 from ...flow import plugins
 from ...flow.errors import ConfigError, unknown
+from ...flow.events import Data, EventData
 from .dataset import Dataset, Split
 
-__all__ = ["HOMES", "LOADERS", "Dataset", "Split", "described", "load", "register"]
+__all__ = ["HOMES", "LOADERS", "Dataset", "Split", "asked", "described", "load", "of_recordings",
+           "register"]
 
 
 def _homes() -> dict[str, ModuleType]:
@@ -48,14 +53,31 @@ def register(name: str) -> Callable:
 
 
 @lru_cache(maxsize=4)
-def load(name: str) -> Dataset:
-    """The data set of that name; ConfigError for an unknown one."""
+def load(name: str, events: EventData | None = None) -> Dataset:
+    """The data set of that name; ConfigError for an unknown one.
+
+    events: how recordings become frames, None as the data set has it.
+    """
     if name not in LOADERS:
         raise ConfigError(unknown("dataset", name, LOADERS))
-    data = LOADERS[name]()
+    if events is not None and name not in of_recordings():
+        keys = ", ".join(key for key in events.__struct_fields__ if key != "name")
+        raise ConfigError(f"what says how recordings become frames ({keys}) must be left out for "
+                          f"{name!r}; data sets of recordings are {', '.join(of_recordings())}")
+    data = LOADERS[name]() if events is None else LOADERS[name](events)
     if not isinstance(data, Dataset):
         raise ConfigError(f"dataset {name!r} must be a Dataset, not {type(data).__name__}")
     return data.whole()
+
+
+def asked(data: Data) -> Dataset:
+    """The data set that a section [data] asks for."""
+    return load(data.name, data if isinstance(data, EventData) else None)
+
+
+def of_recordings() -> list[str]:
+    """The names of data sets of recordings."""
+    return [name for name, home in HOMES.items() if hasattr(home, "READER")]
 
 
 def described(name: str) -> str:

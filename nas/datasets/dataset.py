@@ -9,13 +9,14 @@ import numpy as np
 
 from ...flow import ir
 from ...flow.errors import ConfigError
+from ...flow.events import Recorded
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Inputs and their labels int64 [n], both read-only.
 
-    inputs: uint8, images p8 [n, pixels], or events 0/1 [n, T, channels].
+    inputs: uint8, images p8 [n, pixels], or frames of events [n, T, channels], 0/1 or counts.
     """
 
     inputs: np.ndarray
@@ -33,9 +34,10 @@ class Split:
 class Dataset:
     """One classification problem.
 
-    shape: of an image, (rows, columns) or (channels, rows, columns), or of one timestep's events,
+    shape: of an image or of one timestep's events, (rows, columns), (channels, rows, columns) or
     (channels,). num_steps: how many timesteps of events a sample has; None for images, which are
-    shown for as long as one likes.
+    shown for as long as one likes. recorded: where events are from recordings, how they became
+    frames.
     """
 
     name: str
@@ -45,10 +47,17 @@ class Dataset:
     validation: Split
     test: Split
     num_steps: int | None = None
+    recorded: Recorded | None = None
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """The encoders that can take these inputs."""
+        """The encoders that can take these inputs, at least one.
+
+        Raises ConfigError for frames of counts, which none can: they are for training alone.
+        """
+        if self.recorded is not None and self.recorded.data.values != "binary":
+            raise ConfigError(f"data.values must be 'binary' for the 'spikes' encoder, not "
+                              f"{self.recorded.data.values!r}")
         return ("rate", "stream") if self.num_steps is None else ("spikes",)
 
     def whole(self) -> "Dataset":

@@ -34,7 +34,9 @@ def configure(parser) -> None:
     where.add_argument("--sim", action="store_true", help="simulate the board's gateware")
     parser.add_argument("file", metavar="FILE", nargs="?",
                         help="images: .npy, .npz or .safetensors (array p8), .csv or .txt (a row "
-                             "of pixels 0..255 each); default: the run's test images")
+                             "of pixels 0..255 each), or a recording of events in the format of "
+                             "the run's data set (.bin, .aedat, .h5); default: the run's test "
+                             "images")
     parser.add_argument("--count", type=int, metavar="N",
                         help="classify the first N images (default: all of FILE, or 10)")
     parser.add_argument("--baud", type=float, metavar="RATE",
@@ -63,7 +65,7 @@ def run(args, out) -> int:
     if args.file is None:
         p8, labels = opened.first_samples("--count", args.count)
     else:
-        p8, labels = read_images(args.file, graph)
+        p8, labels = read_images(args.file, graph, opened.recorded(), args.count)
         if args.count is not None and args.count > len(p8):
             raise ConfigError(f"--count must be in 1..{len(p8)}, the images of {args.file}, not "
                               f"{args.count}")
