@@ -6,7 +6,7 @@ import re
 import event_files as made
 import numpy as np
 import pytest
-from event_files import at, bar, gestures, joined
+from event_files import at, bar
 from msgspec.structs import replace
 
 from spikeloom.flow import cli
@@ -14,35 +14,30 @@ from spikeloom.flow.errors import ConfigError, RunError
 from spikeloom.flow.events import Data, EventData
 from spikeloom.nas import datasets
 from spikeloom.nas.datasets import cifar10_dvs, dvs128_gesture, images, nmnist, recorded, shd
-from spikeloom.nas.datasets.images import Subset
 from spikeloom.nas.problem import problem
-from spikeloom.sim.recordings.events import columns
 from spikeloom.sim.recordings.frames import frames
 
-FEW = Subset(train=3, validation=1, test=2)
+FEW = made.FEW
 
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPIKELOOM_DATASETS", str(tmp_path))
-    monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "cache"))
-    datasets.load.cache_clear()
-    yield tmp_path
-    datasets.load.cache_clear()
+    yield from made.places(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def digits(root, monkeypatch):
-    """N-MNIST of five and two recordings a digit, of bars; the last ten are held out."""
-    for name, value in (("TRAINING", 50), ("TEST", 20), ("HELD", 10)):
-        monkeypatch.setattr(nmnist, name, value)
-    monkeypatch.setitem(nmnist.SETS, "nmnist-small", FEW)
-    for part, count in (("Train", 50), ("Test", 20)):
-        for k in range(count):
-            path = root / "nmnist" / part / str(k % 10) / f"{k + 1:05}.bin"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(made.atis(bar(k % 10, 10, 34, 100 * (part == "Test") + k)))
-    return root / "nmnist"
+    return made.nmnist_folder(root, monkeypatch)
+
+
+@pytest.fixture
+def objects(root, monkeypatch):
+    return made.cifar10_dvs_folder(root, monkeypatch)
+
+
+@pytest.fixture
+def trials(root, monkeypatch):
+    return made.gesture_folder(root, monkeypatch)
 
 
 def splits(data):
@@ -127,19 +122,6 @@ def test_a_kill_costs_a_part(digits, monkeypatch):
     assert len(calls) == 2 + 1 + 5
 
 
-@pytest.fixture
-def objects(root, monkeypatch):
-    monkeypatch.setattr(cifar10_dvs, "EACH", 12)
-    monkeypatch.setitem(cifar10_dvs.SETS, "cifar10-dvs", Subset(train=8, validation=1, test=3))
-    monkeypatch.setitem(cifar10_dvs.SETS, "cifar10-dvs-small", FEW)
-    for label, name in enumerate(cifar10_dvs.NAMES):
-        (root / "cifar10-dvs" / name).mkdir(parents=True)
-        for k in range(12):
-            path = root / "cifar10-dvs" / name / f"cifar10_{name}_{k}.aedat"
-            path.write_bytes(made.aedat2(bar(label, 10, 128, k)))
-    return root / "cifar10-dvs"
-
-
 def test_a_smaller_subset_of_cifar10_dvs_keeps_to_the_splits_of_the_whole(objects):
     whole, small = datasets.load("cifar10-dvs"), datasets.load("cifar10-dvs-small")
     assert whole.shape == (2, 16, 16) and sizes(whole) == (80, 10, 30)
@@ -153,24 +135,6 @@ def test_a_smaller_subset_of_cifar10_dvs_keeps_to_the_splits_of_the_whole(object
         objects, ["airplane"], ".aedat", cifar10_dvs.ORIGIN)][-3:] == ["_9", "10", "11"]
 
 
-@pytest.fixture
-def trials(root, monkeypatch):
-    """Three and one trials of eleven gestures, the first of them twice, from 1 s on."""
-    for name, value in (("TRAINING", 3), ("TEST", 1), ("HELD", 1)):
-        monkeypatch.setattr(dvs128_gesture, name, value)
-    folder = root / "DvsGesture"
-    folder.mkdir()
-    for user in (1, 2, 3, 24):
-        parts = [at(bar(k % 11, 11, 128, user), 1_000_000 + 100_000 * k) for k in range(12)]
-        (folder / f"user{user:02}_led.aedat").write_bytes(made.aedat3(joined(*parts)))
-        (folder / f"user{user:02}_led_labels.csv").write_text(gestures(
-            [(k % 11 + 1, 1_000_000 + 100_000 * k, 1_100_000 + 100_000 * k) for k in range(12)]))
-    (folder / "trials_to_train.txt").write_text(
-        "user01_led.aedat\r\nuser02_led.aedat\r\nuser03_led.aedat\r\n")
-    (folder / "trials_to_test.txt").write_text("user24_led.aedat\n\n")
-    return folder
-
-
 def test_gestures_are_split_by_trials(trials):
     data = datasets.load("dvs128-gesture")
     assert sizes(data) == dvs128_gesture.sizes("dvs128-gesture") == (24, 12, 12)
@@ -181,22 +145,13 @@ def test_gestures_are_split_by_trials(trials):
 
 
 def test_spoken_digits_hold_out_as_many_of_each(root, monkeypatch):
-    monkeypatch.setattr(shd, "TRAINING", 80)
-    monkeypatch.setattr(shd, "TEST", 40)
-    monkeypatch.setitem(shd.SETS, "shd", Subset(train=None, validation=1, test=None))
-    (root / "shd").mkdir()
-    words = {}
-    for seed, (part, count) in enumerate((("train", 80), ("test", 40))):
-        rng = np.random.default_rng(seed)
-        words[part] = [columns(np.sort(rng.integers(0, 500_000, 30)), rng.integers(0, 700, 30),
-                               [0] * 30, [0] * 30) for _ in range(count)]
-        made.shd(root / "shd" / f"shd_{part}.h5", words[part], np.arange(count) % 20)
+    made.shd_folder(root, monkeypatch)
     data = datasets.load("shd")
     assert data.shape == (70,) and sizes(data) == shd.sizes("shd") == (60, 20, 40)
     assert (np.bincount(data.validation.labels) == 1).all()
     assert data.test.labels.tolist() == [k % 20 for k in range(40)]
     assert data.test.inputs[5].sum(0).nonzero()[0].tolist() == sorted(
-        {x // 10 for x in words["test"][5].x.tolist()})
+        {x // 10 for x in made.sweep(5, 20, 105).x.tolist()})
 
 
 # What is refused
