@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import event_files as made
 import numpy as np
@@ -249,3 +250,17 @@ def test_a_search_keeps_the_settings_it_was_made_with(digits):
     with pytest.raises(ConfigError, match=r"data\.values must be 'binary' for the 'spikes'"):
         problem(config.experiment_from({"data": {"name": "nmnist", "values": "counts"},
                                         "space": space}))
+
+
+def test_the_example_is_a_search_on_recordings(digits):
+    """Its networks, the smallest and the largest, are priced and fit the board."""
+    from spikeloom.flow import config
+
+    path = Path(__file__).parents[1] / "examples" / "nmnist.toml"
+    task = problem(config.load_experiment(path), str(path))
+    assert task.data.shape == (2, 9, 9) and (
+        task.experiment.data == config.load_experiment(path).data)
+    for side in (0, 1):
+        vector = {name: bounds[side] for name, bounds in task.space.bounds.items()}
+        genome = task.space.genome(task.space.sample(np.random.default_rng(0), 0) | vector)
+        assert task.space.graph(genome).input.encoder == "spikes" and task.excess(genome) == 0

@@ -200,6 +200,7 @@ def _finished(search: Search, store: Store, executor: Executor, opened: Run, spa
     if not evaluator:
         opened.save_samples(task.data.test.inputs, task.data.test.labels)
         opened.save_calibration(task.data.validation.inputs, task.data.validation.labels)
+        opened.save_recorded(task.data.recorded)
     graph.save(opened.graph_file)
     front = []
     for item in sorted(found, key=lambda item: (item.measured["lc"], item.id)):

@@ -148,6 +148,7 @@ def save(made: Made, opened: Run) -> list[str]:
     for keep, split in ((opened.save_samples, made.data.test),
                         (opened.save_calibration, made.data.validation)):
         keep(maps(split.inputs, made.result.macro), split.labels)
+    opened.save_recorded(None)
     content = {"format": 1, **msgspec.to_builtins(made.result)}
     write_atomic(opened.path / FILE, json.dumps(content, indent=1) + "\n")
     return [f"the network is in {opened.path / 'network.safetensors'}, cells and results in "
