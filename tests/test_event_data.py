@@ -212,7 +212,7 @@ def test_a_damaged_recording_names_itself_and_can_be_mended(digits, capsys):
     where = ["train", "--data", "nmnist", "--run", str(digits.parent / "run")]
     for more, words in (([], f"{path}: must have events"),
                         (["--set", "data.binning=events"], "--set: data.binning must be one of"),
-                        (["--set", "space.layers=[1]"], "--set must be data.KEY=VALUE, of a data")):
+                        (["--set", "space.layers=[1]"], "or be data.KEY=VALUE, of a data set")):
         assert cli.main([*where, *more]) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1

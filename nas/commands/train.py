@@ -163,8 +163,8 @@ def _asked(args: argparse.Namespace) -> config.Data:
     for text in args.set:
         section, key, value = config.change(text)
         if section != "data":
-            raise ConfigError("--set must be data.KEY=VALUE, of a data set of recordings, without "
-                              f"--cells, not {text!r}")
+            raise ConfigError("--set must be left out without --cells, or be data.KEY=VALUE, of a "
+                              f"data set of recordings, not {text!r}")
         item[key] = value
     return config.section(config.data_of(item), item, "--set", "data")
 
