@@ -59,7 +59,9 @@ def test_a_recording_is_classified_as_the_reference_model_says(root, monkeypatch
     (image,) = json.loads(out)["images"]
     assert code == 0 and image["equal"] and image["label"] is None
     assert (image["class"], image["scores"]) == (said.classes[0], said.scores[0].tolist())
-    # the run's own samples are the same frames
+    # the run knows which frames, and its own samples are the same
+    made_by = json.loads((run.path / "manifest.json").read_text())["commands"][0]
+    assert list(made_by["data"]) == [found["data"]] and "events.json" in made_by["files"]
     np.testing.assert_array_equal(run.samples()[0][7], wanted.reshape(-1))
     np.testing.assert_array_equal(frames(events, data, (2, 34, 34)), wanted[0])
 
