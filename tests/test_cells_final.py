@@ -52,7 +52,7 @@ def test_train_cells_keeps_a_network_whose_accuracies_can_be_computed_again(tmp_
     def never(*args):
         raise AssertionError("a training that is over trains no more")
 
-    monkeypatch.setattr(train._Training, "_step", never)
+    monkeypatch.setattr(train._Training, "step", never)
     for text in ("3|13|333", "chosen"):
         assert run(folder, "--cells", text) == 0
         words = capsys.readouterr().out
@@ -109,13 +109,13 @@ def test_a_search_finishes_with_its_first_row_and_goes_on_where_it_was(tmp_path,
     other, _ = final.finish(task(padding=1), None, None, tmp_path, [chosen("3|00|340")])
     assert len(list((tmp_path / "candidates" / "abc").iterdir())) == 2
     assert other.cells == found.cells
-    monkeypatch.setattr(train._Training, "_step", None)  # nothing is left to train
+    monkeypatch.setattr(train._Training, "step", None)  # nothing is left to train
     again, _ = final.finish(task(), None, None, tmp_path, [chosen("3|00|340")])
     assert again == found
 
 
 def test_a_training_that_has_nothing_to_keep_fails_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(train._Training, "_step", lambda *args: (float("nan"), 0))
+    monkeypatch.setattr(train._Training, "step", lambda *args: (float("nan"), 0))
     with pytest.raises(FitError, match=r"3\|00\|340 diverged in epoch 1: the loss is nan"):
         final.finish(task(), None, None, tmp_path, [chosen("3|00|340")])
 

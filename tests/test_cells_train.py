@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from spikeloom.flow.errors import ConfigError, RunError
+from spikeloom.nas import training
 from spikeloom.nas.cells import checkpoints, train
 from spikeloom.nas.cells.cell import parse
 from spikeloom.nas.cells.macro import Macro
 from spikeloom.nas.cells.pixels import check, maps
-from spikeloom.nas.cells.train import CellTraining, augmented, begin, evaluate
+from spikeloom.nas.cells.train import CellTraining, begin, evaluate
+from spikeloom.nas.checkpoints import Scored, copied
 from spikeloom.nas.datasets import Split
+from spikeloom.nas.training import augmented
 
 MACRO = Macro(channels=2, image_size=4, cells=1, num_steps=2, hidden=8, voters=2, num_classes=2,
               in_channels=1)
@@ -77,14 +80,14 @@ def test_a_kill_within_an_epoch_loses_that_epoch_alone(tmp_path, monkeypatch):
     train.train(whole, split(), None, QUICK)
     with pytest.raises(Killed):
         with monkeypatch.context() as patch:
-            step = train._Training._step
+            step = train._Training.step
 
-            def killed(self, x, y, rate):
+            def killed(self, x, y, share):
                 if len(self.history) == 1:
                     raise Killed
-                return step(self, x, y, rate)
+                return step(self, x, y, share)
 
-            patch.setattr(train._Training, "_step", killed)
+            patch.setattr(train._Training, "step", killed)
             train.train(cut, split(), None, QUICK, folder=tmp_path)
     cut = network()
     seen = []
@@ -109,7 +112,7 @@ def test_training_learns_and_a_short_one_is_the_same_function():
                             label_smoothing=0.0, device="cpu")
     net = network()
     found = train.train(net, split(48), split(16, 1), settings)
-    assert found.stopped == train.DONE and not found.diverged
+    assert found.stopped == training.DONE and not found.diverged
     losses = [epoch.loss for epoch in found.history]
     assert min(losses[1:]) < losses[0] and found.spikes_per_image >= 0
     assert found.accuracy == max(epoch.check.accuracy for epoch in found.history)
@@ -126,26 +129,26 @@ def test_training_learns_and_a_short_one_is_the_same_function():
 def test_early_stop_and_its_weights(monkeypatch):
     """A check split whose accuracy falls after the second epoch."""
     accuracies = iter([0.5, 0.7, 0.6, 0.7, 0.9])
-    monkeypatch.setattr(train, "evaluate", lambda *args: checkpoints.Scored(
+    monkeypatch.setattr(train, "evaluate", lambda *args: Scored(
         accuracy=next(accuracies), spikes_per_image=1.0))
     states = []
     net = network()
     settings = CellTraining(epochs=9, batch_size=8, patience=2, device="cpu")
     found = train.train(net, split(), split(8, 1), settings,
-                        on_epoch=lambda *_: states.append(checkpoints.copied(net)))
+                        on_epoch=lambda *_: states.append(copied(net)))
     assert (found.epochs, found.best, found.accuracy) == (4, 2, 0.7)
     assert found.stopped == "no better accuracy on the check split in 2 epochs after epoch 2"
     assert all(torch.equal(value, states[1][key]) for key, value in net.state_dict().items())
 
 
 def test_a_training_that_diverges_is_named_and_ends(tmp_path, monkeypatch):
-    step = train._Training._step
+    step = train._Training.step
 
-    def diverging(self, x, y, rate):
-        loss, right = step(self, x, y, rate)
+    def diverging(self, x, y, share):
+        loss, right = step(self, x, y, share)
         return (math.nan if len(self.history) == 1 else loss), right
 
-    monkeypatch.setattr(train._Training, "_step", diverging)
+    monkeypatch.setattr(train._Training, "step", diverging)
     net = network()
     found = train.train(net, split(), split(8, 1), QUICK, folder=tmp_path)
     assert found.diverged and found.epochs == 2 and found.best == 1
@@ -229,8 +232,8 @@ def test_settings_out_of_range_are_named(words, settings):
 def test_cuda_is_refused_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="device must be 'cpu' or 'auto' on a machine without"):
-        train.device_of("cuda")
-    assert train.device_of("auto").type == "cpu"
+        training.device_of("cuda")
+    assert training.device_of("auto").type == "cpu"
 
 
 def test_labels_and_images_of_another_problem_are_named():

@@ -108,7 +108,8 @@ def trials(args: Namespace, name: str) -> Trials:
     macro = structs.replace(options.macro(args, data, "study", size), dropout=0.0)
     training = score = given = None
     if hasattr(args, "epochs"):
-        from .train import CellTraining, device_of
+        from ..training import device_of
+        from .recipe import CellTraining
 
         training = CellTraining(epochs=args.epochs, images=args.train_images, padding=0,
                                 batch_size=args.batch_size,
