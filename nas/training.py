@@ -61,6 +61,12 @@ class Trained:
     def diverged(self) -> bool:
         return self.stopped.startswith(DIVERGED)
 
+    @property
+    def average_spikes(self) -> float | None:
+        """Spikes per image over the batches of all epochs, None where they were not counted."""
+        counts = [epoch.fit_spikes for epoch in self.history if epoch.fit_spikes is not None]
+        return sum(counts) / len(counts) if counts else None
+
 
 #: Called after each epoch, with how many there will be at most.
 OnEpoch = Callable[[Epoch, int], None]

@@ -1,11 +1,18 @@
 """Images of a data set as the maps that a macro network takes."""
 
 from math import isqrt
+from typing import Protocol
 
 import numpy as np
 
 from ...flow.errors import ConfigError
-from .macro import Macro
+
+
+class Macro(Protocol):
+    """What a macro network says of its maps: channels, and rows as many as columns."""
+
+    in_channels: int
+    image_size: int
 
 
 def check(shape: tuple[int, ...], macro: Macro, where: str = "images") -> None:
