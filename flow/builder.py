@@ -6,7 +6,8 @@ from . import ir
 class Builder:
     """Appends nodes behind an Input; each layer reads the last value unless told otherwise.
 
-    Nodes of layer n, counted from 1, end in n: conv1 or fc1, sum1 and pop1, and pool1 behind it.
+    Nodes of layer n, counted from 1, end in n: conv1 or fc1, sum1 and pop1, and pool1 behind it,
+    and pool1_2 behind that.
     """
 
     def __init__(self, **attributes) -> None:
@@ -34,8 +35,12 @@ class Builder:
         return self._layer(node, neuron, skip)
 
     def pool(self, kernel_size: int, kind: type = ir.MaxPool2d) -> str:
-        """A pool, at most one behind a layer."""
-        self.nodes.append(kind(name=f"pool{self.layers}", src=self.name, in_shape=self._maps(),
+        """A pool, of the last layer or of the pool behind it."""
+        name = f"pool{self.layers}"
+        before = sum(node.name.startswith(name) for node in self.nodes)
+        if before:
+            name = f"{name}_{before + 1}"
+        self.nodes.append(kind(name=name, src=self.name, in_shape=self._maps(),
                                kernel_size=kernel_size))
         self.name, self.shape = self.nodes[-1].name, self.nodes[-1].out_shape
         return self.name

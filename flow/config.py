@@ -22,8 +22,8 @@ from .events import Data, EventData, data_of
 #: Largest share of zeros that training makes.
 MOST_SPARSE = 0.95
 
-#: Kinds of networks that a space may be of; `cells` has sections of its own (`CellSpace`).
-NETWORKS = ("chain", "layered", "residual", "cells")
+#: Kinds of networks that a space may be of; the last ones have sections of their own (`_OWN`).
+NETWORKS = ("chain", "layered", "residual", "cells", "blocks")
 
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
@@ -79,7 +79,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
 
     def rules(self) -> Iterator[Rule]:
         yield "network", self.network in NETWORKS, f"one of {', '.join(NETWORKS)}"
-        yield "network", self.network != "cells", "'cells' in a section [space] of its own alone"
+        yield ("network", self.network not in _OWN,
+               f"{self.network!r} in a section [space] of its own alone")
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
                     "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
                     "adaptations", "presets", "refractory", "delays", "delay_seeds",
@@ -160,6 +161,12 @@ class CellSpace(Struct, frozen=True, forbid_unknown_fields=True):
     network: str = "cells"
 
 
+class BlockSpace(Struct, frozen=True, forbid_unknown_fields=True):
+    """Section [space] of networks of blocks; what these may be is in a section [blocks]."""
+
+    network: str = "blocks"
+
+
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     """How to look, whatever for: at most population * generations candidates are evaluated.
 
@@ -238,6 +245,21 @@ class CellSearch(Asked, frozen=True, forbid_unknown_fields=True):
     choose: str = "score"
 
 
+class BlockSearch(Asked, frozen=True, forbid_unknown_fields=True):
+    """How to look for networks of blocks; 20 rounds of 20 candidates, as AutoSNN looks at."""
+
+    strategy: str = "autosnn"
+    population: int = 20
+    generations: int = 20
+    objectives: tuple[str, ...] = ("score",)
+    choose: str = "score"
+
+    def rules(self) -> Iterator[Rule]:
+        yield from super().rules()
+        yield ("repeats", self.repeats == 1, "1 with space.network = 'blocks': a super-network "
+               "gives a network the same accuracy each time")
+
+
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
     """The board to build for, and the seed of place and route."""
 
@@ -250,16 +272,18 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):
     """All sections. `train` holds keys of nas.train.TrainSettings, `cim` those of nas.cim.Cim,
-    `cells` those of nas.cells.settings.Cells, checked where these are known; an experiment without
-    crossbars has no `cim`, one of other networks no `cells`, and `data` of images has a name alone.
+    `cells` those of nas.cells.settings.Cells, `blocks` those of nas.blocks.settings.Blocks, checked
+    where these are known; an experiment without crossbars has no `cim`, one of other networks no
+    `cells` and no `blocks`, and `data` of images has a name alone.
     """
 
     data: Data | EventData = field(default_factory=Data)
-    space: Space | CellSpace = field(default_factory=Space)
+    space: Space | CellSpace | BlockSpace = field(default_factory=Space)
     search: Asked = field(default_factory=Search)
     train: dict[str, int | float | str | bool] = field(default_factory=dict)
     cim: dict[str, object] | UnsetType = UNSET
     cells: dict[str, object] | UnsetType = UNSET
+    blocks: dict[str, object] | UnsetType = UNSET
     target: Target = field(default_factory=Target)
 
 
@@ -292,9 +316,10 @@ def experiment_from(data: dict, source: str = "experiment") -> Experiment:
     sections = {}
     space = data.get("space")
     kinds = _SECTIONS
-    if isinstance(space, dict) and space.get("network") == "cells":
-        kinds = _SECTIONS | _OF_CELLS
-        sections = {name: cls() for name, cls in _OF_CELLS.items()}
+    network = space.get("network") if isinstance(space, dict) else None
+    if isinstance(network, str) and network in _OWN:
+        kinds = _SECTIONS | _OWN[network]
+        sections = {name: cls() for name, cls in _OWN[network].items()}
     for name, item in data.items():
         if name not in _SECTIONS:
             raise ConfigError(f"{source}: " + unknown("section", name, _SECTIONS))
@@ -346,8 +371,11 @@ def to_toml(experiment: Experiment) -> str:
 #: The struct of each section; None where others know its keys.
 _SECTIONS: dict[str, type | None] = {
     "data": Data, "space": Space, "search": Search, "train": None, "cim": None, "cells": None,
-    "target": Target}
-_OF_CELLS: dict[str, type] = {"space": CellSpace, "search": CellSearch}
+    "blocks": None, "target": Target}
+#: Sections of kinds of networks that have their own.
+_OWN: dict[str, dict[str, type]] = {
+    "cells": {"space": CellSpace, "search": CellSearch},
+    "blocks": {"space": BlockSpace, "search": BlockSearch}}
 
 
 def change(text: str, option: str = "--set", shape: str = "SECTION.KEY=VALUE"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ..flow import config
@@ -19,6 +20,9 @@ from . import datasets, strategies
 from .columns import COLUMNS
 from .datasets import Dataset
 from .space import Genome
+
+#: Kinds of networks with a section of their name.
+OWN_SECTIONS = ("cells", "blocks")
 
 #: The objectives of a candidate that has none: worse than anything, and finite, for pymoo.
 WORST = 1e30
@@ -30,6 +34,10 @@ def problem(experiment: config.Experiment, source: str = "experiment") -> "Probl
         from .cells.task import CellTask
 
         return CellTask(experiment, source)
+    if experiment.space.network == "blocks":
+        from .blocks.task import BlockTask
+
+        return BlockTask(experiment, source)
     from .task import Task
 
     return Task(experiment, source)
@@ -56,6 +64,11 @@ class Problem:
 
     def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
         self.experiment, self.search = experiment, experiment.search
+        for name in OWN_SECTIONS:
+            given = getattr(experiment, name) is not msgspec.UNSET
+            if given and experiment.space.network != name:
+                raise ConfigError(f"{source}: section [{name}] must be left out with space.network "
+                                  f"= {experiment.space.network!r}; it is of {name!r}")
         self.strategy = strategies.load(self.search.strategy, source)
         self.options = strategies.options(self.strategy, self.search.options, source)
         strategies.check_network(self.search.strategy, self.strategy, experiment.space.network,
@@ -120,8 +133,12 @@ class Problem:
         raise NotImplementedError
 
     def evaluator(self, store, executor: Executor, *,
-                  on_batch: Callable[[int, int], None] | None = None):
-        """Who evaluates generations of genomes (`nas.evaluator.Evaluator`)."""
+                  on_batch: Callable[[int, int], None] | None = None,
+                  note: Callable[[str], None] | None = None):
+        """Who evaluates generations of genomes (`nas.evaluator.Evaluator`).
+
+        note: told, in words, of what there is to do before the first of them.
+        """
         raise NotImplementedError
 
     def prepare(self, note: Callable[[str], None]):

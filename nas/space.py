@@ -301,11 +301,13 @@ def describe(genome: Genome) -> str:
 
     Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
     it has any, and its kind of neuron where each has its own; then comes what is not a LIF's, or a
-    rest, or a share of zeros. Of cells it is ``cells 3|01|234 1|33|030``.
+    rest, or a share of zeros. Of cells it is ``cells 3|01|234 1|33|030``, of blocks
+    ``blocks srb_k5 skip``.
     """
     item = json.loads(genome)
-    if "cells" in item:
-        return " ".join(["cells", *item["cells"]])
+    for name in ("cells", "blocks"):
+        if name in item:
+            return " ".join([name, *item[name]])
     layers = "-".join(f"{layer.get('width', '')}w{layer['weight_bits']}/"
                       f"{layer['bitstream_length']}"
                       + (f"d{layer['delay']}" if "delay" in layer else "")

@@ -34,9 +34,6 @@ class Task(Problem):
 
     def __init__(self, experiment: config.Experiment, source: str = "experiment",
                  data: Dataset | None = None) -> None:
-        if experiment.cells is not msgspec.UNSET:
-            raise ConfigError(f"{source}: section [cells] must be left out with space.network = "
-                              f"{experiment.space.network!r}; it is of 'cells'")
         self.settings = config.section(TrainSettings, experiment.train, source, "train")
         try:
             self.settings.check()
@@ -92,7 +89,8 @@ class Task(Problem):
         return priced if self.priced_only else built
 
     def evaluator(self, store, executor: Executor, *,
-                  on_batch: Callable[[int, int], None] | None = None):
+                  on_batch: Callable[[int, int], None] | None = None,
+                  note: Callable[[str], None] | None = None):
         from .evaluator import Evaluator
 
         return Evaluator(self, store, executor, on_batch=on_batch)

@@ -32,20 +32,26 @@ def costs(macro: Macro, cells: Sequence[Cell], *, weight_bits: int, classifier: 
     weights = macro.weights(cells, classifier=classifier)
     found = {"weights": float(weights), "weight_memory": float(weights * weight_bits)}
     network = macro.network(cells, weight_bits=weight_bits, classifier=True)
+    return found | on_chip(network, mode, array or Array(), macro.weights(cells) * weight_bits)
+
+
+def on_chip(network: Network, mode: str, array: Array, bits: int) -> dict[str, float]:
+    """Columns of a chip, none where no chip can have the network; bits: `cim_memory` in a mode
+    without a plan.
+    """
     try:
-        found |= _chip(_by_number(network), mode, array or Array())
+        found = _chip(_by_number(network), mode, array)
     except FitError:
-        return found
-    if mode not in PLANNED:
-        found["cim_memory"] = float(macro.weights(cells) * weight_bits)
-    return found
+        return {}
+    return found if mode in PLANNED else {**found, "cim_memory": float(bits)}
 
 
 def _by_number(network: Network) -> Network:
     """The network with numbers for the names of its layers, by which others are equal to it."""
     names = {layer.name: f"layer{index}" for index, layer in enumerate(network.layers)}
     return structs.replace(network, layers=tuple(
-        structs.replace(layer, name=names[layer.name], source=names.get(layer.source, layer.source))
+        structs.replace(layer, name=names[layer.name], source=names.get(layer.source, layer.source),
+                        skip_source=names.get(layer.skip_source, layer.skip_source))
         for layer in network.layers))
 
 

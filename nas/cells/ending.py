@@ -79,13 +79,16 @@ def finish(search: Search, store: Store, executor: Executor, folder: Path):
 
 
 def facts(search: Search) -> dict:
-    """The front, and the best network with its limits."""
+    return {"network": "cells", "score": search.task.cells.score,
+            **common(search, search.evaluator.without), "front_basis": BASIS, "note": NOTE}
+
+
+def common(search: Search, without: int = 0) -> dict:
+    """The front, and the best network with its limits; without: evaluations that gave nothing."""
     task = search.task
-    found = {"network": "cells", "data": task.data.name, "score": task.cells.score,
-             "deduplicate": task.search.deduplicate,
-             "counts": {"without": search.evaluator.without},
-             "front": [row.id for row in front(task, search.rows)], "front_basis": BASIS,
-             "note": NOTE}
+    found = {"data": task.data.name, "deduplicate": task.search.deduplicate,
+             "counts": {"without": without},
+             "front": [row.id for row in front(task, search.rows)]}
     best = order(search)[0] if search.rows else None
     if best is not None:
         found["best"] = {"id": best.id, "network": describe(best.genome),
@@ -102,13 +105,13 @@ def keep(search: Search, chosen, made, opened: Run) -> list[str]:
     return final.keep(search.task, chosen, made, opened)
 
 
-def tables(search: Search, chosen) -> list[Wide]:
-    """The front, and the limits of the chosen network."""
+def tables(search: Search, chosen, basis: str = BASIS) -> list[Wide]:
+    """The front, and the limits of the chosen network; basis: by what candidates were judged."""
     task, rows = search.task, search.rows
     first = [name for name in ("score", "accuracy", "spikes") if name in rows[0].counted]
     names = [*first, *(name for name in task.columns if name not in first
                        and name in rows[0].counted)]
-    found = framed(f"{BASIS.title()}, nothing is built: the Pareto front; ~ is an estimate in "
+    found = framed(f"{basis.capitalize()}, nothing is built: the Pareto front; ~ is an estimate in "
                    "closed form, > chosen", "", "id", "network", *map(title, names))
     best = front(task, rows)
     if chosen.id not in {row.id for row in best}:
@@ -126,8 +129,8 @@ def tables(search: Search, chosen) -> list[Wide]:
     return [Wide(found), kept]
 
 
-def summary(search: Search, found: dict) -> list[str]:
-    """The outcome in sentences."""
+def summary(search: Search, found: dict, note: str = NOTE) -> list[str]:
+    """The outcome in sentences; note: what the search saw, and what its numbers are."""
     task, counts, seconds = search.task, found["counts"], found["seconds"]
     lines = [
         f"{counts['candidates']:,} candidates, {counts['distinct']:,} of them different "
@@ -142,6 +145,6 @@ def summary(search: Search, found: dict) -> list[str]:
     if bad:
         lines.append(f"what {task.search.strategy} returns breaks {', '.join(bad)}, as its options "
                      "let it")
-    return [*lines, f"note: {NOTE}",
+    return [*lines, f"note: {note}",
             f"chosen by {task.search.choose}: {found['chosen']}, {found['best']['network']}"]
 

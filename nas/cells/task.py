@@ -122,7 +122,8 @@ class CellTask(Problem):
         return found, float(missing)
 
     def evaluator(self, store, executor: Executor, *,
-                  on_batch: Callable[[int, int], None] | None = None):
+                  on_batch: Callable[[int, int], None] | None = None,
+                  note: Callable[[str], None] | None = None):
         from .evaluate import CellEvaluator
 
         return CellEvaluator(self, store, executor, on_batch=on_batch)
