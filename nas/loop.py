@@ -43,18 +43,21 @@ class Search:
 
     evaluator: what judges candidates, the task's own if there is none, which asks the table of the
     search if that has one. What the table does not have is no candidate (`unknown`): the strategy
-    is told that it breaks the bounds. builds: whether candidates may be placed and routed.
+    is told that it breaks the bounds. builds: whether candidates may be placed and routed. note:
+    told what the evaluator does before the first candidate.
     """
 
     def __init__(self, task: Problem, store: Store, executor: Executor, folder: Path, *,
                  predictor: Predictor | None = None, evaluator=None, builds: bool = True,
                  on_batch: Callable[[int, int], None] | None = None,
+                 note: Callable[[str], None] | None = None,
                  on_routed: Callable[[Routed], None] | None = None,
                  on_generation: Callable[["Search", int], None] | None = None) -> None:
         self.task, self.on_generation = task, on_generation
         if evaluator is None and task.search.table:
             evaluator = tabular_evaluator(task, Path(task.search.table), on_batch=on_batch)
-        self.evaluator = evaluator or task.evaluator(store, executor, on_batch=on_batch)
+        self.evaluator = evaluator or task.evaluator(store, executor, on_batch=on_batch,
+                                                     note=note)
         self.prices = Prices(task, predictor)
         self.routing = Unrouted() if not builds else routing(
             task, store, executor, self.prices, folder, on_routed=on_routed)

@@ -62,6 +62,9 @@ class Problem:
     #: Columns that candidates of this kind do not have, and why.
     LACKS: Mapping[str, str] = {}
 
+    #: Folders of a run that a search which is begun afresh sets aside, beside its store.
+    FOLDERS: tuple[str, ...] = ()
+
     def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
         self.experiment, self.search = experiment, experiment.search
         for name in OWN_SECTIONS:

@@ -21,8 +21,8 @@ from ..cells.pixels import maps
 from ..datasets import Split
 from ..sums import MOST_BITS, Exported, Sums, Term, classes, written
 from .block import Conv
+from .evaluate import evaluate
 from .network import BlockNetwork, Plif
-from .train import infer
 
 #: Bits of a leak.
 LEAK = 16
@@ -48,13 +48,11 @@ def compare(network: BlockNetwork, graph: ir.Graph, split: Split, subset: str
     """What export does to the accuracy on a split, which `subset` names; and spikes of an image in
     floating point.
     """
-    p8 = maps(split.inputs, network.macro)
-    before, spikes = infer(network, p8)
-    after = classes(graph, p8.reshape(len(p8), -1))
-    return Compared(subset=subset, images=len(split),
-                    before=float((before == split.labels).mean()),
+    before = evaluate(network, split)
+    after = classes(graph, maps(split.inputs, network.macro).reshape(len(split), -1))
+    return Compared(subset=subset, images=len(split), before=before.accuracy,
                     after=float((after == split.labels).mean()),
-                    agreement=float((after == before).mean())), spikes
+                    agreement=float((after == before.classes).mean())), before.spikes_per_image
 
 
 class _Writer(Sums):

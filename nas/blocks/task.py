@@ -14,6 +14,7 @@ from ..columns import price
 from ..problem import Problem, dataset, named
 from ..space import Genome
 from ..train import TrainSettings
+from . import oneshot
 from .fitness import fitness
 from .graph import graph
 from .recipe import BlockTraining
@@ -33,6 +34,8 @@ class BlockTask(Problem):
     integers of its `gateware`, else a `BlockTraining`.
     Raises ConfigError for a name or a key that only these know.
     """
+
+    FOLDERS = (oneshot.FOLDER,)
 
     def __init__(self, experiment: config.Experiment, source: str = "experiment") -> None:
         if experiment.cim is not msgspec.UNSET:
@@ -126,7 +129,7 @@ class BlockTask(Problem):
     def evaluator(self, store, executor: Executor, *,
                   on_batch: Callable[[int, int], None] | None = None,
                   note: Callable[[str], None] | None = None):
-        from .evaluate import BlockEvaluator
+        from .evaluator import BlockEvaluator
 
         return BlockEvaluator(self, store, executor, on_batch=on_batch, note=note)
 

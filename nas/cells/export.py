@@ -31,6 +31,7 @@ from .network import CellNetwork
 from .pixels import maps
 from .train import infer
 
+
 def export(network: CellNetwork) -> Exported:
     """The integer graph of a network; its input is pixels p8 [n, C * S * S], as `pixels.maps`.
 

@@ -50,7 +50,8 @@ class View:
     def _render(self) -> Group:
         return Group(self.table, self.bars)
 
-    def _line(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """A line, with the seconds so far."""
         self.out.note(f"{time.perf_counter() - self.began:6.1f} s  {text}")
 
     def batch(self, done: int, todo: int) -> None:
@@ -71,7 +72,7 @@ class View:
         ends = [", ".join(f"{COLUMNS[name].title} {COLUMNS[name].text(item.columns[name])}"
                           for name in names) for _, item in best[:1] + best[1:][-1:]]
         on_front, hypervolume = self.task.ending.progress(search, [item for _, item in best])
-        self._line(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
+        self.note(f"generation {number} of {self.task.search.generations}: {len(search.rows)} "
                    f"candidates, {on_front} ({' ... '.join(ends)}); hypervolume {hypervolume}")
 
     def _front(self, best: list[tuple[Candidate, Priced]], names: Sequence[str]) -> Table:
@@ -89,13 +90,13 @@ class View:
     def routed(self, item: Routed) -> None:
         """A candidate was built, or could not be."""
         if item.measured is None:
-            self._line(f"{item.id}  {item.network}: {item.status}: {item.reason}")
+            self.note(f"{item.id}  {item.network}: {item.status}: {item.reason}")
             return
         lc, about = item.measured["lc"], COLUMNS["lc"].text(item.predicted["lc"])
-        self._line(f"{item.id}  {item.network}: {lc:,.0f} LCs (predicted {about}), "
+        self.note(f"{item.id}  {item.network}: {lc:,.0f} LCs (predicted {about}), "
                    f"{item.fmax_mhz:.1f} MHz, {item.seconds:.0f} s")
 
     def finishing(self) -> None:
         """The search is over; the chosen network comes next."""
         self.bars.update(self.part, visible=False)
-        self._line(self.task.ending.FINISHING)
+        self.note(self.task.ending.FINISHING)

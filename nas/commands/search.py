@@ -67,8 +67,8 @@ def run(args: Namespace, out: Output) -> None:
             with View(task, out) as view:
                 mark = time.perf_counter()
                 search = Search(task, store, executor, folder, predictor=predictor,
-                                on_batch=view.batch, on_generation=view.generation,
-                                on_routed=view.routed).run()
+                                on_batch=view.batch, note=view.note,
+                                on_generation=view.generation, on_routed=view.routed).run()
                 seconds["search"] = time.perf_counter() - mark
                 if not search.rows and search.unknown:
                     raise RunError(f"{task.search.table}: has none of "
@@ -127,9 +127,10 @@ def _begun(args: Namespace, folder: Path, out: Output) -> Problem:
     if store.exists() and not args.fresh:
         raise RunError(f"{folder}: holds a search already; go on with it (--resume), start again "
                        "(--fresh), or use another --run")
-    kept = set_aside(store)
-    if kept:
-        out.note(f"the old store is kept as {kept}")
+    for what, path in (("store", store), *(("folder", folder / name) for name in task.FOLDERS)):
+        kept = set_aside(path)
+        if kept:
+            out.note(f"the old {what} is kept as {kept}")
     return task
 
 
