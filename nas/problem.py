@@ -7,7 +7,7 @@ search (`ending`, a module; `nas.outcome` says what it has).
 
 import math
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -62,6 +62,8 @@ class Problem:
     #: Columns that candidates of this kind do not have, and why.
     LACKS: Mapping[str, str] = {}
 
+    #: Keys that a resumed search may change, as none of what is stored depends on them.
+    may_change: Set[str] = frozenset()
     #: Folders of a run that a search which is begun afresh sets aside, beside its store.
     FOLDERS: tuple[str, ...] = ()
 

@@ -142,13 +142,16 @@ def trained(data: Dataset, macro: Macro, blocks: Sequence[str], settings, *, see
 def trained_exactly(data: Dataset, macro: Macro, blocks: Sequence[str], settings, gateware, *,
                     seed: int) -> Made:
     """Train blocks in integers by `settings`, a `nas.train.TrainSettings`, on all but the test
-    split, and test once.
+    split, and test once. Raises FitError for a training that came to nothing.
     """
     from ..train import train
 
     shape = graph(macro, blocks, gateware)
     fit = data.final
     (done,) = train([shape], Split(pixels(fit, macro), fit.labels), None, settings, [seed])
+    if done.stopped:
+        raise FitError(f"the training of {macro.text(blocks)} {done.stopped}; [train] may be "
+                       "changed with --resume")
     made = simplify(done.graph)
     p8 = pixels(data.test, macro)
     right = float((reference.run(made, p8).classes == data.test.labels).mean())

@@ -71,6 +71,7 @@ class BlockTask(Problem):
         self.settings = self._settings(source)
         self.experiment = msgspec.structs.replace(
             experiment, train=_plain(self.settings), blocks=_plain(self.blocks))
+        self.may_change = {f"train.{key}" for key in self.settings.__struct_fields__}
         self.bound()
 
     def _settings(self, source: str) -> TrainSettings | BlockTraining:

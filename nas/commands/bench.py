@@ -17,8 +17,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", nargs="?", default="figures",
                         help="figures (default), into build/bench.json; characterise: place and "
                              "route networks of every kind for the store of measurements; "
-                             "fronts: compare searches that differ in one thing; or scores: "
-                             "train small networks of cells, for scores to rank")
+                             "fronts: compare searches that differ in one thing; scores: train "
+                             "small networks of cells, for scores to rank; or autosnn: search a "
+                             "small space of blocks, and train its winner and others alone")
     parser.add_argument("--only", metavar="GLOB[,GLOB...]",
                         help="figures: just those whose names match: 'spatial.*,cosim.*'")
     parser.add_argument("--list", action="store_true",
@@ -31,8 +32,9 @@ def configure(parser: ArgumentParser) -> None:
                              "ice40_hx8k_b_evn)")
     parser.add_argument("--out", metavar="PATH",
                         help="characterise: a directory for what the cost model reads (default: "
-                             "build/characterised); fronts, scores: a file (default: "
-                             "build/fronts/fronts.json, build/scores.json)")
+                             "build/characterised); fronts, scores, autosnn: a file "
+                             "(default: build/fronts/fronts.json, build/scores.json, "
+                             "build/autosnn.json)")
 
 
 def run(args: Namespace, out: Output) -> int:
@@ -41,7 +43,7 @@ def run(args: Namespace, out: Output) -> int:
     if args.jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
     own = {"figures": ("only", "list"), "characterise": ("networks", "board", "out"),
-           "fronts": ("out",), "scores": ("out",)}
+           "fronts": ("out",), "scores": ("out",), "autosnn": ("out",)}
     for what, names in own.items():
         for name in names:
             if name not in own[args.what] and getattr(args, name) not in (None, False):
@@ -83,4 +85,11 @@ def scores(args: Namespace, out: Output) -> int:
     return scores.run(args, out)
 
 
-WHAT = {"figures": figures, "characterise": characterise, "fronts": fronts, "scores": scores}
+def autosnn(args: Namespace, out: Output) -> int:
+    from . import autosnn
+
+    return autosnn.run(args, out)
+
+
+WHAT = {"figures": figures, "characterise": characterise, "fronts": fronts, "scores": scores,
+        "autosnn": autosnn}

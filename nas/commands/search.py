@@ -26,7 +26,8 @@ from ..store import FILE, Store
 from . import scale
 from .progress import View
 
-#: Keys that a resumed search may change: none of them touches what is stored.
+#: Keys that a resumed search may change, and more that a problem names: none of them touches what
+#: is stored.
 MAY_CHANGE = {"search.generations", "search.routed", "search.final_epochs", "search.choose",
               "search.pnr_seeds", "search.confirm", "search.reference", "target.seed"}
 
@@ -143,8 +144,8 @@ def _resumed(args: Namespace, folder: Path, out: Output) -> Problem:
     saved = problem(config.load_experiment(opened.experiment), str(opened.experiment))
     source = args.experiment or opened.experiment
     task = problem(config.load_experiment(source, _changes(args)), str(source))
-    same = saved.ending == task.ending
-    check_same(folder, saved.experiment, task.experiment, MAY_CHANGE if same else set())
+    allowed = MAY_CHANGE | task.may_change if saved.ending == task.ending else set()
+    check_same(folder, saved.experiment, task.experiment, allowed)
     return task
 
 
