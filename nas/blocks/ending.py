@@ -35,8 +35,7 @@ def facts(search: Search) -> dict:
     known = search.evaluator.supernet
     return {"network": "blocks", **cells.common(search), "front_basis": BASIS, "note": NOTE,
             "spike_lambda": search.task.blocks.spike_lambda,
-            "supernet": {"epochs": known.epochs, "average_spikes": known.average_spikes,
-                         "seconds": round(known.seconds, 1)}}
+            "supernet": {"epochs": known.epochs, "average_spikes": known.average_spikes}}
 
 
 def progress(search: Search, best: Sequence[Priced]) -> tuple[str, str]:
@@ -54,9 +53,9 @@ def tables(search: Search, chosen) -> list[Wide]:
 
 def summary(search: Search, found: dict) -> list[str]:
     """The outcome in sentences."""
-    known = found["supernet"]
-    return [f"super-network: {known['epochs']} epochs in {known['seconds']:.0f} s, "
-            f"{known['average_spikes']:,.0f} spikes an image on average while it was trained, to "
-            "which the fitness holds those of a candidate, with lambda = "
+    known, taken = search.evaluator.supernet, search.task.blocks.supernet
+    how = f"that of {taken}" if taken else f"{known.epochs} epochs in {known.seconds:.0f} s"
+    return [f"super-network: {how}; {known.average_spikes:,.0f} spikes an image on average while "
+            "it was trained, to which the fitness holds those of a candidate, with lambda = "
             f"{found['spike_lambda']:g}",
             *cells.summary(search, found, NOTE)]

@@ -1,6 +1,7 @@
 """The super-network of a search: trained once into the run, and what a worker asks of it."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,14 +102,14 @@ def evaluate(macro: Macro, offered: Sequence[str], weights: bytes, blocks: Seque
 
     began = time.perf_counter()
     with cores(1):
-        found = _loaded(macro, tuple(offered), weights).evaluate(blocks, check,
-                                                                 calibration=calibration)
+        supernet = _loaded(macro, tuple(offered), weights, threading.get_ident())
+        found = supernet.evaluate(blocks, check, calibration=calibration)
     return Evaluated(found.accuracy, found.spikes_per_image, time.perf_counter() - began)
 
 
-@lru_cache(maxsize=2)
-def _loaded(macro: Macro, offered: tuple[str, ...], weights: bytes):
-    """A super-network; a worker keeps the last ones."""
+@lru_cache(maxsize=16)
+def _loaded(macro: Macro, offered: tuple[str, ...], weights: bytes, thread: int):
+    """A super-network; a worker keeps the last ones, one a thread, as evaluation changes them."""
     from safetensors.torch import load
 
     from .supernet import SuperNetwork
