@@ -31,7 +31,7 @@ sum sum3 <- conv3,pop1
 population pop3 <- sum3 size=256 neuron=NEURON
 max_pool2d pool3 <- pop3 in_shape=4x8x8 kernel_size=2
 max_pool2d pool3_2 <- pool3 in_shape=4x4x4 kernel_size=2
-dense fc4 <- pool3_2 in_features=16 out_features=10 LAYER
+dense fc4 <- pool3_2 in_features=16 out_features=10 LAST
 population pop4 <- fc4 size=10 neuron=NEURON
 readout readout <- pop4 size=10 kind=membrane
 """
@@ -40,9 +40,11 @@ readout readout <- pop4 size=10 kind=membrane
 def test_the_graph_of_a_network():
     found = graph(MACRO, ("srb_k5", "skip"), Gateware())
     layer = "weight_bits=4 bitstream_length=8 sng=sobol1 delay=0 lanes=4"
+    last = layer.replace("lanes=4", "lanes=8")
     neuron = ("fixed(v_threshold=1,leak_shift=none,reset=zero,refractory=0,saturate_bits=none,"
               "beta=1,n=1)")
-    assert found.text() == TEXT.replace("LAYER", layer).replace("NEURON", neuron)
+    wanted = TEXT.replace("LAST", last).replace("LAYER", layer).replace("NEURON", neuron)
+    assert found.text() == wanted
 
 
 @pytest.mark.parametrize("change, blocks", [
@@ -103,7 +105,7 @@ def test_bad_integers(given, words):
 @pytest.fixture(scope="module")
 def made() -> ir.Graph:
     """Trained a little: a residual block that reads a pool, whose own spikes are pooled twice."""
-    macro = structs.replace(MACRO, stages=(1, 1, 1), channels=3)
+    macro = structs.replace(MACRO, stages=(1, 1, 1), channels=3, num_steps=2)
     rng = np.random.default_rng(0)
     images = Split(rng.integers(256, size=(32, 64)).astype(np.uint8), np.arange(32) % 10)
     shape = graph(macro, ("skip", "srb_k3", "skip"), Gateware(lanes=2))
@@ -112,11 +114,11 @@ def made() -> ir.Graph:
 
 
 def test_its_gateware_equals_the_reference_model(made):
-    images = random_images(np.random.default_rng(1), made, 2)
+    images = random_images(np.random.default_rng(1), made, 1)
     wanted = reference.run(made, images, trace=True)
     got, _ = gateware.simulate(made, images, currents=True)
     assert compare(wanted, got, ALL) == []
-    assert sum(int(spikes.sum()) for spikes in wanted.spikes) > 50, "something fires"
+    assert sum(int(spikes.sum()) for spikes in wanted.spikes) > 20, "something fires"
 
 
 def test_spikes_are_counted_by_hand(made):
@@ -129,13 +131,13 @@ def test_spikes_are_counted_by_hand(made):
             continue  # its membrane is read
         total += int(spikes.sum())
         extent = round((population.size // 3) ** 0.5)
-        maps = spikes.reshape(3, 3, 3, extent, extent)  # T, images, channels, rows, columns
+        maps = spikes.reshape(2, 3, 3, extent, extent)  # T, images, channels, rows, columns
         pools = {8: 1, 4: 0}[extent] if population is not made.layers[-2][1] else 2
         for _ in range(pools):
             extent //= 2
             maps = np.array([[[[[maps[t, b, c, 2 * y:2 * y + 2, 2 * x:2 * x + 2].max()
                                  for x in range(extent)] for y in range(extent)]
-                               for c in range(3)] for b in range(3)] for t in range(3)])
+                               for c in range(3)] for b in range(3)] for t in range(2)])
             total += int(maps.sum())
     assert graph_spikes(made, images, batch=2) == pytest.approx(total / 3)
 

@@ -27,7 +27,13 @@ stages = [1, 1]
 growth = 1
 num_steps = 2
 voters = 2
-super = { epochs = 2, batch_size = 16, learning_rate = 0.02, padding = 0, flip = false, device = "cpu" }
+[blocks.super]
+epochs = 2
+batch_size = 16
+learning_rate = 0.02
+padding = 0
+flip = false
+device = "cpu"
 [train]
 epochs = 1
 """

@@ -93,8 +93,8 @@ class Held(Struct, frozen=True):
 
 def settings() -> dict:
     """What all networks have in common, as plain values."""
-    return {"subset": SUBSET, "macro": msgspec.to_builtins(MACRO),
-            "training": msgspec.to_builtins(TRAINING), "experiment": EXPERIMENT}
+    return json.loads(msgspec.json.encode({
+        "subset": SUBSET, "macro": MACRO, "training": TRAINING, "experiment": EXPERIMENT}))
 
 
 def drawn() -> list[str]:
@@ -228,7 +228,9 @@ def load(path: Path) -> Held:
     except (OSError, msgspec.MsgspecError) as error:
         raise RunError(f"{path}: holds no networks of blocks ({error}); 'spikeloom bench autosnn' "
                        "makes them") from error
-    if held.settings != settings():
-        raise RunError(f"{path}: its networks were trained with {held.settings}, not {settings()}; "
-                       f"make it anew with '{COMMAND}'")
+    for key, now in settings().items():
+        was = held.settings.get(key, "not set")
+        if was != now:
+            raise RunError(f"{path}: its networks were trained with {key} = {was}, not {now}; make "
+                           f"it anew with '{COMMAND}'")
     return held

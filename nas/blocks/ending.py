@@ -11,6 +11,7 @@ from pathlib import Path
 from ...flow.output import Wide
 from ...flow.run import Run
 from ..cells import ending as cells
+from ..cells.ending import order
 from ..loop import Search
 from ..prices import Priced
 from ..store import Store
@@ -27,7 +28,7 @@ NOTE = ("the super-network was trained on images of the train split, and candida
 
 
 def finish(search: Search, store: Store, executor: Executor, folder: Path):
-    return final.finish(search.task, folder, cells.order(search))
+    return final.finish(search.task, folder, order(search))
 
 
 def facts(search: Search) -> dict:

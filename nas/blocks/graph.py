@@ -41,7 +41,7 @@ class Gateware(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     beta: int = 1
     beta_bits: int = 1
     reset: str = "zero"
-    lanes: int = 4
+    lanes: int = 8
 
     def rules(self) -> Iterator[Rule]:
         length = self.bitstream_length
