@@ -8,6 +8,7 @@ import pytest
 
 from spikeloom.flow import config
 from spikeloom.flow.errors import ConfigError
+from spikeloom.nas.blocks.settings import Blocks
 from spikeloom.nas.cells.settings import Cells
 from spikeloom.nas.cim import Cim
 from spikeloom.nas.train import TrainSettings
@@ -142,7 +143,8 @@ def test_every_example_states_every_key():
     files = {path.name: tomllib.loads(path.read_text()) for path in folder.glob("*.toml")}
     experiments = {name for name, item in files.items() if "search" in item}
     assert experiments >= {"digits.toml", "temporal.toml", "cim.toml", "cifar.toml",
-                           "spikenas.toml", "neuronas.toml"}
+                           "spikenas.toml", "neuronas.toml", "autosnn.toml",
+                           "autosnn-cifar.toml"}
     for name in experiments:
         config.load_experiment(folder / name)
         network = files[name]["space"]["network"]
@@ -153,6 +155,10 @@ def test_every_example_states_every_key():
             wanted["cim"] = msgspec.to_builtins(Cim())
         if network == "cells":
             wanted["cells"] = msgspec.to_builtins(Cells())
+        if network == "blocks":
+            wanted["blocks"] = msgspec.to_builtins(Blocks())
+            if "gateware" not in files[name]["blocks"]:  # without it, nothing is to be built
+                del wanted["blocks"]["gateware"]
         assert {key: set(item) for key, item in files[name].items() if key != "train"} == {
             key: set(item) for key, item in wanted.items() if key != "train"}
 
