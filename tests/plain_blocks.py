@@ -26,7 +26,8 @@ class Neurons:
 
     def __call__(self, name, x):
         v = self.membranes.get(name, torch.zeros_like(x))
-        h = v + (x - v) * self.decays[name].sigmoid()
+        a = self.decays[name].sigmoid()
+        h = v + x - v * a if name.startswith(("pool", "global")) else v + (x - v) * a
         s = Surrogate.apply(h - 1)
         self.membranes[name] = h * (1 - s.detach())
         return self.count(name, s)

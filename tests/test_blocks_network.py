@@ -117,6 +117,12 @@ def test_a_plif_by_hand():
     assert plif(torch.tensor([[1.1], [0.9], [1.1], [0.5]]), 4).flatten().tolist() == [1, 0, 1, 0]
 
 
+def test_a_mean_of_spikes_is_summed_or_it_would_never_reach_the_threshold():
+    mean = torch.full((1, 1), 0.75)
+    assert Plif(summing=True)(mean, 4).flatten().tolist() == [0, 1, 0, 1]
+    assert not Plif()(mean, 64).any() and not Plif()(torch.ones(1, 1), 8).any()
+
+
 def test_each_pass_begins_with_membranes_at_rest():
     net, x = network(), images()
     assert torch.equal(net(x), net(x))

@@ -38,9 +38,9 @@ class Macro(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=
     """Sizes of a macro network for maps of in_channels x image_size x image_size.
 
     channels: of the stem and the first stage, times `growth` in each stage after it. stages: blocks
-    of each. down: what is behind each stage: `max` or `avg` (with a PLIF behind it) pools of 2 x 2,
-    or `strided`, one more block with stride 2, to the channels of the stage after it. voters:
-    outputs of a class. global_pooling: the mean of each map, and a PLIF, before the FC layer.
+    of each. down: what is behind each stage: `max` or `avg` pools of 2 x 2, or `strided`, one more
+    block with stride 2, to the channels of the stage after it. voters: outputs of a class.
+    global_pooling: the mean of each map before the FC layer. A PLIF that sums is behind every mean.
     stem_down: more max pools behind the stem, as for event cameras' maps of 128 x 128; a
     Conv3x3-BN-PLIF is behind each but the last of several (released code: two for event cameras,
     one for Tiny ImageNet).

@@ -66,17 +66,21 @@ class Plif(nn.Module):
     at the threshold they fire and go to 0.
 
     W. Fang et al., "Incorporating learnable membrane time constant to enhance learning of spiking
-    neural networks", ICCV 2021.
+    neural networks", ICCV 2021. summing: v <- v + x - v sigmoid(w), for what reads means of spikes:
+    a membrane that moves toward a mean is always below 1, and so never fires. (The released code
+    moves it there all the same, so its networks with average pools are silent; it has this form
+    too, commented out.)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, summing: bool = False) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.zeros(()))
+        self.w, self.summing = nn.Parameter(torch.zeros(())), summing
 
     def forward(self, x: Tensor, num_steps: int) -> Tensor:
         """Spikes [T, B, ...] of currents [T, B, ...], or of [1, B, ...], the same in each timestep.
         """
-        return _Fire.apply(x, self.w.sigmoid(), num_steps)
+        a = self.w.sigmoid()
+        return _Fire.apply(x / a if self.summing else x, a, num_steps)
 
 
 class ConvNorm(nn.Module):
@@ -128,12 +132,9 @@ class Backbone(nn.Module):
                                    for name, conv in sizes.items()})
         self.fc = nn.Linear(macro.flat, macro.outputs, bias=False)
         self.fc.weight = nn.Parameter(first("fc", (macro.outputs, macro.flat)))
-        fires = [*sizes, "fc"]
-        if macro.down == "avg":
-            fires += [_pool_name(place) for place in sorted(macro.pooled)]
-        if macro.global_pooling:
-            fires.append("global")
-        self.plifs = nn.ModuleDict({name: Plif() for name in fires})
+        means = [_pool_name(place) for place in sorted(macro.pooled)] if macro.down == "avg" else []
+        means += ["global"] if macro.global_pooling else []
+        self.plifs = nn.ModuleDict({name: Plif(name in means) for name in (*sizes, "fc", *means)})
         self._on_spikes: OnSpikes | None = None
 
     def watch(self, on_spikes: OnSpikes | None) -> None:
