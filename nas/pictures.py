@@ -70,11 +70,13 @@ class Bars:
 
 @dataclass(frozen=True)
 class Dots:
-    """Points of one kind."""
+    """Points of one kind. names: written beside them. joined: by a line, in their order."""
 
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,22 @@ class Scatter:
     marks: tuple[float, ...] = ()
 
 
-Panel = Curve | Bars | Scatter
+@dataclass(frozen=True)
+class Histogram:
+    """How many of the values of each kind lie where; all kinds have the same bins.
+
+    percent: the values, not the counts, are shares in 0..1.
+    """
+
+    title: str
+    x_label: str
+    kinds: tuple[tuple[str, tuple[float, ...]], ...]
+    bins: int = 12
+    percent: bool = False
+    y_label: str = ""
+
+
+Panel = Curve | Bars | Scatter | Histogram
 
 
 def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[Path]:
@@ -112,7 +129,8 @@ def draw(panels: Sequence[Panel], title: str, y_label: str, path: Path) -> list[
         _DRAWN[type(panel)](axis, panel)
         axis.set_title(panel.title, fontsize=9)
         if panel.percent:
-            axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+            side = axis.xaxis if isinstance(panel, Histogram) else axis.yaxis
+            side.set_major_formatter(PercentFormatter(1.0))
         axis.grid(color="0.9")
         axis.set_axisbelow(True)
     for number, axis in enumerate(axes):
@@ -176,10 +194,25 @@ def _scatter(axis, scatter: Scatter) -> None:
     for dots, (color, marker) in zip(scatter.dots, _LOOKS):
         axis.scatter(dots.x, dots.y, s=16, color=color, marker=marker, alpha=0.8, linewidths=0,
                      label=dots.label)
+        if dots.joined:
+            axis.plot(dots.x, dots.y, color=color, linewidth=1)
+        for name, x, y in zip(dots.names, dots.x, dots.y):
+            axis.annotate(name, (x, y), (3, 4), textcoords="offset points", fontsize=7)
     axis.set_xlabel(scatter.x_label)
 
 
-_DRAWN = {Curve: _curve, Bars: _bars, Scatter: _scatter}
+def _histogram(axis, histogram: Histogram) -> None:
+    values = [value for _, kind in histogram.kinds for value in kind]
+    low, high = min(values), max(values)
+    width = (high - low) / histogram.bins or max(abs(low), 1.0) / histogram.bins
+    edges = [low + width * k for k in range(histogram.bins + 1)]
+    edges[-1] = max(edges[-1], high)
+    for (label, kind), (color, _) in zip(histogram.kinds, _LOOKS):
+        axis.hist(kind, bins=edges, color=color, alpha=0.55, label=label)
+    axis.set_xlabel(histogram.x_label)
+
+
+_DRAWN = {Curve: _curve, Bars: _bars, Scatter: _scatter, Histogram: _histogram}
 #: Colours that the colour-blind can tell apart (M. Okabe and K. Ito, "Color Universal Design").
 _LOOKS = (("#D55E00", "o"), ("#0072B2", "s"), ("#009E73", "^"), ("#CC79A7", "D"),
           ("#E69F00", "v"), ("#56B4E9", "P"))
