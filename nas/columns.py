@@ -63,15 +63,17 @@ def title(name: str) -> str:
     return ("~" if name in ESTIMATES else "") + COLUMNS[name].title
 
 
-def price(graph: ir.Graph, board: Board, sparsity: float = 0.0) -> dict[str, float]:
+def price(graph: ir.Graph, board: Board, sparsity: float = 0.0, spread: float = LOW_SPREAD
+          ) -> dict[str, float]:
     """Every column that needs no training and no tool; cells are counts by structure.
 
     latency_us is at the board's clock, without the transfer of the image. Of a graph of shapes it
-    is an optimist's price, with `sparsity` the share of zeros to assume; it has no `zeros`.
+    is an optimist's price, with `sparsity` the share of zeros to assume and `spread` that of the
+    others (`flow.cost.structure`); it has no `zeros`.
     """
     if graph.stage != "shape":
         return priced(graph, board)[0]
-    return _counts(assume_weights(graph, sparsity, LOW_SPREAD), board)[0]
+    return _counts(assume_weights(graph, sparsity, spread), board)[0]
 
 
 def priced(graph: ir.Graph, board: Board) -> tuple[dict[str, float], dict[str, float]]:

@@ -192,6 +192,32 @@ def test_a_resumed_search_may_have_another_training_of_its_winner(search, capsys
     assert "was begun with blocks.channels = 3, not 4" in capsys.readouterr().err
 
 
+def test_what_outgrows_a_bound_with_its_weights_gives_way(search, monkeypatch, capsys):
+    """The first network that is trained is said to have more block memories than there are."""
+    from spikeloom.nas.blocks.task import BlockTask
+
+    real, trained = BlockTask.device_columns, []
+
+    def grown(self, made):
+        found = real(self, made)
+        if made.stage == "shape":
+            return found
+        trained.append(made.digest())
+        return {**found, "ebr": 31.0 if len(trained) < 2 else found["ebr"]}
+
+    monkeypatch.setattr(BlockTask, "device_columns", grown)
+    assert search(*EXACT) == 0
+    found = saved(search)
+    assert len(trained) == 2 and found["final"]["id"] == found["chosen"] != found["best"]["id"]
+    assert found["final"]["result"]["device"]["ebr"] <= 30
+    capsys.readouterr()
+    monkeypatch.setattr(BlockTask, "device_columns", lambda self, made: (
+        real(self, made) | ({"ebr": 31.0} if made.stage != "shape" else {})))
+    assert search(*EXACT, run="none") == 2
+    assert "no network keeps the bounds any more with the weights of its training: " in \
+        capsys.readouterr().err
+
+
 def test_with_gateware_the_run_holds_integers_that_can_be_built(search, capsys):
     assert search(*EXACT, "search.constraints={ lc = 5000 }") == 0
     found, opened = saved(search), Run.open(search.path / "run")

@@ -5,11 +5,12 @@ import tiny_blocks
 from tiny_blocks import GATEWARE, task
 
 from spikeloom.boards import BOARDS
-from spikeloom.flow import targets
+from spikeloom.flow import ir, targets
 from spikeloom.flow.cim.array import Array
 from spikeloom.flow.cim.cost.price import price as chip_price
+from spikeloom.flow.cost.structure import TYPICAL_SPREAD
 from spikeloom.flow.errors import ConfigError
-from spikeloom.nas.blocks.graph import Gateware, graph
+from spikeloom.nas.blocks.graph import Gateware, graph, typical
 from spikeloom.nas.blocks.macro import Macro
 from spikeloom.nas.blocks.recipe import BlockTraining
 from spikeloom.nas.blocks.space import genome_of
@@ -100,7 +101,9 @@ def test_costs_are_closed_forms():
     chip = chip_price(macro.network(blocks, weight_bits=8), Array())
     assert found["cim_mm2"] == pytest.approx(chip.area_mm2, rel=1e-12)
     built, _ = task(GATEWARE).free(genome_of(blocks))
-    wanted = price(graph(macro, blocks, Gateware(lanes=2)), targets.board("icebreaker"))
+    shape = typical(graph(macro, blocks, Gateware(lanes=2)))
+    assert [node.c_skip for node in shape.nodes if isinstance(node, ir.Sum)] == [24]
+    wanted = price(shape, targets.board("icebreaker"), spread=TYPICAL_SPREAD)
     for name in ("lc", "ebr", "cycles", "weights", "weight_memory", "energy_nj"):
         assert built[name] == wanted[name]
     assert "spram" not in built and "cim_uj" in built

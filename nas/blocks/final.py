@@ -7,7 +7,7 @@ validation split, and then exported. The test split is looked at here, and nowhe
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -23,14 +23,19 @@ from ...sim import reference
 from ...sim.operations import pooled
 from ..cells.final import Compared, checkpoints_at
 from ..cells.pixels import maps
+from ..columns import COLUMNS
 from ..datasets import Dataset, Split
 from ..evaluator import Candidate
+from ..problem import broken
 from ..space import describe
+from ..train import Trained, train
 from .graph import graph
 from .macro import Macro
 from .space import blocks_of
 
 FILE = "blocks.json"
+#: Networks that are trained, at most, before one keeps the bounds.
+TRIES = 3
 
 
 class BlockResult(Struct, frozen=True, kw_only=True):
@@ -40,7 +45,8 @@ class BlockResult(Struct, frozen=True, kw_only=True):
     network in floating point (`before`), which is the same network else. spikes_per_image: of the
     test split, as `nas.blocks.network` counts them, in these integers (`graph_spikes`) or in
     floating point. best: the epoch whose weights are kept. validation_accuracy: None where the
-    validation split was trained on. notes: what was not exact on export.
+    validation split was trained on. device: columns of the integers on the board, by structure.
+    notes: what was not exact on export.
     """
 
     blocks: str
@@ -55,6 +61,7 @@ class BlockResult(Struct, frozen=True, kw_only=True):
     spikes_per_image: float
     weights: int
     weight_bits: int | None
+    device: dict[str, float] = {}
     notes: list[str] = []
 
     def sentences(self) -> list[str]:
@@ -67,6 +74,9 @@ class BlockResult(Struct, frozen=True, kw_only=True):
             lines.append(f"accuracy on {test.subset} ({test.images:,} images, looked at once): "
                          f"{test.after:.2%} in integers, which the gateware equals; "
                          f"{self.spikes_per_image:,.0f} spikes an image")
+            cells = ", ".join(f"{COLUMNS[name].text(self.device[name])} {COLUMNS[name].title}"
+                              for name in ("lc", "ebr", "cycles") if name in self.device)
+            lines.append(f"by structure, not measured: {cells}")
         else:
             lines += [f"accuracy on validation: {self.validation_accuracy:.2%}, which chose the "
                       f"epoch; {self.spikes_per_image:,.0f} spikes an image of test",
@@ -97,19 +107,35 @@ class Made:
 def finish(task, folder: Path, rows: Sequence[Candidate]) -> tuple[BlockFinal, Made]:
     """Train the first of `rows`, which are what was chosen, the best first.
 
-    A search that is cut short here goes on with the training where it was.
+    A search that is cut short here goes on with the training where it was. With gateware, what
+    breaks a bound once its weights are there gives way to the next one, `TRIES` times; FitError
+    where all do.
     """
-    best = rows[0]
-    blocks, seed = blocks_of(best.genome), best.first.seed
     if task.gateware is None:
+        best = rows[0]
         place = checkpoints_at(Path(folder) / "candidates" / best.id,
-                               [task.macro, task.settings, seed, task.data.name])
-        made = trained(task.data, task.macro, blocks, task.settings, seed=seed, folder=place)
-    else:
-        made = trained_exactly(task.data, task.macro, blocks, task.settings, task.gateware,
-                               seed=seed)
-    return BlockFinal(id=best.id, network=describe(best.genome), columns=best.counted,
-                      result=made.result), made
+                               [task.macro, task.settings, best.first.seed, task.data.name])
+        made = trained(task.data, task.macro, blocks_of(best.genome), task.settings,
+                       seed=best.first.seed, folder=place)
+        return _final(best, made), made
+    why = []
+    for row in rows[:TRIES]:
+        blocks = blocks_of(row.genome)
+        done = exactly(task.data, task.macro, blocks, task.settings, task.gateware,
+                       seed=row.first.seed)
+        columns = task.device_columns(done.graph)
+        if words := broken(task, columns):
+            why.append(f"{row.id}: {words}")
+            continue
+        made = tested(task.data, task.macro, blocks, done, columns)
+        return _final(row, made), made
+    raise FitError("no network keeps the bounds any more with the weights of its training: "
+                   + "; ".join(why))
+
+
+def _final(row: Candidate, made: Made) -> BlockFinal:
+    return BlockFinal(id=row.id, network=describe(row.genome), columns=row.counted,
+                      result=made.result)
 
 
 def trained(data: Dataset, macro: Macro, blocks: Sequence[str], settings, *, seed: int,
@@ -121,12 +147,12 @@ def trained(data: Dataset, macro: Macro, blocks: Sequence[str], settings, *, see
     """
     from .export import compare, export
     from .network import BlockNetwork
-    from .train import train
+    from .train import train as epochs
 
     network = BlockNetwork(macro, blocks, seed=seed)
-    done = train(network, data.train, data.validation,
-                 msgspec.structs.replace(settings, seed=seed), folder=folder,
-                 resume=folder is not None, on_epoch=on_epoch)
+    done = epochs(network, data.train, data.validation,
+                  msgspec.structs.replace(settings, seed=seed), folder=folder,
+                  resume=folder is not None, on_epoch=on_epoch)
     if done.accuracy is None:
         raise FitError(f"the training of {macro.text(blocks)} {done.stopped}")
     exported = export(network)
@@ -139,31 +165,35 @@ def trained(data: Dataset, macro: Macro, blocks: Sequence[str], settings, *, see
         weights=macro.weights(blocks), weight_bits=None, notes=list(exported.notes)))
 
 
-def trained_exactly(data: Dataset, macro: Macro, blocks: Sequence[str], settings, gateware, *,
-                    seed: int) -> Made:
+def exactly(data: Dataset, macro: Macro, blocks: Sequence[str], settings, gateware, *, seed: int
+            ) -> Trained:
     """Train blocks in integers by `settings`, a `nas.train.TrainSettings`, on all but the test
-    split, and test once. Raises FitError for a training that came to nothing.
+    split. Raises FitError for a training that came to nothing.
     """
-    from ..train import train
-
-    shape = graph(macro, blocks, gateware)
     fit = data.final
-    (done,) = train([shape], Split(pixels(fit, macro), fit.labels), None, settings, [seed])
+    (done,) = train([graph(macro, blocks, gateware)], Split(pixels(fit, macro), fit.labels), None,
+                    settings, [seed])
     if done.stopped:
         raise FitError(f"the training of {macro.text(blocks)} {done.stopped}; [train] may be "
                        "changed with --resume")
-    made = simplify(done.graph)
-    p8 = pixels(data.test, macro)
-    right = float((reference.run(made, p8).classes == data.test.labels).mean())
-    weights = sum(int(np.prod(node.weight_shape)) for node in made.synapses)
-    return Made(None, made, BlockResult(
-        blocks=macro.text(blocks), macro=macro, seed=seed,
-        trained_on=f"{data.name}, train and validation ({len(fit):,} images)", epochs=done.epochs,
+    return replace(done, graph=simplify(done.graph))
+
+
+def tested(data: Dataset, macro: Macro, blocks: Sequence[str], done: Trained,
+           device: dict[str, float]) -> Made:
+    """Test a network of `exactly`, once. device: what `BlockResult` says."""
+    p8, count = pixels(data.test, macro), len(data.final)
+    right = float((reference.run(done.graph, p8).classes == data.test.labels).mean())
+    layers = done.graph.synapses
+    return Made(None, done.graph, BlockResult(
+        blocks=macro.text(blocks), macro=macro, seed=done.seed,
+        trained_on=f"{data.name}, train and validation ({count:,} images)", epochs=done.epochs,
         best=done.epochs, stopped=done.stopped, validation_accuracy=None,
         test=Compared(subset=f"{data.name}, test", images=len(data.test), before=right, after=right,
                       agreement=1.0),
-        spikes_per_image=graph_spikes(made, p8), weights=weights,
-        weight_bits=gateware.weight_bits))
+        spikes_per_image=graph_spikes(done.graph, p8),
+        weights=sum(int(np.prod(node.weight_shape)) for node in layers),
+        weight_bits=layers[0].weight_bits, device=device))
 
 
 def pixels(split: Split, macro: Macro) -> np.ndarray:

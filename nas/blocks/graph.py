@@ -22,6 +22,9 @@ from ...hdl.neurons import FixedPointLif
 from .block import Conv, Plan
 from .macro import Macro
 
+#: What a skip that is priced adds, in counts of the largest weight there is.
+SKIP = 3
+
 
 class Gateware(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Integers of all layers, one value for the whole network.
@@ -96,6 +99,17 @@ def graph(macro: Macro, blocks: Sequence[str], gateware: Gateware) -> ir.Graph:
             builder.pool(2)
     builder.dense(macro.num_classes, lanes=min(lanes, macro.num_classes), **layer)
     return builder.graph(num_steps=macro.num_steps, readout=gateware.readout).verify()
+
+
+def typical(made: ir.Graph) -> ir.Graph:
+    """A graph of shapes with skips to be priced with, which are wider than weights where training
+    wants them to be: it makes them up to about three times as strong as the largest one.
+    """
+    skips = {}
+    for index, (synapses, _) in enumerate(made.layers):
+        if (skip := made.skip(index)) is not None:
+            skips[skip.name] = {"c_skip": SKIP * synapses.bitstream_length}
+    return made.replace(**skips)
 
 
 def _refuse(plan: Plan, where: str) -> None:

@@ -5,8 +5,9 @@ from concurrent.futures import Executor
 
 import msgspec
 
-from ...flow import config, targets
+from ...flow import config, ir, targets
 from ...flow.cost import prices
+from ...flow.cost.structure import TYPICAL_SPREAD
 from ...flow.errors import ConfigError
 from ..cells.costs import on_chip
 from ..cells.pixels import check
@@ -16,7 +17,7 @@ from ..space import Genome
 from ..train import TrainSettings
 from . import oneshot
 from .fitness import fitness
-from .graph import graph
+from .graph import graph, typical
 from .recipe import BlockTraining
 from .settings import Blocks
 from .space import BlockSpace, blocks_of
@@ -115,13 +116,17 @@ class BlockTask(Problem):
             found = {"weights": float(weights), "weight_memory": float(weights * bits)}
         else:
             bits = self.gateware.weight_bits
-            found = price(graph(self.macro, blocks, self.gateware), self.board)
-            found = {name: value for name, value in found.items() if name not in self.LACKS}
+            found = self.device_columns(typical(graph(self.macro, blocks, self.gateware)))
         network = self.macro.network(blocks, weight_bits=bits)
         convolutions = self.macro.weights(blocks, classifier=False)
         found |= on_chip(network, self.blocks.cim_mode, self.array, convolutions * bits)
         missing = any(name.startswith("cim_") and name not in found for name in self.asked)
         return found, float(missing)
+
+    def device_columns(self, made: ir.Graph) -> dict[str, float]:
+        """Columns of a graph on the board, by structure; of shapes, with typical weights."""
+        found = price(made, self.board, spread=TYPICAL_SPREAD)
+        return {name: value for name, value in found.items() if name not in self.LACKS}
 
     def fitness(self, accuracy: float, spikes: float, average: float) -> float:
         """The score of a candidate; average: spikes of an image in the super-network's training."""
