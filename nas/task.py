@@ -29,7 +29,7 @@ class Task(Problem):
     """
 
     LACKS = {
-        "score": "scores are of networks of cells (space.network = 'cells')",
+        "score": "scores are of networks of cells or of blocks (space.network = 'cells')",
     }
 
     def __init__(self, experiment: config.Experiment, source: str = "experiment",

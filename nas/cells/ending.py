@@ -145,6 +145,7 @@ def summary(search: Search, found: dict, note: str = NOTE) -> list[str]:
     if bad:
         lines.append(f"what {task.search.strategy} returns breaks {', '.join(bad)}, as its options "
                      "let it")
+    chosen = next(row for row in search.rows if row.id == found["chosen"])
     return [*lines, f"note: {note}",
-            f"chosen by {task.search.choose}: {found['chosen']}, {found['best']['network']}"]
+            f"chosen by {task.search.choose}: {found['chosen']}, {describe(chosen.genome)}"]
 
