@@ -49,7 +49,7 @@ COLUMNS: dict[str, Column] = {
     "cim_ms": Column("CIM [ms]", 1, 5),
     "cim_uj": Column("CIM [uJ]", 1, 4),
     "cim_memory": Column("CIM weight bits", 1),
-    "score": Column("score", -1, 3, None),  # of cells: the one that [cells] names; of blocks: fitness
+    "score": Column("score", -1, 3, None),  # what [cells] names, the fitness of blocks
     "spikes": Column("spikes", 1),  # of an image; of cells also before training
 }
 #: Those of a chip of crossbars, which candidates have where an experiment asks for any (`nas.cim`).
