@@ -27,14 +27,15 @@ SUBSET = "cifar10-batch1"
 MACRO = Macro(channels=4, image_size=16, num_steps=4)
 #: How each network is trained from scratch; its seed is that of the network. On the CPU, so that it
 #: is the same again.
-TRAINING = BlockTraining(epochs=12, batch_size=32, learning_rate=0.005, cosine=True, device="cpu")
+TRAINING = BlockTraining(epochs=12, batch_size=32, learning_rate=0.01, cosine=True, padding=0,
+                         device="cpu")
 #: The search: 20 rounds of 20 networks, as the paper has.
 EXPERIMENT = {
     "data": {"name": SUBSET}, "space": {"network": "blocks"},
     "blocks": {"channels": MACRO.channels, "image_size": MACRO.image_size,
                "num_steps": MACRO.num_steps, "calibrate": 500,
-               "super": {"epochs": 30, "batch_size": 32, "learning_rate": 0.005, "cosine": True,
-                         "device": "cpu", "threads": 2}},
+               "super": {"epochs": 30, "batch_size": 32, "learning_rate": 0.01, "cosine": True,
+                         "padding": 0, "device": "cpu", "threads": 2}},
 }
 #: Networks drawn at random, and the seeds of the winner, whose mean is compared with them.
 RANDOM, SEEDS = 20, (0, 1, 2)
