@@ -202,6 +202,8 @@ def _scatter(axis, scatter: Scatter) -> None:
 
 
 def _histogram(axis, histogram: Histogram) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     values = [value for _, kind in histogram.kinds for value in kind]
     low, high = min(values), max(values)
     width = (high - low) / histogram.bins or max(abs(low), 1.0) / histogram.bins
@@ -210,6 +212,7 @@ def _histogram(axis, histogram: Histogram) -> None:
     for (label, kind), (color, _) in zip(histogram.kinds, _LOOKS):
         axis.hist(kind, bins=edges, color=color, alpha=0.55, label=label)
     axis.set_xlabel(histogram.x_label)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 _DRAWN = {Curve: _curve, Bars: _bars, Scatter: _scatter, Histogram: _histogram}

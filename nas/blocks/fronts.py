@@ -187,7 +187,7 @@ def _end(args: Namespace, out: Output, folder: Path, points: Points, bed: trials
         own = alone.get(blocks, [])
         lines.append((*line, *spread([one["accuracy"] for one in own]),
                       spread([one["spikes"] for one in own])[0]) if alone else line)
-    title = (f"One super-network, a search for each lambda: {bed.sizes}; {bed.data.name}: "
+    title = (f"One super-network, a search for each lambda: {bed.sizes}; on "
              f"{len(bed.data.validation):,} validation images after "
              f"{counted(args.super_epochs, 'epoch')}, N_avg = {average:,.0f}")
     sheets = [Sheet("autosnn-lambdas", f"{title}\n{datasets.described(args.data)}",

@@ -242,7 +242,8 @@ class _Pass:
         return self.told(name, plif(steps, self.num_steps).flatten(0, 1))
 
     def told(self, name: str, spikes: Tensor) -> Tensor:
-        self.spikes[name] = spikes.sum() / self.images
+        each = spikes.sum(tuple(range(1, spikes.ndim)))  # exact, as the sum of many may not be
+        self.spikes[name] = each.double().sum() / self.images
         if self.network._on_spikes is not None:
             for t, each in enumerate(spikes.unflatten(0, (self.num_steps, self.images))):
                 self.network._on_spikes(name, t, each)

@@ -93,7 +93,8 @@ def trials(args: Namespace) -> Trials:
                   image_size=size if args.image_size is None else args.image_size,
                   **{key: getattr(args, f"macro_{key}") for key in _SIZES}).check("study")
     check(data.shape, macro, f"images of {data.name!r}")
-    training = BlockTraining(epochs=args.epochs, images=args.train_images, padding=0, cosine=True,
+    images = min(args.train_images, len(data.train))
+    training = BlockTraining(epochs=args.epochs, images=images, padding=0, cosine=True,
                              flip=len(data.shape) == 3, batch_size=args.batch_size,
                              learning_rate=args.learning_rate, device=args.device).check("study")
     device_of(training.device)
