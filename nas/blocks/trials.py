@@ -16,7 +16,6 @@ from ...flow.output import counted
 from .. import datasets
 from ..cells import asked
 from ..cells.pixels import check
-from ..cells.trials import digest
 from ..datasets import Dataset
 from ..ranking import LEVEL
 from .macro import Macro
@@ -98,7 +97,7 @@ def trials(args: Namespace) -> Trials:
                              flip=len(data.shape) == 3, batch_size=args.batch_size,
                              learning_rate=args.learning_rate, device=args.device).check("study")
     device_of(training.device)
-    return Trials(data, macro, digest(data), training)
+    return Trials(data, macro, data.digest, training)
 
 
 def trained(key: dict) -> dict:
