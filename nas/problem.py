@@ -150,6 +150,9 @@ class Problem:
         """Find the tools that the search needs; what predicts cells, if anything does."""
         return None
 
+    def check_repeatable(self, source: str) -> None:
+        """Raise ConfigError where every search would first do the same long work."""
+
     def predictor(self):
         """What predicts the cells of candidates, if anything does."""
         return None

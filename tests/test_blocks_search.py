@@ -76,6 +76,24 @@ def test_a_search_trains_its_super_network_once_and_its_winner_from_scratch(sear
     assert main(["show", "graph", "--run", str(opened.path)]) == 0
 
 
+def test_a_table_of_a_search_answers_another_without_a_super_network(quick, capsys):
+    assert quick("search.generations=9") == 0
+    run, table = quick.path / "run", quick.path / "table.jsonl"
+    assert main(["table", "export", str(table), str(run)]) == 0
+    assert quick(run="again", args=("--table", str(table))) == 0
+    assert not (quick.path / "again" / oneshot.FOLDER).exists()
+    assert saved(quick, "again")["estimated_front"] == saved(quick)["estimated_front"]
+    capsys.readouterr()
+    assert quick("blocks.channels=4", run="other", args=("--table", str(table))) == 2
+    assert "is of another problem, settings.macro.channels is 3 there and 4 here" in (
+        capsys.readouterr().err)
+    study = ["study", "compare", str(quick.path / "blocks.toml"), "--strategies", "autosnn,random",
+             "--seeds", "2", "--evaluations", "4", "--run", str(quick.path / "study")]
+    assert main(study) == 2
+    assert "blocks.supernet must name the run of a search" in capsys.readouterr().err
+    assert main([*study, "--set", f"blocks.supernet={run}"]) == 0
+
+
 def test_what_candidates_have_is_what_the_super_network_says(quick):
     assert quick("blocks.calibrate=40") == 0
     task = tiny_blocks.task("blocks.calibrate=40")

@@ -117,7 +117,8 @@ def test_pictures_have_lines_bands_and_words_and_repeat(tmp_path):
 
 
 def test_studies_are_found_by_their_files():
-    assert studies.names() == ["budget", "compare", "crossbar", "operations", "precision", "scores"]
+    assert studies.names() == ["autosnn", "budget", "compare", "crossbar", "operations",
+                               "precision", "scores"]
     for name in studies.names():
         module = studies.load(name)
         assert module.WHAT and callable(module.configure) and callable(module.run)

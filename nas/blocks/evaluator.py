@@ -36,8 +36,19 @@ class BlockEvaluator:
 
     @cached_property
     def supernet(self) -> oneshot.Known:
-        """The super-network, trained when it is first asked for."""
+        """The super-network, trained when it is first asked for; of a table, what that says of it.
+        """
+        table = getattr(self.store, "table", None)
+        if table is not None:
+            return oneshot.recorded(table.about.settings)
         return oneshot.trained(self.task, Path(self.store.path).parent, self.note)
+
+    @cached_property
+    def about(self) -> dict:
+        """All that evaluations and their fitness depend on."""
+        return {"data": self.task.data.name, "macro": msgspec.to_builtins(self.task.macro),
+                "calibrate": self.task.blocks.calibrate, "supernet": self.supernet.digest,
+                "average_spikes": self.supernet.average_spikes}
 
     @cached_property
     def key(self) -> str:

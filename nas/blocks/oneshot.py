@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,6 +65,15 @@ def trained(task, folder: Path, note: Callable[[str], None] | None = None) -> Kn
     weights = save(supernet.state_dict())
     return Known(weights, hashlib.sha256(weights).hexdigest()[:16], average, epochs,
                  time.perf_counter() - began if epochs else 0.0)
+
+
+def recorded(settings: Mapping[str, object]) -> Known:
+    """What a table of evaluations (`nas.tabular`) says of the super-network that made them; of one
+    that is of others, nothing.
+    """
+    average = settings.get("average_spikes")
+    return Known(b"", str(settings.get("supernet")),
+                 float(average) if isinstance(average, int | float) else 0.0, 0, 0.0)
 
 
 def _train(task, place: Path, note: Callable[[str], None]) -> int:

@@ -52,7 +52,7 @@ class BlockTask(Problem):
             "cim_accuracy": "chips are simulated of integer networks alone",
         }
         super().__init__(experiment, source)
-        self.data = dataset(experiment.data.name, source)
+        self.data = dataset(experiment.data, source)
         if self.data.num_steps is not None:
             raise ConfigError(f"{source}: data.name must be a data set of images with "
                               f"space.network = 'blocks', not {self.data.name!r}, which has events")
@@ -131,6 +131,13 @@ class BlockTask(Problem):
     def fitness(self, accuracy: float, spikes: float, average: float) -> float:
         """The score of a candidate; average: spikes of an image in the super-network's training."""
         return fitness(accuracy, spikes, average, self.blocks.spike_lambda)
+
+    def check_repeatable(self, source: str) -> None:
+        if not self.blocks.supernet:
+            raise ConfigError(f"{source}: blocks.supernet must name the run of a search, whose "
+                              "super-network all searches take, as each would train one first; "
+                              "'spikeloom search' makes such a run, --set blocks.supernet=RUN "
+                              "takes it")
 
     def evaluator(self, store, executor: Executor, *,
                   on_batch: Callable[[int, int], None] | None = None,

@@ -64,6 +64,8 @@ def run(args: Namespace, out: Output) -> int:
     first = problem(_from(experiments[0], seeds[0]), args.experiment or "experiment")
     by = _by(args.by, first)
     table = Path(args.table or first.search.table) if args.table or first.search.table else None
+    if table is None:
+        first.check_repeatable(args.experiment or "experiment")
     digest = None
     if table is not None:
         tabular_evaluator(first, table)
