@@ -22,6 +22,8 @@ from .passes.legalize import effective_weights, not_spatial
 
 #: Lanes of a folded layer that names none.
 LANES = 8
+#: Weight bits up to which lanes choose from a table of what each code adds.
+TABLED_BITS = 5
 
 
 def lanes_of(synapses) -> int:
@@ -184,6 +186,11 @@ class Folded:
     memory: str
     inputs: int
     streams: Streams | None
+    listed: bool = False
+
+    @property
+    def layers(self) -> list[FoldedLayer]:
+        return [step for step in self.steps if isinstance(step, FoldedLayer)]
 
 
 def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
@@ -208,7 +215,9 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
             name = node.name
         elif isinstance(node, ir.Population) and node.name in inside:
             index = next(k for k in indices if graph.layers[k][1] is node)
-            step = _coded(graph) if coded and index == 0 else _layer(graph, index, maps)
+            table = tabled(graph, indices)
+            step = _coded(graph, table) if coded and index == 0 else _layer(
+                graph, index, maps, table)
             name = node.name
         else:
             continue
@@ -223,17 +232,39 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
         largest = int(np.abs(first.weight).max())
         streams = replace(streams, thresholds=np.minimum(streams.thresholds, largest))
     lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
-    return Folded(steps, lanes, _memory(graph, indices), inputs, streams)
+    return Folded(steps, lanes, _memory(graph, indices), inputs, streams,
+                  indices[0] == 0 and listed(graph))
 
 
 def _memory(graph: ir.Graph, indices: list[int]) -> str:
-    """Where the lanes of a run have their weights; GraphError if its layers do not agree."""
+    """Where the lanes of a run have their weights; GraphError if its layers do not agree.
+
+    `spram` if some layer has them there: each of the run's is then where it says.
+    """
     memories = {graph.layers[k][0].memory or "ebr" for k in indices}
+    if "spram" in memories:
+        return "spram"
     if len(memories) > 1:
         names = ", ".join(graph.layers[k][0].name for k in indices)
         raise GraphError(f"{names}: memory must be the same for folded layers that follow each "
                          "other, as they share their lanes")
     return memories.pop()
+
+
+def listed(graph: ir.Graph) -> bool:
+    """Whether the first layer visits the pixels that are not zero alone, those of a list.
+
+    It is so for a dense one whose run has weights in SPRAM.
+    """
+    first = graph.layers[0][0]
+    return (graph.input.encoder == "stream" and first.lowering == "folded"
+            and isinstance(first, ir.Dense) and _memory(graph, runs(graph)[0]) == "spram")
+
+
+def tabled(graph: ir.Graph, indices: list[int]) -> bool:
+    """Whether the lanes of a run look up what codes add (`hdl.loaded`): few, and no skip."""
+    return _memory(graph, indices) == "spram" and all(
+        graph.layers[k][0].weight_bits <= TABLED_BITS and graph.skip(k) is None for k in indices)
 
 
 def _pool(pool: ir.MaxPool2d, source: _Map) -> FoldedPool:
@@ -263,7 +294,7 @@ def _grouped(columns: np.ndarray, lanes: int) -> tuple[np.ndarray, tuple[int, ..
     return np.moveaxis(padded.reshape(*columns.shape[:-1], count, lanes), -2, 0), groups
 
 
-def _coded(graph: ir.Graph) -> FoldedLayer:
+def _coded(graph: ir.Graph, table: bool) -> FoldedLayer:
     """The first layer under `stream` input: a tap a pixel."""
     synapses, _ = graph.layers[0]
     codes = synapses.weight.astype(np.int64)
@@ -277,8 +308,11 @@ def _coded(graph: ir.Graph) -> FoldedLayer:
     else:
         walk = Walk(tuple(Tap(i) for i in range(synapses.in_features)))
     operands, groups = _grouped(codes.reshape(len(codes), -1).T, lanes_of(synapses))
+    products = sng.count_table(graph.input.sng, synapses.sng, synapses.bits,
+                               synapses.weight_bits) if table else None
     return FoldedLayer(_served(graph, 0), walk, operands, groups,
-                       _reach(effective_weights(synapses)), 0, True)
+                       _reach(effective_weights(synapses)), 0, True, synapses.memory or "ebr",
+                       products)
 
 
 def _reach(*weights: np.ndarray) -> np.ndarray:
@@ -287,11 +321,11 @@ def _reach(*weights: np.ndarray) -> np.ndarray:
     return np.array([np.minimum(rows, 0).sum(1), np.maximum(rows, 0).sum(1)])
 
 
-def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
-    """A layer that reads maps of spikes."""
+def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map], table: bool) -> FoldedLayer:
+    """A layer that reads maps of spikes; with a `table`, its operands are codes."""
     synapses, _ = graph.layers[index]
     source, skip = graph.source(synapses), graph.skip(index)
-    weights = effective_weights(synapses)
+    weights = synapses.weight.astype(np.int64) if table else effective_weights(synapses)
     window = 1
     if isinstance(source, ir.AvgPool2d):
         window, source = source.kernel_size, graph.source(source)
@@ -324,10 +358,14 @@ def _layer(graph: ir.Graph, index: int, maps: dict[str, _Map]) -> FoldedLayer:
         parts.append(other.spread(identity))
         summed.append(identity)
     columns = np.concatenate(parts)  # [taps, WORD, outputs]
+    adds = sng.weight_table(synapses.sng, synapses.bits, synapses.weight_bits)
+    if table:
+        summed = [np.sign(kernels) * adds[np.abs(kernels)]]
+    counts = adds if table else columns
     scale = 0
     # all counts are multiples of 2**scale, for most generators 2**(B - w + 1)
-    while columns.any() and not (columns & 1).any():
-        columns, scale = columns >> 1, scale + 1
-    operands, groups = _grouped(columns, lanes_of(synapses))
+    while counts.any() and not (counts & 1).any():
+        counts, scale = counts >> 1, scale + 1
+    operands, groups = _grouped(columns if table else counts, lanes_of(synapses))
     return FoldedLayer(_served(graph, index), walk, operands, groups, _reach(*summed) >> scale,
-                       scale)
+                       scale, False, synapses.memory or "ebr", counts if table else None)

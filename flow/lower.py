@@ -65,7 +65,8 @@ def core(graph: ir.Graph, *, trace: bool = False, features: Features = BASIC) ->
             row[f"words{number}"] = VectorToWords(size, order)
         last = row[f"run{number}"] = FoldedRun(
             run.steps, run.lanes, inputs=run.inputs, streams=run.streams, memory=run.memory,
-            order=fold.order(graph, indices[-1]), pace=PROOF_PACE if trace else 1)
+            listed=run.listed, order=fold.order(graph, indices[-1]),
+            pace=PROOF_PACE if trace else 1)
         for k, index in enumerate(indices):
             layers[index] = FoldedLayerView(last, k, fold.order(graph, index), kept=trace)
     counts = graph.readout.kind == "spike_count"
@@ -87,7 +88,7 @@ def _encoder(graph: ir.Graph):
         return encoders.KINDS[graph.input.encoder](size, graph.num_steps,
                                                    words=fold.serial_input(graph))
     if first.lowering == "folded":
-        return CodeEncoder(size, first.bits, graph.num_steps)
+        return CodeEncoder(size, first.bits, graph.num_steps, listed=fold.listed(graph))
     order = sng.rank_order(first.sng, first.bits)
     thresholds = sng.sequence(graph.input.sng, first.bits)[order]
     rounds = passes(first.out_features, first.lanes) if shares(first) else 0

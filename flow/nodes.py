@@ -29,8 +29,8 @@ class Input:
         return int(np.prod(self.shape))
 
 
-#: Where weights may be kept: block memory, or LUTs.
-MEMORIES = ("ebr", "lut")
+#: Where weights may be kept: block memory, LUTs, or single-port memory that is loaded.
+MEMORIES = ("ebr", "lut", "spram")
 
 
 class Synapses:

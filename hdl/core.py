@@ -1,12 +1,13 @@
 """The network without board and link: encoder, layers and read-out in a row of streams."""
 
-from amaranth.hdl import Module, ResetInserter, signed
+from amaranth.hdl import Const, Module, ResetInserter, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .counters import Counters
 from .pixels import Unpacker
 from .readout import SCORE_BITS
+from .spram import load_layout
 
 
 class Core(wiring.Component):
@@ -20,6 +21,8 @@ class Core(wiring.Component):
     bitstreams L >> h. `row` has what spikes pass from the encoder to the read-out, by name, each
     with a stream `i` and `o`; what reads the image itself has `address` and `value`. `layers` shows
     the neurons of each layer (`observe`). Pixels of fewer than 8 bits are packed (`pixels`).
+    With weights that are loaded (`hdl.spram`), `load` takes them, those of each part of the row
+    behind those of the part before; no image is started before all of them are there.
     `counters` are those of `layers`; `counter` is byte `select` of them. `traces` (see `trace`)
     makes it a proof build: `word` is then byte `select` of the `4 * n_traces` of its checksums.
     """
@@ -33,7 +36,9 @@ class Core(wiring.Component):
         self.n_inputs = self.unpacker.image_bytes if self.unpacker else encoder.payload_bytes
         self.n_classes, self.num_steps, self.counters = readout.n, num_steps, counters
         self.n_counters = counters.count if counters is not None else 0
+        self.loaded = [part for part in row.values() if hasattr(part, "load")]
         super().__init__({
+            **({"load": In(stream.Signature(load_layout()))} if self.loaded else {}),
             "pixels": In(stream.Signature(8)), "restart": In(1), "start": In(1),
             "done": Out(1), "cls": Out(8), "select": In(8), "score": Out(signed(SCORE_BITS)),
             "word": Out(8), "counter": Out(8),
@@ -53,6 +58,9 @@ class Core(wiring.Component):
                 m.d.comb += [self.encoder.address.eq(stage.address),
                              self.encoder.fetch.eq(stage.fetch),
                              stage.value.eq(self.encoder.value)]
+            if hasattr(stage, "entries"):
+                m.d.comb += [stage.index.eq(self.encoder.index),
+                             stage.entries.eq(self.encoder.entries)]
         for index, layer in enumerate(self.layers, 1):
             if not any(layer is stage for stage in self.row.values()):
                 m.submodules[f"layer{index}"] = fresh(layer)
@@ -80,6 +88,8 @@ class Core(wiring.Component):
         for part in (self.encoder, *self.row.values()):
             if hasattr(part, "shift"):
                 m.d.comb += part.shift.eq(self.shift)
+        if self.loaded:
+            self._load(m)
         if self.counters is not None:
             m.submodules.counters = counters = self.counters
             m.d.comb += [
@@ -94,3 +104,16 @@ class Core(wiring.Component):
                 self.done.eq(self.readout.done & ~self.traces.busy),
             ]
         return m
+
+    def _load(self, m: Module) -> None:
+        """Passes each word on to the part that it is for."""
+        base, item = 0, self.load.payload
+        m.d.comb += self.load.ready.eq(1)
+        for part in self.loaded:
+            here = Const(1)
+            if len(self.loaded) > 1:
+                here = (item.address >= base) & (item.address < base + part.words)
+            m.d.comb += [part.load.valid.eq(self.load.valid & here),
+                         part.load.payload.address.eq(item.address - base),
+                         part.load.payload.data.eq(item.data)]
+            base += part.words

@@ -4,14 +4,16 @@ Spikes are words in a memory. For each group of P neurons, P lanes add one weigh
 spike that arrives, and nothing for the others; then the neurons are served one after the other by
 `hdl.engine`, and their spikes become words again, for the next layer of the run. A first layer fed
 by `stream` input adds the ones of its streams instead, once per inference, and its currents are
-kept.
+kept. Where the first layer's weights are loaded (`hdl.loaded`), a dense one visits only the pixels
+that are not zero, and one whose run has tables takes a clock for each.
 
 One timestep of a layer takes, group by group at each position, `START` clocks to read the first
 word, ``max(1, ones)`` for each word, and one a neuron of the group; then `DRAIN` until the last
 spikes are words. A layer with kept currents takes one a neuron, and `DRAIN`. Keeping them takes, at
-the start of an inference, what a timestep takes with ``max(1, ones of its stream)`` for each pixel.
-A pool takes one clock a word that it reads, and one more a position. Each timestep begins with
-`WAIT` clocks, at least. `flow.passes.schedule` counts this.
+the start of an inference, what a timestep takes with ``max(1, ones of its stream)`` for each pixel,
+or, where it has a list of pixels, with ``max(1, ones of all of them)``; with tables a pixel's code
+counts as a single one, if it is not zero. A pool takes one clock a word that it reads, and one more
+a position. Each timestep begins with `WAIT` clocks, at least. `flow.passes.schedule` counts this.
 """
 
 from collections.abc import Sequence
@@ -25,9 +27,12 @@ from amaranth.lib.wiring import In, Out
 
 from .engine import LATENCY, NeuronEngine
 from .lanes import FoldedLayer, Lanes
+from .loaded import LoadedLanes
 from .memories import BLOCK_RAM
+from .products import ProductScanner
 from .serial_readout import Results
 from .spatial import spikes_layout
+from .spram import load_layout
 from .streams import Streams, StreamScanner
 from .walk import Walk, Walker, chosen
 from .words import WORD, InputWords, SpikeWords, WordScanner, words_layout
@@ -58,15 +63,17 @@ class FoldedRun(wiring.Component):
 
     `i` brings the `inputs` words of a timestep. With `streams`, which a first layer with codes
     needs, it brings one item a timestep; `fetch` then reads the code of pixel `address` of
-    `inputs`, and `value` is it from the clock after on. `o` offers the last layer's spikes; order:
-    which neuron of it each one served is, by default as they come. memory: see `Lanes`. pace:
+    `inputs`, and `value` is it from the clock after on; if `listed`, it reads entry `address` of
+    `entries`, that of pixel `index` (`PixelList`). `o` offers the last layer's spikes; order:
+    which neuron of it each one served is, by default as they come. memory: see `Lanes`; for `spram`
+    they are `LoadedLanes`, with their `load`, and layers have the memories that they say. pace:
     clocks in which a neuron is served; more than one leaves a witness time (`trace`).
 
     For observers: the engine shows a neuron of step `step`; `last` marks the last timestep.
     """
 
     def __init__(self, steps: Sequence[FoldedLayer | FoldedPool], lanes: int, *, inputs: int,
-                 streams: Streams | None = None, memory: str = "ebr",
+                 streams: Streams | None = None, memory: str = "ebr", listed: bool = False,
                  order: Sequence[int] | None = None, pace: int = 1) -> None:
         self.steps, self.streams, self.pace = list(steps), streams, pace
         self.layers = [step for step in steps if isinstance(step, FoldedLayer)]
@@ -75,8 +82,13 @@ class FoldedRun(wiring.Component):
             len(self.layers) - 1)
         self.sizes = [layer.served.size for layer in self.layers]
         self.order = [int(j) for j in (range(self.sizes[-1]) if order is None else order)]
-        self.lanes = Lanes(self.layers, lanes, memory)
-        assert not streams or int(streams.thresholds.max()) >> self.lanes.code_bits == 0
+        loaded = memory == "spram"
+        self.lanes = LoadedLanes(self.layers, lanes) if loaded else Lanes(
+            self.layers, lanes, memory)
+        self.tabled = loaded and self.lanes.tables is not None
+        self.listed = listed
+        assert not streams or self.tabled or (
+            int(streams.thresholds.max()) >> self.lanes.code_bits == 0)
         served = [replace(x.served, constants=x.served.constants - self.less(k))
                   for k, x in enumerate(self.layers)]
         self.engine = NeuronEngine(served, len(self.lanes.current) + 1)
@@ -93,7 +105,17 @@ class FoldedRun(wiring.Component):
         if streams:
             ports |= {"address": Out(range(max(2, inputs))), "fetch": Out(1),
                       "value": In(range(len(streams.thresholds) + 1))}
+        if self.listed:
+            ports |= {"address": Out(range(inputs + 1)), "index": In(range(max(2, inputs))),
+                      "entries": In(range(inputs + 1))}
+        if loaded:
+            ports["load"] = In(stream.Signature(load_layout()))
         super().__init__(ports)
+
+    @property
+    def words(self) -> int:
+        """Words that `load` takes."""
+        return self.lanes.contents.shape.words if hasattr(self, "load") else 0
 
     def less(self, index: int) -> np.ndarray:
         """What the engine's `current` has too much for each neuron of layer `index`, as served."""
@@ -138,11 +160,14 @@ class FoldedRun(wiring.Component):
             lanes.clear.eq(self._in["start"]), lanes.coded.eq(self._preparing),
         ]
         # `tap` is the next to be fetched; the one before it waits at the outputs of the memories
-        last_tap = tap == chosen(self.step, [len(step.walk.taps) for step in self.steps])
+        taps = chosen(self.step, [len(step.walk.taps) for step in self.steps])
+        last_tap = tap == (Mux(self._preparing, self.entries, taps) if self.listed else taps)
         with m.If(self._fetch):
             m.d.sync += [tap.eq(tap + 1), ended.eq(last_tap)]
         with m.If(spent & ended & self._in["scan"] | last_tap & self._in["pool"]):
             m.d.sync += tap.eq(0)
+        if hasattr(self, "load"):
+            wiring.connect(m, wiring.flipped(self.load), lanes.load)
         arrived, consume, done, word = self._input(m)
         m.d.comb += spent.eq(self._scan(m, take, group, word))
         self._pool(m, word)
@@ -208,13 +233,17 @@ class FoldedRun(wiring.Component):
             m.d.sync += row.eq(self._of(lambda _: next(bases)) - increment)
         with m.Elif(take):
             m.d.sync += row.eq(row + increment)
+            if self.listed:
+                with m.If(preparing):
+                    m.d.sync += row.eq(self._group_row(m, group) + self.index)
         m.d.comb += lanes.row.eq(row)
         spent = codes = None
         if self.streams:
-            m.submodules.codes = codes = StreamScanner(self.streams)
+            m.submodules.codes = codes = self._codes()
             m.d.comb += [codes.value.eq(Mux(inside, self.value, 0)),
                          codes.take.eq(take & preparing), codes.clear.eq(self._in["start"]),
-                         lanes.threshold.eq(codes.threshold),
+                         lanes.products.eq(codes.products) if self.tabled
+                         else lanes.threshold.eq(codes.threshold),
                          lanes.add.eq(self._in["scan"] & codes.any)]
             spent = codes.spent
         if word is not None:
@@ -226,6 +255,18 @@ class FoldedRun(wiring.Component):
                              lanes.add.eq(self._in["scan"] & scanner.any)]
             spent = Mux(preparing, spent, scanner.spent) if codes is not None else scanner.spent
         return spent
+
+    def _codes(self) -> StreamScanner | ProductScanner:
+        """What the codes of pixels become."""
+        if self.tabled:
+            return ProductScanner(self.layers[0].table)
+        return StreamScanner(self.streams)
+
+    def _group_row(self, m: Module, group):
+        """The first row of the first layer's group, of which there is one for each pixel."""
+        pixels = len(self.layers[0].walk.taps)
+        starts = [self.lanes.bases[0] + g * pixels for g in range(len(self.layers[0].groups))]
+        return chosen(group, starts)
 
     def _pool(self, m: Module, word) -> None:
         """The OR of each window's words, appended to the map."""

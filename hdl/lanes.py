@@ -22,7 +22,9 @@ class FoldedLayer:
     operands: int [groups, taps, WORD, P], what lane p adds for a spike of that axon, in units of
     ``1 << scale``; for a layer with `codes`, fed by `stream` input, int [groups, taps, P], the
     signed codes. groups: neurons in each group, P but in the last one. reach: int [2, channels],
-    the lowest and the highest I of a neuron, in those units.
+    the lowest and the highest I of a neuron, in those units. memory: where it has its weights.
+    table: if not None, operands are signed codes, and this is what each code 0.. adds, in those
+    units; for a layer with `codes`, C[p, c] for pixels of each code p.
     """
 
     served: Served
@@ -32,6 +34,8 @@ class FoldedLayer:
     reach: np.ndarray
     scale: int = 0
     codes: bool = False
+    memory: str = "ebr"
+    table: np.ndarray | None = None
 
     @property
     def channels(self) -> int:
@@ -50,42 +54,21 @@ class FoldedLayer:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What lanes hold: words of weights, of the first layer's codes, and where layers begin.
-
-    start: of each lane's accumulator of acc_bits. rows, codes: fields of `operand_bits` and
-    `code_bits`, one for each lane; codes is empty but for a first layer with codes.
-    """
+class Accumulators:
+    """What lanes count in: from `start` on, in `acc_bits`, one of each for each lane."""
 
     layers: tuple[FoldedLayer, ...]
     lanes: int
     start: list[int]
     acc_bits: list[int]
-    operand_bits: int
-    code_bits: int
-    rows: list[int]
-    bases: list[int]
-    codes: list[int]
 
     @staticmethod
-    def of(layers: Sequence[FoldedLayer], lanes: int) -> "Contents":
+    def counted(layers: Sequence[FoldedLayer], lanes: int) -> tuple:
+        """The fields of these accumulators."""
         bounds = np.array([[layer.bounds(p) for p in range(lanes)] for layer in layers])
         start = [int(x) for x in -bounds[..., 0].min(0)]
         acc_bits = [max(1, int(x).bit_length()) for x in start + bounds[..., 1].max(0)]
-        signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
-        operand_bits = 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length() for a in signs)
-        code_bits = max(int(np.abs(x.operands).max(initial=1)).bit_length() if x.codes else 0
-                        for x in layers)
-        rows: list[int] = []
-        bases = []
-        for values in signs:
-            rows += [0] * (-len(rows) % WORD)
-            bases.append(len(rows))
-            rows += _packed(values, operand_bits)
-        coded = [layer.operands for layer in layers if layer.codes]
-        codes = _packed(np.abs(coded[0]), code_bits) if coded else []
-        return Contents(tuple(layers), lanes, start, acc_bits, operand_bits, code_bits, rows, bases,
-                        codes)
+        return tuple(layers), lanes, start, acc_bits
 
     def less(self, index: int) -> np.ndarray:
         """What is counted too much, for each neuron of a position of layer `index`."""
@@ -99,7 +82,44 @@ class Contents:
         return max(self.acc_bits) + max(layer.scale for layer in self.layers)
 
 
-def _packed(values: np.ndarray, width: int) -> list[int]:
+@dataclass(frozen=True)
+class Contents(Accumulators):
+    """What lanes hold: words of weights, of the first layer's codes, and where layers begin.
+
+    rows, codes: fields of `operand_bits` and `code_bits`, one for each lane; codes is empty but for
+    a first layer with codes.
+    """
+
+    operand_bits: int
+    code_bits: int
+    rows: list[int]
+    bases: list[int]
+    codes: list[int]
+
+    @staticmethod
+    def of(layers: Sequence[FoldedLayer], lanes: int) -> "Contents":
+        signs = [np.sign(x.operands) if x.codes else x.operands for x in layers]
+        operand_bits = signed_bits(signs)
+        code_bits = max(int(np.abs(x.operands).max(initial=1)).bit_length() if x.codes else 0
+                        for x in layers)
+        rows: list[int] = []
+        bases = []
+        for values in signs:
+            rows += [0] * (-len(rows) % WORD)
+            bases.append(len(rows))
+            rows += packed(values, operand_bits)
+        coded = [layer.operands for layer in layers if layer.codes]
+        codes = packed(np.abs(coded[0]), code_bits) if coded else []
+        return Contents(*Accumulators.counted(layers, lanes), operand_bits, code_bits, rows, bases,
+                        codes)
+
+
+def signed_bits(values: Sequence[np.ndarray]) -> int:
+    """Width of two's complement that holds all of these."""
+    return 1 + max(int(np.maximum(a, ~a).max(initial=0)).bit_length() for a in values)
+
+
+def packed(values: np.ndarray, width: int) -> list[int]:
     """Words of a memory: values int [..., P] in fields of `width` bits, a row each."""
     # of objects, Python's integers, where 64 bits are too few
     small = values.shape[-1] * width < 64
@@ -160,9 +180,14 @@ class Lanes(wiring.Component):
             with m.Elif(enable):
                 m.d.sync += acc.eq(acc + operand.as_signed())
             accs.append(acc)
-        lane = Signal.like(self.lane)
-        m.d.sync += lane.eq(self.lane)
-        acc = Signal(max(self.acc_bits))
-        m.d.comb += acc.eq(Array(accs)[lane])
-        m.d.sync += self.current.eq(chosen(self.layer, [acc << x.scale for x in self.layers]))
+        unload(m, self, accs)
         return m
+
+
+def unload(m: Module, lanes, accs: list) -> None:
+    """The `current` of lane `lane`, of the accumulators of `Lanes`."""
+    lane = Signal.like(lanes.lane)
+    m.d.sync += lane.eq(lanes.lane)
+    acc = Signal(max(lanes.acc_bits))
+    m.d.comb += acc.eq(Array(accs)[lane])
+    m.d.sync += lanes.current.eq(chosen(lanes.layer, [acc << x.scale for x in lanes.layers]))

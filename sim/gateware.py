@@ -10,6 +10,7 @@ from ..flow import ir
 from ..flow.errors import SpikeloomError
 from ..flow.lower import core as lower_core
 from ..flow.passes.schedule import inference_cycles, load_cycles
+from ..flow.weights_image import weights_image
 from .images import payload
 from .reference import Trace
 
@@ -56,6 +57,15 @@ def _shown(ctx, view, values: list):
     return ((j, value) for j, value in zip(view.members[group], values, strict=True) if j >= 0)
 
 
+async def load(ctx, core, graph: ir.Graph) -> None:
+    """Write the weights of a graph that keeps some in SPRAM."""
+    for address, word in enumerate(weights_image(graph)):
+        ctx.set(core.load.payload, {"address": address, "data": int(word)})
+        ctx.set(core.load.valid, 1)
+        await ctx.tick().until(core.load.ready)
+        ctx.set(core.load.valid, 0)
+
+
 async def send(ctx, core, data: bytes) -> None:
     """Restart the core, give it one image's bytes, and start it."""
     ctx.set(core.restart, 1)
@@ -90,6 +100,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, *, vcd: str | None = None,
     shifts = np.broadcast_to(shift, batch)
 
     async def drive(ctx):
+        await load(ctx, core, graph)
         for image, pixels in enumerate(images):
             ctx.set(core.shift, int(shifts[image]))
             recorder.start()

@@ -13,7 +13,7 @@ from ..flow import build, ir, tools
 from ..flow.lower import top as lower_top
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
-from .probe import Ports, flat, wrapper
+from .probe import Ports, filled, flat, wrapper
 from .reference import Trace
 
 #: Yosys' models give unconnected inputs defaults in a form that Icarus 11 does not read; a netlist
@@ -34,7 +34,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     source.write_text(tools.netlist_verilog(
         build.netlist(design, board, design=graph.digest(), note=note), note=note))
     layers = design.core.layers
-    bench.write_text(wrapper(Ports(**board.ports), layers, flat))
+    bench.write_text(wrapper(Ports(**board.ports), layers, flat,
+                             extra=filled(graph, folder, flat, ".mem")))
     return icarus.simulate(graph, images, folder, [tools.ice40_cells(), source, bench], layers,
                            divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR,
                            settle=SETTLE, waves=waves, defines=DEFINES, shift=shift)

@@ -5,7 +5,7 @@ spike, and the sum of what drove it, in decimal. Where names live in one flat ne
 escaped; `path` says how a signal is found.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from amaranth.hdl import Const
 
 from ..flow import ir
 from ..flow.errors import ToolError
+from ..flow.weights_image import sections
 
 #: Module of the wrapper, with the ports clk, rst, rx, tx.
 BENCH = "bench"
@@ -40,8 +41,11 @@ def flat(name: str) -> str:
 
 
 def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
-            module: str = "top") -> str:
-    """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs."""
+            module: str = "top", extra: Sequence[str] = ()) -> str:
+    """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs.
+
+    extra: lines that stand in it, too.
+    """
     connected = [f".{ports.clk}(clk)", f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
     if ports.rst:
         connected.append(f".{ports.rst}(rst)")
@@ -50,7 +54,24 @@ def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
     if path:
         for index, layer in enumerate(layers, 1):
             lines += _layer(index, layer, path)
-    return "\n".join([*lines, "endmodule", ""])
+    return "\n".join([*lines, *extra, "endmodule", ""])
+
+
+def filled(graph: ir.Graph, folder: Path, path: Callable[[str], str], inside: str = ""
+           ) -> list[str]:
+    """Lines that put the weights image into a design's SPRAMs, in the place of a loader.
+
+    inside: what follows the name of such a memory. `folder` gets what they read.
+    """
+    lines = []
+    for section in sections(graph):
+        for number, words in enumerate(section.memories()):
+            name = f"{section.run}_spram{number}.hex"
+            (folder / name).write_text("".join(f"{word:04x}\n" for word in words))
+            memory = path(f"core.{section.run}.lanes.weights.spram{number}.ram") + inside
+            # after what the design's own initial blocks do
+            lines.append(f'  initial #1 $readmemh("{name}", {memory}, 0, {len(words) - 1});')
+    return lines
 
 
 def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:

@@ -8,7 +8,7 @@ from ..flow import ir, tools
 from ..flow.lower import top as lower_top
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
-from .probe import Ports, hierarchical, wrapper
+from .probe import Ports, filled, hierarchical, wrapper
 from .reference import Trace
 
 
@@ -27,6 +27,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
         design, ports=[design.rx, design.tx, design.busy, design.cls], note=note))
     layers = design.core.layers
     bench = folder / "bench.v"
-    bench.write_text(wrapper(Ports(clk="clk", rst="rst", rx="rx", tx="tx"), layers, hierarchical))
+    bench.write_text(wrapper(Ports(clk="clk", rst="rst", rx="rx", tx="tx"), layers, hierarchical,
+                             extra=filled(graph, folder, hierarchical)))
     return icarus.simulate(graph, images, folder, [source, bench], layers, divisor=MIN_DIVISOR,
                            waves=waves, shift=shift)

@@ -42,7 +42,13 @@ def run_clocks(graph: ir.Graph, indices: list[int], seen: "Seen | None") -> Cloc
         per_group = len(step.groups) * START * step.walk.positions + step.served.size
         if step.codes:
             ones = _pixels(graph, run, seen)
-            scanned, added = _scan(step, ones[None], ones[None])
+            if step.table is not None:
+                ones = np.minimum(ones, 1)
+            if run.listed:
+                added = np.array([ones.sum() * len(step.groups)])
+                scanned = np.maximum(added, len(step.groups))
+            else:
+                scanned, added = _scan(step, ones[None], ones[None])
             prepared = per_group + int(scanned[0]) + DRAIN
             clocks[k] = step.served.size + DRAIN
             adding.append(np.eye(1, steps, dtype=np.int64)[0] * added[0])

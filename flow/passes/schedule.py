@@ -12,6 +12,7 @@ from .. import ir
 from ..errors import GraphError
 from ..fold import check, runs, serial_input
 from ..memories import place_delays
+from ..weights_image import sections
 from .folding import Seen, run_clocks
 from .legalize import effective_weights, not_spatial, shares
 
@@ -23,7 +24,7 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
     whose neurons need cells of their own.
 
     GraphError for an unknown lowering, for shared lanes whose neurons need cells of their own, or
-    for what cannot be folded (`fold.check`).
+    for what cannot be folded (`fold.check`), or not loaded (`weights_image.sections`).
     """
     layers = range(len(graph.layers))
     maps = lowering == "spatial" and any(not_spatial(graph, index) for index in layers)
@@ -42,6 +43,7 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
             raise GraphError(f"{dense.name}: lanes must be {dense.out_features} or None before "
                              f"{population.name}, not {dense.lanes}: {why}")
     check(graph)
+    sections(graph)
     return graph
 
 
