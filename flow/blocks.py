@@ -15,6 +15,12 @@ TIMEOUT = 1800.0
 CLOCK_HZ = 12_000_000
 
 
+class Largest:
+    """What a design is told of the device: the one with every kind of primitive."""
+
+    device = "iCE40UP5K"
+
+
 @dataclass(frozen=True)
 class Count:
     """Primitives of a module and all that is in it."""
@@ -23,10 +29,11 @@ class Count:
     ff: int = 0
     carry: int = 0
     ebr: int = 0
+    spram: int = 0
 
     def __add__(self, other: "Count") -> "Count":
         return Count(self.lut4 + other.lut4, self.ff + other.ff, self.carry + other.carry,
-                     self.ebr + other.ebr)
+                     self.ebr + other.ebr, self.spram + other.spram)
 
 
 def count(design, ports: list, *, flatten: bool = True,
@@ -44,7 +51,8 @@ def count(design, ports: list, *, flatten: bool = True,
     commands, files = quick(f"read_rtlil top.il\n{script(CLOCK_HZ)}\nsynth_ice40 {whole} -top top\n"
                             "write_json top.json\n", found)
     netlist = msgspec.json.decode(tools.yosys(
-        "top.il", rtlil.convert(design, name="top", ports=ports, emit_src=False), commands,
+        "top.il", rtlil.convert(design, name="top", ports=ports, platform=Largest(),
+                                emit_src=False), commands,
         "top.json", beside=files, what="synthesise the design", timeout=TIMEOUT, note=note),
         type=Netlist)
     totals: dict[str, Count] = {}
@@ -64,7 +72,7 @@ def count(design, ports: list, *, flatten: bool = True,
 
 def _primitive(kind: str) -> Count:
     return Count(lut4=kind == "SB_LUT4", ff=kind.startswith("SB_DFF"), carry=kind == "SB_CARRY",
-                 ebr=kind.startswith("SB_RAM40"))
+                 ebr=kind.startswith("SB_RAM40"), spram=kind == "SB_SPRAM256KA")
 
 
 def of_top(top, note: Callable[[str], None] | None = None) -> dict[str, Count]:

@@ -61,7 +61,7 @@ def fit(graph: ir.Graph, board: Board, *, note: Callable[[str], None] | None = N
                 continue
             built.add(candidate.digest())
             report = build_graph(candidate, board, must_fit=False, note=note, **options)
-        except GraphError as error:
+        except (FitError, GraphError) as error:
             tried[name] = str(error)
             continue
         if report.fits and report.meets_clock:

@@ -14,6 +14,7 @@ from .cost.structure import structure
 from .errors import SpikeloomError
 from .lower import top
 from .report import Report
+from .weights_image import check_board
 
 Note = Callable[[str], None]
 
@@ -42,6 +43,7 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
     `build.build_seeds`, with its errors.
     """
     warn = warn or note
+    check_board(graph, board)
     if design is None:
         design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
     variant, known = variant_of(trace, features, stored), describe(structure(graph))

@@ -120,7 +120,7 @@ def _estimated(graph: Graph, name: str) -> tuple[dict[str, Number], str]:
                            high=getattr(found, f"{key}_high"), basis=ESTIMATED)
                for key in ("lc", "fmax_mhz")}
     numbers["ebr"] = Number(value=found.ebr, basis=COUNTED)
-    used = {"lc": math.ceil(found.lc), "ebr": found.ebr}
+    used = {"lc": math.ceil(found.lc), "ebr": found.ebr, "spram": found.spram}
     return numbers, targets.advice(name, used) if targets.device(name).excess(used) else ""
 
 

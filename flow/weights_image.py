@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..boards import Board
 from ..hdl.loaded import LoadedContents
 from ..hdl.spram import DEPTH, MOST, WIDTH, Shape
-from . import fold, ir
-from .errors import GraphError
+from . import fold, ir, targets
+from .errors import FitError, GraphError
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ def sections(graph: ir.Graph) -> list[Section]:
 def sprams(graph: ir.Graph) -> int:
     """How many SPRAMs the weights of a graph take."""
     return sum(section.shape.count for section in sections(graph))
+
+
+def check_board(graph: ir.Graph, board: Board) -> None:
+    """FitError if a graph keeps its weights in more SPRAMs than a board's device has."""
+    used = {"spram": sprams(graph)}
+    if targets.device(board.device).excess(used):
+        raise FitError(f"{board.name}: {targets.advice(board.device, used)}; or keep the weights "
+                       "in memory 'ebr' or 'lut'")
 
 
 def weights_image(graph: ir.Graph) -> np.ndarray:

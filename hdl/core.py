@@ -45,6 +45,11 @@ class Core(wiring.Component):
             "steps": In(range(num_steps + 1), init=num_steps), "shift": In(4), "failed": In(1),
         })
 
+    @property
+    def sprams(self) -> int:
+        """SPRAMs of its weights."""
+        return sum(part.lanes.contents.shape.count for part in self.loaded)
+
     def elaborate(self, platform):
         m = Module()
         fresh = ResetInserter(self.restart)

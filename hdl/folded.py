@@ -29,7 +29,7 @@ from .engine import LATENCY, NeuronEngine
 from .lanes import FoldedLayer, Lanes
 from .loaded import LoadedLanes
 from .memories import BLOCK_RAM
-from .products import ProductScanner
+from .products import Products, ProductScanner
 from .serial_readout import Results
 from .spatial import spikes_layout
 from .spram import load_layout
@@ -242,7 +242,7 @@ class FoldedRun(wiring.Component):
             m.submodules.codes = codes = self._codes()
             m.d.comb += [codes.value.eq(Mux(inside, self.value, 0)),
                          codes.take.eq(take & preparing), codes.clear.eq(self._in["start"]),
-                         lanes.products.eq(codes.products) if self.tabled
+                         lanes.products.eq(codes.o) if self.tabled
                          else lanes.threshold.eq(codes.threshold),
                          lanes.add.eq(self._in["scan"] & codes.any)]
             spent = codes.spent
@@ -259,7 +259,7 @@ class FoldedRun(wiring.Component):
     def _codes(self) -> StreamScanner | ProductScanner:
         """What the codes of pixels become."""
         if self.tabled:
-            return ProductScanner(self.layers[0].table)
+            return ProductScanner(Products(self.layers[0].table))
         return StreamScanner(self.streams)
 
     def _group_row(self, m: Module, group):

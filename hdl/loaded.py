@@ -18,6 +18,7 @@ from amaranth.lib.wiring import In, Out
 
 from .lanes import Accumulators, FoldedLayer, packed, signed_bits, unload
 from .memories import BLOCK_RAM, LOGIC
+from .products import Products
 from .spram import Shape, SpramRows, load_layout
 from .walk import chosen
 from .words import WORD
@@ -102,11 +103,9 @@ class LoadedLanes(wiring.Component):
             #: Numbers that lanes choose from, by code, but that of code 0; and their width.
             self.choices = max(t.shape[-1] for t in self.tables) - 1
             self.choice_bits = max(1, max(int(t.max()).bit_length() for t in self.tables))
-            coded = [t for t, layer in zip(self.tables, layers) if layer.codes]
-            width = max((int(t.max()).bit_length() for t in coded), default=1)
-            count = max((t.shape[-1] - 1 for t in coded), default=1)
-            self.product_bits = max(1, width)
-            ports["products"] = In(self.product_bits * count)
+            coded = [Products(t) for t, layer in zip(self.tables, layers) if layer.codes]
+            self.product_bits = coded[0].bits if coded else 1
+            ports["products"] = In(coded[0].width if coded else 1)
         super().__init__(ports)
 
     def elaborate(self, platform) -> Module:

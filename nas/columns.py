@@ -83,11 +83,10 @@ def priced(graph: ir.Graph, board: Board) -> tuple[dict[str, float], dict[str, f
 
 
 def _counts(graph: ir.Graph, board: Board) -> tuple[dict[str, float], Structure]:
-    """No lowering uses SPRAM yet."""
     found = structure(graph)
     return complete({"lc": found.cells.lc, "lut4": found.cells.lut, "ff": found.cells.ff,
-                     "ebr": found.ebr, "spram": 0, "cycles": found.cycles, **asdict(work(graph))},
-                    board), found
+                     "ebr": found.ebr, "spram": found.spram, "cycles": found.cycles,
+                     **asdict(work(graph))}, board), found
 
 
 def complete(columns: Mapping[str, float], board: Board) -> dict[str, float]:

@@ -14,6 +14,7 @@ from ..flow.errors import FitError, ToolError
 from ..flow.lower import top as lower_top
 from ..flow.report import Report
 from ..flow.synthesis import build_graph
+from ..flow.weights_image import sprams
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
 from .netlist import DEFINES, SETTLE
@@ -52,15 +53,14 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     device in `flow.targets`.
     """
     icarus.check()
+    _readable(board, sprams(graph), 0)
     for tool in ("iceunpack", "icebox_vlog"):
         tools.find(tool)  # place and route takes minutes: first see that it is of use
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     design = lower_top(graph, board.divisor, trace=proof)
     report = routed(design, graph, board, folder, proof, note)
-    if report.spram or report.dsp:
-        raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "
-                        f"this design uses {report.spram} and {report.dsp}; use --level netlist")
+    _readable(board, report.spram, report.dsp)
     source, bench = folder / "recovered.v", folder / "bench.v"
     source.write_text(tools.recovered_verilog(
         folder / report.bitstream, folder / build.CONSTRAINTS, package=board.package,
@@ -72,3 +72,10 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
         divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR, settle=SETTLE, logs=False,
         waves=waves, defines=DEFINES, shift=shift)
     return trace, {**figures, "lc": report.lc, "bitstream": str(folder / report.bitstream)}
+
+
+def _readable(board: Board, sprams: int, dsps: int) -> None:
+    """ToolError for what IceStorm cannot read back."""
+    if sprams or dsps:
+        raise ToolError(f"{board.name}: icebox_vlog has no SPRAM and no DSP of the UP5K, of which "
+                        f"this design uses {sprams} and {dsps}; use --level netlist")

@@ -11,6 +11,7 @@ import numpy as np
 from ..boards import Board
 from ..flow import build, ir, tools
 from ..flow.lower import top as lower_top
+from ..flow.weights_image import check_board
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
 from .probe import Ports, filled, flat, wrapper
@@ -29,6 +30,7 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     icarus.check()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    check_board(graph, board)
     design = lower_top(graph, board.divisor)
     source, bench = folder / "netlist.v", folder / "bench.v"
     source.write_text(tools.netlist_verilog(

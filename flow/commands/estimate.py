@@ -34,7 +34,7 @@ MAX_SYNAPSES = 1 << 22
 ENCODERS = ("rate", "stream")
 
 #: What a device limits and an estimate knows.
-LIMITED = ("lc", "ebr")
+LIMITED = ("lc", "ebr", "spram")
 
 #: Options that ask for the activity.
 _ACTIVITY = ("images", "baud", "prices", "measured")

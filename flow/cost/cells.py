@@ -30,7 +30,7 @@ class Block:
     ebr: block memories beside those of image, neurons and delays. counted: the most bits that one
     popcount adds up; 0 without any. cut: whether it has a register within. ports: for each way in
     which columns are read, which inputs are, bool [in]. words: depth and width of memories of which
-    `flow.memories.neuron_blocks` takes words of 16 bits for granted.
+    `flow.memories.neuron_blocks` takes words of 16 bits for granted. spram: SPRAMs of its weights.
     """
 
     parts: Parts
@@ -39,6 +39,7 @@ class Block:
     cut: bool = True
     ports: tuple[np.ndarray, ...] = ()
     words: tuple[tuple[int, int], ...] = ()
+    spram: int = 0
 
 
 def total(parts: Parts) -> Cells:

@@ -10,7 +10,7 @@ from .structure import assume_weights, structure
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted costs of a design with its link; EBRs and clocks are exact.
+    """Predicted costs of a design with its link; EBRs, SPRAMs and clocks are exact.
 
     Each *_low and *_high hold nine measurements of ten. lut4 and carry are counts by structure, in
     cells that no measurement corrects; seconds are those of Yosys and nextpnr. assumed: the weights
@@ -39,6 +39,7 @@ class Estimate:
     layers: tuple[float, ...]
     assumed: bool
     outside: str
+    spram: int = 0
 
 
 def estimate(graph: ir.Graph, device: str, *, predictor: Predictor | None = None) -> Estimate:
@@ -59,4 +60,5 @@ def estimate(graph: ir.Graph, device: str, *, predictor: Predictor | None = None
     return Estimate(
         **values, lut4=found.cells.lut, carry=found.cells.carry, ebr=found.ebr,
         structural_lc=found.cells.lc, cycles=found.cycles, load_cycles=found.load_cycles,
-        layers=found.layers, assumed=assumed, outside=predicted.outside[0])
+        layers=found.layers, assumed=assumed, outside=predicted.outside[0],
+        spram=found.spram)

@@ -52,6 +52,8 @@ def describe(found: Structure) -> dict[str, float]:
         "in_luts": float(any(synapses.memory == "lut" for synapses in layers)),
         "spike_count": float(graph.readout.kind == "spike_count"),
     }
+    if found.spram:
+        out["spram"] = found.spram
     lengths = [chains(block.counted) for block in found.blocks if block and block.counted]
     out |= {
         "counted": max((block.counted for block in found.blocks if block), default=0),

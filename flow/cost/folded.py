@@ -11,12 +11,14 @@ import numpy as np
 
 from ...hdl.engine import Widths
 from ...hdl.lanes import Contents, FoldedLayer
+from ...hdl.loaded import LoadedContents
+from ...hdl.products import Products
 from ...hdl.walk import flat
 from ...hdl.words import WORD
 from .. import ir
 from ..fold import fold_run, serial_input
 from ..memories import blocks
-from .cells import Block, Cells
+from .cells import Block, Cells, Parts
 from .memories import forgets
 from .rom import MOST_IN_LUTS, mux_cells, rom_blocks, rom_cells, varying
 from .shared import SERVING
@@ -26,14 +28,18 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
     """One run of a scheduled graph."""
     run = fold_run(graph, indices)
     layers = [step for step in run.steps if isinstance(step, FoldedLayer)]
-    lanes = Contents.of(layers, run.lanes)
+    loaded = run.memory == "spram"
+    lanes = LoadedContents.of(layers, run.lanes) if loaded else Contents.of(layers, run.lanes)
     engine = Widths.of([replace(layer.served, constants=layer.served.constants - np.tile(
         lanes.less(k), layer.walk.positions)) for k, layer in enumerate(layers)])
     stored = sum(step.stored for step in run.steps[:-1])
-    rows = max(2, len(lanes.rows))
-    width = lanes.operand_bits * lanes.lanes
+    rows = max(2, *map(len, lanes.rows.values())) if loaded else max(2, len(lanes.rows))
     accumulators = sum(lanes.acc_bits)
-    coded = varying(lanes.codes, lanes.code_bits * lanes.lanes) if lanes.codes else 0
+    coded = 0
+    if loaded:
+        coded = lanes.code_bits * lanes.lanes
+    elif lanes.codes:
+        coded = varying(lanes.codes, lanes.code_bits * lanes.lanes)
     unload = max(lanes.acc_bits) * mux_cells(lanes.lanes)
     address = (rows - 1).bit_length()
     count = (engine.total - 1).bit_length()
@@ -78,16 +84,11 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
         "steps": Cells(lc=steps, lut=steps, ff=steps // 2),
         "spikes": Cells(lc=offered, ff=offered),
     }
-    ebr, parts["weights"] = 0, Cells()
-    for content, bits in ((lanes.rows, width), (lanes.codes, lanes.code_bits * lanes.lanes)):
-        if not content:
-            continue
-        if run.memory == "lut":
-            parts["weights"] += rom_cells(content, bits)
-            continue
-        count, muxes = rom_blocks(len(content), varying(content, bits))
-        ebr += count
-        parts["weights"] += Cells(lc=muxes, lut=muxes)
+    if loaded:
+        ebr, more = _loaded_weights(lanes)
+    else:
+        ebr, more = _weights(lanes, run.memory)
+    parts |= more
     if not all(forgets(layer.served.neuron, layer.served.fires) for layer in layers):
         ebr += blocks(engine.total, engine.v_bits + wait)
     ebr += blocks(engine.total, engine.constant_bits)
@@ -97,6 +98,9 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
         ebr += blocks(layers[0].served.size, lanes.current_bits)
         words_of = [int(value) for value in run.streams.thresholds]
         bits = max(1, max(words_of).bit_length())
+        if layers[0].table is not None:
+            products = Products(layers[0].table)
+            words_of, bits = products.rows, products.width
         if len(words_of) * bits > MOST_IN_LUTS:
             ebr += rom_blocks(len(words_of), varying(words_of, bits))[0]
         else:
@@ -105,4 +109,45 @@ def folded_block(graph: ir.Graph, indices: list[int]) -> Block:
         ebr += blocks(stored, WORD)
     if indices[-1] == len(graph.layers) - 1:
         ebr += 1  # the scores
-    return Block(parts, ebr)
+    return Block(parts, ebr, spram=lanes.shape.count if loaded else 0)
+
+
+def _weights(lanes: Contents, memory: str) -> tuple[int, Parts]:
+    """EBRs of the weights, and the cells of the memories they are in."""
+    ebr, cells = 0, Cells()
+    for content, bits in ((lanes.rows, lanes.operand_bits * lanes.lanes),
+                          (lanes.codes, lanes.code_bits * lanes.lanes)):
+        if not content:
+            continue
+        if memory == "lut":
+            cells += rom_cells(content, bits)
+            continue
+        count, muxes = rom_blocks(len(content), varying(content, bits))
+        ebr += count
+        cells += Cells(lc=muxes, lut=muxes)
+    return ebr, {"weights": cells}
+
+
+def _loaded_weights(lanes: LoadedContents) -> tuple[int, Parts]:
+    """As `_weights`: of SPRAMs, and of other memories beside them.
+
+    The address is that of the loader or of the lanes; rows of several memories or banks meet in a
+    multiplexer. A lane chooses what its code adds, and takes a cell more for the sign.
+    """
+    width, shape = lanes.field_bits * lanes.lanes, lanes.shape
+    muxes = (shape.rows - 1).bit_length() + width * mux_cells(shape.banks)
+    muxes += width * mux_cells(len(lanes.rows))
+    ebr, cells = 0, Cells(lc=muxes, lut=muxes)
+    for memory, content in lanes.rows.items():
+        if memory == "lut":
+            cells += rom_cells(content, width)
+        elif memory == "ebr":
+            count, more = rom_blocks(len(content), varying(content, width))
+            ebr, cells = ebr + count, cells + Cells(lc=more, lut=more)
+    choices = lanes.lanes * lanes.field_bits if lanes.code_bits else 0
+    if lanes.tables is not None:
+        most = max(table.shape[-1] for table in lanes.tables)
+        bits = max(1, max(int(table.max()).bit_length() for table in lanes.tables))
+        choices = lanes.lanes * (1 + bits * mux_cells(most)) + (most - 1) * bits * mux_cells(
+            len(lanes.tables))
+    return ebr, {"weights": cells, "choices": Cells(lc=choices, lut=choices)}

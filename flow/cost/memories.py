@@ -4,6 +4,7 @@
 import numpy as np
 
 from .. import ir
+from ..fold import listed
 from ..memories import EBR_BITS, EBR_WIDTH, bank_blocks, blocks, image_bytes, neuron_blocks
 from ..passes.legalize import shares
 
@@ -17,6 +18,8 @@ def encoder_blocks(graph: ir.Graph, ports: tuple[np.ndarray, ...]) -> int:
     first, n = graph.layers[0][0], graph.input.size
     if graph.input.encoder != "stream":
         return blocks(image_bytes(graph), 8)
+    if listed(graph):
+        return blocks(n, max(1, (n - 1).bit_length()) + first.bits + 1)
     image = blocks(-(-n // EBR_WIDTH) * EBR_WIDTH, first.bits + 1)
     if first.lowering == "folded":
         return image

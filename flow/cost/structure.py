@@ -18,7 +18,7 @@ from ...hdl import sng
 from ...hdl.delay import delay_cells
 from ...hdl.words import WORD
 from .. import ir
-from ..fold import runs, serial_input
+from ..fold import listed, runs, serial_input
 from ..memories import banked, image_bytes
 from ..passes.legalize import effective_weights, membrane_ranges, shares
 from ..passes.schedule import inference_cycles, load_cycles, schedule
@@ -37,7 +37,7 @@ LINK = Cells(lc=300, lut=270, ff=102, carry=40)
 
 @dataclass(frozen=True)
 class Structure:
-    """Cells of a whole design by part, with its link, and what is exact: EBRs and clocks.
+    """Cells of a whole design by part, with its link, and what is exact: memories and clocks.
 
     graph: scheduled, with the widths of its membranes. blocks: of each layer, of a run of folded
     ones at its first, and None at the others.
@@ -49,6 +49,11 @@ class Structure:
     ebr: int
     cycles: int
     load_cycles: int
+
+    @property
+    def spram(self) -> int:
+        """SPRAMs, which only weights are in."""
+        return sum(block.spram for block in self.blocks if block)
 
     @property
     def cells(self) -> Cells:
@@ -166,9 +171,9 @@ def _encoder(graph: ir.Graph) -> Parts:
                 "image": Cells(lc=2 * address, lut=2 * address, ff=2 * address)}
     bits = first.bits
     if first.lowering == "folded":
+        counters = (4 if listed(graph) else 2) * address
         return {"codes_encoder": Cells(lc=30, lut=30, ff=20),
-                "image": Cells(lc=5 * bits + 2 * address, lut=5 * bits + 2 * address,
-                               ff=2 * address)}
+                "image": Cells(lc=5 * bits + counters, lut=5 * bits + counters, ff=counters)}
     order = sng.rank_order(first.sng, bits)
     rom = rom_cells(sng.sequence(graph.input.sng, bits)[order].tolist(), bits)
     return {"stream": Cells(lc=75, lut=75, ff=50), "image": Cells(lc=9 * bits, lut=9 * bits,
