@@ -8,11 +8,12 @@ from amaranth.hdl import Shape, Value
 from amaranth.lib.wiring import Flow, In
 
 from . import ir, tools
-from .errors import ConfigError
+from .errors import ConfigError, GraphError
 from .lower import core as lower_core
 from .lower import design_hash
 from .passes.folding import event_driven
 from .passes.schedule import inference_cycles, load_cycles
+from .weights_image import sprams
 
 FORMAT = 1
 #: What a synthesiser needs to know: without them, block memories become flip-flops.
@@ -104,9 +105,13 @@ def core_ports(core) -> dict[str, tuple[Flow, Value]]:
 def export(graph: ir.Graph, module: str, *, note=None) -> tuple[str, Description]:
     """Verilog of the core of a scheduled graph, in one file whose top is `module`, and its ports.
 
-    Raises ConfigError for a reserved word as name, ToolError as `tools.yosys`.
+    Raises ConfigError for a reserved word as name, GraphError for weights in SPRAM, ToolError as
+    `tools.yosys`.
     """
     check_module(module)
+    if count := sprams(graph):
+        raise GraphError("memory must be 'ebr' or 'lut' in a core that is exported, not 'spram' as "
+                         f"in this one, whose {count} SPRAMs nobody would load")
     core = lower_core(graph)
     values = core_ports(core)
     verilog = tools.amaranth_verilog(

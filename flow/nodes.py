@@ -89,7 +89,8 @@ class Dense(Synapses):
     tuple, and one whose entries are all equal becomes their value. Once scheduled, delay_blocks is
     how many of its `hdl.delay.delay_blocks` are block memories; the rest waits in flip-flops.
     lanes, 1..out_features: how many outputs the lowering computes at once, None for its own choice.
-    memory: where `folded` keeps the weights, one of `MEMORIES`, None for block memory.
+    memory: where `folded` keeps the weights, one of `MEMORIES`, None for block memory; `spram` are
+    loaded before the first inference (`weights_image`).
     """
 
     name: str

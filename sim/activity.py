@@ -13,9 +13,10 @@ import numpy as np
 from ..boards import Board
 from ..flow import build, ir, tools
 from ..flow.cost.actions import Actions, Image, Phase
-from ..flow.errors import SpikeloomError
+from ..flow.errors import ConfigError, SpikeloomError
 from ..flow.lower import design_hash
 from ..flow.lower import top as lower_top
+from ..flow.weights_image import sprams
 from ..hdl.uart import MIN_DIVISOR
 from . import reference
 from .cells import Circuit, Seen
@@ -36,8 +37,13 @@ def count(graph: ir.Graph, images: np.ndarray, board: Board, *, note=None,
     """Count what a scheduled graph's design does with images p8 [n, pixels] on a board.
 
     each: wraps the images, to show progress. Raises SpikeloomError if an answer is not the
-    reference model's, ToolError as `flow.build.netlist`.
+    reference model's, ToolError as `flow.build.netlist`, ConfigError for weights in SPRAM, of whose
+    accesses no price is known (`flow/cost/prices.toml`).
     """
+    if count := sprams(graph):
+        raise ConfigError(f"activity must be asked of a network without weights in SPRAM, not of "
+                          f"one with {count} of them, of whose reads no price is known; take "
+                          "memory 'ebr' for what is small enough")
     design = lower_top(graph, board.divisor)
     module = read_netlist(build.netlist(design, board, design=graph.digest(), note=note))
     circuit = Circuit(module, places(module, parts_of(design.core)))

@@ -1,5 +1,7 @@
 """Networks whose weights are loaded, against the reference model, with their cycle formula."""
 
+import json
+
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
@@ -8,17 +10,19 @@ from hypothesis import strategies as st
 from networks import maps, networks, random_graph, random_images
 from test_folded_networks import check
 
-from spikeloom.flow import blocks, lower, targets
+from spikeloom.flow import blocks, export, lower, targets
+from spikeloom.flow.cli import main
 from spikeloom.flow.cost.structure import structure
-from spikeloom.flow.errors import FitError, GraphError, ToolError
+from spikeloom.flow.errors import ConfigError, FitError, GraphError, ToolError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
+from spikeloom.flow.run import Run
 from spikeloom.flow.synthesis import build_graph
 from spikeloom.flow.weights_image import sections, sprams, weights_image
 from spikeloom.hdl import sng
 from spikeloom.hdl.spram import MOST, WIDTH
 from spikeloom.nas.columns import price
-from spikeloom.sim import gateware, reference
+from spikeloom.sim import activity, gateware, reference
 from spikeloom.sim.compare import ALL, compare
 from spikeloom.sim.images import payload
 from spikeloom.sim.levels import LEVELS, Setting
@@ -227,6 +231,26 @@ def test_boards_without_sprams_are_refused_by_name(tmp_path):
         LEVELS["netlist"].run(graph, np.zeros((1, 8), int), Setting(folder=tmp_path, board=board))
     with pytest.raises(ToolError, match="uses 1 and 0; use --level netlist"):
         LEVELS["bitstream"].run(graph, np.zeros((1, 8), int), Setting(folder=tmp_path, board=BOARD))
+
+
+def test_what_has_no_loader_or_no_price_is_refused_by_name():
+    graph = graph_of((8, 5, 3), lanes=(4, 3))
+    with pytest.raises(GraphError, match="whose 1 SPRAMs nobody would load"):
+        export.export(graph, "core")
+    with pytest.raises(ConfigError, match="not of one with 1 of them, of whose reads no price"):
+        activity.count(graph, np.zeros((1, 8), int), BOARD)
+
+
+def test_estimate_shows_the_sprams_beside_the_weights(tmp_path, capsys):
+    run = Run.create(tmp_path / "run")
+    graph_of((8, 5, 3), lanes=(4, 3)).save(run.graph_file)
+    command = ["estimate", "--run", str(run.path), "--board"]
+    assert main([*command, "icebreaker"]) == 0
+    out = capsys.readouterr().out
+    assert "SPRAM" in out and "220 bits of weights; an SPRAM has 262,144" in out
+    assert main([*command, "icestick", "--json"]) == FitError.exit_code
+    data = json.loads(capsys.readouterr().out)
+    assert data["estimate"]["spram"] == 1 and "1 SPRAMs do not fit" in data["problem"]
 
 
 def test_the_table_of_products_is_that_of_the_generators():

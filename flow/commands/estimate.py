@@ -20,7 +20,9 @@ from .. import activity, activity_table, bare, estimated, estimated_table, ir, t
 from ..cost import currents, prices
 from ..cost.energy import energy_if_known
 from ..cost.estimate import Estimate, estimate
+from ..cost.measured import SPRAM_BITS
 from ..cost.structure import TYPICAL_SPREAD, assume_weights
+from ..cost.work import work
 from ..errors import ConfigError, FitError, unknown
 from ..passes.compile import compile_graph
 from ..passes.folding import event_driven
@@ -40,7 +42,7 @@ LIMITED = ("lc", "ebr", "spram")
 _ACTIVITY = ("images", "baud", "prices", "measured")
 
 _ROWS = {"lc": "LCs", "lut4": "LUT4", "ff": "flip-flops", "carry": "carries", "ebr": "EBR",
-         "fmax_mhz": "Fmax (MHz)", "seconds": "seconds to build"}
+         "spram": "SPRAM", "fmax_mhz": "Fmax (MHz)", "seconds": "seconds to build"}
 
 
 def configure(parser) -> None:
@@ -95,6 +97,7 @@ def run(args, out) -> int:
         "estimate": asdict(found), "event_driven": event_driven(graph), "source": source,
         "network": graph.text(),
         "synapses": sum(dense.synapses for dense, _ in graph.layers),
+        "weight_memory": work(graph).weight_memory,
         "board": board.name, "device": board.device, "fits": fits, "problem": problem,
         "clock_mhz": board.clock_hz / 1e6,
         "microseconds_per_inference": 1e6 * found.cycles / board.clock_hz,
@@ -185,10 +188,12 @@ def _table(data: dict, found: Estimate) -> Table:
     has = targets.device(data["device"]).capacity
     for key, title in _ROWS.items():
         value, interval = getattr(found, key), ""
+        if key == "spram" and not value:
+            continue
         if hasattr(found, f"{key}_low"):
             low, high = getattr(found, f"{key}_low"), getattr(found, f"{key}_high")
             interval = f"{low:,.0f}..{high:,.0f}"
-        share = (f"{has[key]:,}", f"{value / has[key]:.0%}") if key in has else ("", "")
+        share = (f"{has[key]:,}", f"{value / has[key]:.0%}") if has.get(key) else ("", "")
         table.add_row(title, f"{value:,.0f}", interval, *share)
     return table
 
@@ -206,6 +211,8 @@ def _lines(data: dict, found: Estimate, energy) -> list[str]:
         "transfer excluded",
         cost,
     ]
+    if found.spram:
+        lines.append(f"{data['weight_memory']:,} bits of weights; an SPRAM has {SPRAM_BITS:,}")
     lines.append("intervals hold nine measurements of ten; EBRs and clocks are exact")
     if found.assumed:
         lines.append("assumed weights: codes normally distributed with a standard deviation of "
