@@ -51,7 +51,7 @@ def check(graph: ir.Graph) -> None:
     """GraphError for a layer that cannot be folded, or not together with its neighbours."""
     for indices in runs(graph):
         if graph.layers[indices[0]][0].lowering == "folded":
-            _memory(graph, indices)
+            memory_of(graph, indices)
     for index, (synapses, population) in enumerate(graph.layers):
         if synapses.lowering != "folded":
             continue
@@ -232,11 +232,11 @@ def fold_run(graph: ir.Graph, indices: list[int]) -> Folded:
         largest = int(np.abs(first.weight).max())
         streams = replace(streams, thresholds=np.minimum(streams.thresholds, largest))
     lanes = max(lanes_of(graph.layers[k][0]) for k in indices)
-    return Folded(steps, lanes, _memory(graph, indices), inputs, streams,
+    return Folded(steps, lanes, memory_of(graph, indices), inputs, streams,
                   indices[0] == 0 and listed(graph))
 
 
-def _memory(graph: ir.Graph, indices: list[int]) -> str:
+def memory_of(graph: ir.Graph, indices: list[int]) -> str:
     """Where the lanes of a run have their weights; GraphError if its layers do not agree.
 
     `spram` if some layer has them there: each of the run's is then where it says.
@@ -258,12 +258,12 @@ def listed(graph: ir.Graph) -> bool:
     """
     first = graph.layers[0][0]
     return (graph.input.encoder == "stream" and first.lowering == "folded"
-            and isinstance(first, ir.Dense) and _memory(graph, runs(graph)[0]) == "spram")
+            and isinstance(first, ir.Dense) and memory_of(graph, runs(graph)[0]) == "spram")
 
 
 def tabled(graph: ir.Graph, indices: list[int]) -> bool:
     """Whether the lanes of a run look up what codes add (`hdl.loaded`): few, and no skip."""
-    return _memory(graph, indices) == "spram" and all(
+    return memory_of(graph, indices) == "spram" and all(
         graph.layers[k][0].weight_bits <= TABLED_BITS and graph.skip(k) is None for k in indices)
 
 

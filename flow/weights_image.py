@@ -45,11 +45,10 @@ def sections(graph: ir.Graph) -> list[Section]:
     found: list[Section] = []
     base = 0
     for indices in fold.runs(graph):
-        if graph.layers[indices[0]][0].lowering != "folded":
+        first = graph.layers[indices[0]][0]
+        if first.lowering != "folded" or fold.memory_of(graph, indices) != "spram":
             continue
         run = fold.fold_run(graph, indices)
-        if run.memory != "spram":
-            continue
         contents = LoadedContents.of(run.layers, run.lanes)
         loaded = [(graph.layers[k][0].name, row) for k, row in zip(indices, contents.bases)
                   if graph.layers[k][0].memory == "spram"]

@@ -134,7 +134,7 @@ class LoadedLanes(wiring.Component):
             if memory == "spram":
                 m.submodules.weights = weights = SpramRows(found.shape)
                 wiring.connect(m, wiring.flipped(self.load), weights.load)
-                m.d.comb += weights.row.eq(self.row)
+                m.d.comb += [weights.row.eq(self.row), weights.fetch.eq(self.add)]
                 values[memory] = weights.value
                 continue
             m.submodules[memory] = other = Memory(

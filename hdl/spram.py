@@ -62,13 +62,14 @@ class Shape:
 class Spram(wiring.Component):
     """One SPRAM: `value` is the word of `address` as of the clock before, in which `write` is low.
 
-    On an iCE40 UltraPlus it is the device's own; anywhere else, as in simulation, a memory with the
-    same port, of `depth` words.
+    Where `select` is low nothing is read or written, and `value` stays. On an iCE40 UltraPlus it is
+    the device's own; anywhere else, as in simulation, a memory with the same port, of `depth`
+    words.
     """
 
     def __init__(self, depth: int = DEPTH) -> None:
         self.depth = depth
-        super().__init__({"address": In(14), "data": In(WIDTH), "write": In(1),
+        super().__init__({"address": In(14), "data": In(WIDTH), "write": In(1), "select": In(1),
                           "value": Out(WIDTH)})
 
     def elaborate(self, platform) -> Module:
@@ -76,21 +77,24 @@ class Spram(wiring.Component):
         if str(getattr(platform, "device", "")).startswith("iCE40UP"):
             m.submodules.ram = Instance(
                 "SB_SPRAM256KA", i_ADDRESS=self.address, i_DATAIN=self.data, i_WREN=self.write,
-                i_MASKWREN=Const(15, 4), i_CHIPSELECT=Const(1), i_CLOCK=ClockSignal(),
+                i_MASKWREN=Const(15, 4), i_CHIPSELECT=self.select, i_CLOCK=ClockSignal(),
                 i_STANDBY=Const(0), i_SLEEP=Const(0), i_POWEROFF=Const(1),  # powered when high
                 o_DATAOUT=self.value)
             return m
         m.submodules.ram = ram = Memory(shape=WIDTH, depth=self.depth, init=[])
         read, write = ram.read_port(), ram.write_port()
         m.d.comb += [
-            read.addr.eq(self.address), read.en.eq(~self.write), self.value.eq(read.data),
-            write.addr.eq(self.address), write.en.eq(self.write), write.data.eq(self.data),
+            read.addr.eq(self.address), read.en.eq(self.select & ~self.write),
+            self.value.eq(read.data), write.addr.eq(self.address),
+            write.en.eq(self.select & self.write), write.data.eq(self.data),
         ]
         return m
 
 
 class SpramRows(wiring.Component):
-    """Rows in SPRAMs: `value` is the row that `row` named in the clock before.
+    """Rows in SPRAMs: `value` is the row that `row` named in the last clock with `fetch`.
+
+    Without it nothing is read, which saves what a read takes.
 
     `load` writes a word in any clock, at its address counted from the first row on; what is read in
     that clock is not defined.
@@ -98,7 +102,8 @@ class SpramRows(wiring.Component):
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        super().__init__({"row": In(range(max(2, shape.rows))), "value": Out(shape.bits),
+        super().__init__({"row": In(range(max(2, shape.rows))), "fetch": In(1),
+                          "value": Out(shape.bits),
                           "load": In(stream.Signature(load_layout()))})
 
     def elaborate(self, platform) -> Module:
@@ -118,12 +123,14 @@ class SpramRows(wiring.Component):
                 if shape.banks > 1:
                     here &= row[14:] == bank
                 m.d.comb += [ram.address.eq(row[:14]), ram.data.eq(item.data),
+                             ram.select.eq(self.load.valid | self.fetch),
                              ram.write.eq(self.load.valid & here)]
                 words.append(ram.value)
             values.append(words)
         read = Signal(range(shape.banks))
         if shape.banks > 1:
-            m.d.sync += read.eq(row[14:])
+            with m.If(self.fetch):
+                m.d.sync += read.eq(row[14:])
         for column in range(shape.columns):
             value = values[0][column]
             for bank in range(1, shape.banks):

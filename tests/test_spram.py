@@ -29,7 +29,7 @@ def test_rows_take_columns_side_by_side_and_banks_behind_each_other(rows, bits, 
 
 @pytest.mark.parametrize("rows,bits", [(5, 64), (9, 37), (DEPTH + 3, 16), (DEPTH + 6, 20)])
 def test_rows_are_read_as_they_were_loaded(rows, bits):
-    """Whatever the order of the words; in every clock, as soon as the loading is over."""
+    """Whatever the order of the words; and what was read stays while nothing is."""
     shape, rng = Shape(rows, bits), np.random.default_rng(bits)
     memory = SpramRows(shape)
     some = sorted({*range(min(rows, 4)), *range(rows - 4, rows)})
@@ -47,6 +47,11 @@ def test_rows_are_read_as_they_were_loaded(rows, bits):
         ctx.set(memory.load.valid, 0)
         for row in some:
             ctx.set(memory.row, row)
+            ctx.set(memory.fetch, 1)
+            await ctx.tick()
+            assert ctx.get(memory.value) == wanted[row]
+            ctx.set(memory.row, rows - 1 - row)
+            ctx.set(memory.fetch, 0)
             await ctx.tick()
             assert ctx.get(memory.value) == wanted[row]
 
@@ -55,17 +60,18 @@ def test_rows_are_read_as_they_were_loaded(rows, bits):
 
 BENCH = """
 module bench;
-  reg clk = 0, valid = 0; reg [17:0] address = 0; reg [15:0] data = 0; reg [14:0] row = 0;
+  reg clk = 0, valid = 0; reg [17:0] address = 0; reg [15:0] data = 0;
+  reg [14:0] row = 0; reg fetch = 0;
   wire [19:0] value; wire ready; integer k;
   top dut(.clk(clk), .rst(1'b0), .load__valid(valid), .load__payload({data, address}),
-          .load__ready(ready), .row(row), .value(value));
+          .load__ready(ready), .row(row), .fetch(fetch), .value(value));
   always #5 clk = ~clk;
   initial begin
     for (k = 0; k < 8; k = k + 1) begin
       @(negedge clk) valid = 1; address = 2 * (k * 5461) ; data = 1000 + k;
       @(negedge clk) address = address + 1; data = k;
     end
-    @(negedge clk) valid = 0;
+    @(negedge clk) valid = 0; fetch = 1;
     for (k = 7; k >= 0; k = k - 1) begin
       row = k * 5461;
       @(negedge clk) $display("%0d", value);
@@ -81,7 +87,7 @@ def test_the_device_s_own_memory_does_the_same(tmp_path):
     memory = SpramRows(Shape(2 * DEPTH, 20))
     load = memory.load
     design = rtlil.convert(memory, name="top", platform=Largest(), emit_src=False, ports=[
-        load.valid, load.ready, load.payload.as_value(), memory.row, memory.value])
+        load.valid, load.ready, load.payload.as_value(), memory.row, memory.fetch, memory.value])
     netlist = tools.yosys("top.il", design, "read_rtlil top.il\nsynth_ice40 -top top\n"
                           "write_verilog -noattr top.v\n", "top.v", what="synthesise")
     assert netlist.count(b"SB_SPRAM256KA") == 4
