@@ -4,16 +4,18 @@ Spikes are words in a memory. For each group of P neurons, P lanes add one weigh
 spike that arrives, and nothing for the others; then the neurons are served one after the other by
 `hdl.engine`, and their spikes become words again, for the next layer of the run. A first layer fed
 by `stream` input adds the ones of its streams instead, once per inference, and its currents are
-kept. Where the first layer's weights are loaded (`hdl.loaded`), a dense one visits only the pixels
-that are not zero, and one whose run has tables takes a clock for each.
+kept. In a run with weights that are loaded (`hdl.loaded`), a dense one visits only the pixels that
+are not zero, one with tables takes a clock for each, and its neurons are served for the first time
+while their currents are kept.
 
 One timestep of a layer takes, group by group at each position, `START` clocks to read the first
 word, ``max(1, ones)`` for each word, and one a neuron of the group; then `DRAIN` until the last
 spikes are words. A layer with kept currents takes one a neuron, and `DRAIN`. Keeping them takes, at
 the start of an inference, what a timestep takes with ``max(1, ones of its stream)`` for each pixel,
 or, where it has a list of pixels, with ``max(1, ones of all of them)``; with tables a pixel's code
-counts as a single one, if it is not zero. A pool takes one clock a word that it reads, and one more
-a position. Each timestep begins with `WAIT` clocks, at least. `flow.passes.schedule` counts this.
+counts as a single one, if it is not zero. In a run that is loaded this is the layer's first
+timestep, too. A pool takes one clock a word that it reads, and one more a position. Each timestep
+begins with `WAIT` clocks, at least. `flow.passes.schedule` counts this.
 """
 
 from collections.abc import Sequence
@@ -82,7 +84,7 @@ class FoldedRun(wiring.Component):
             len(self.layers) - 1)
         self.sizes = [layer.served.size for layer in self.layers]
         self.order = [int(j) for j in (range(self.sizes[-1]) if order is None else order)]
-        loaded = memory == "spram"
+        self.loaded = loaded = memory == "spram"
         self.lanes = LoadedLanes(self.layers, lanes) if loaded else Lanes(
             self.layers, lanes, memory)
         self.tabled = loaded and self.lanes.tables is not None
@@ -115,7 +117,7 @@ class FoldedRun(wiring.Component):
     @property
     def words(self) -> int:
         """Words that `load` takes."""
-        return self.lanes.contents.shape.words if hasattr(self, "load") else 0
+        return self.lanes.contents.shape.words if self.loaded else 0
 
     def less(self, index: int) -> np.ndarray:
         """What the engine's `current` has too much for each neuron of layer `index`, as served."""
@@ -166,7 +168,7 @@ class FoldedRun(wiring.Component):
             m.d.sync += [tap.eq(tap + 1), ended.eq(last_tap)]
         with m.If(spent & ended & self._in["scan"] | last_tap & self._in["pool"]):
             m.d.sync += tap.eq(0)
-        if hasattr(self, "load"):
+        if self.loaded:
             wiring.connect(m, wiring.flipped(self.load), lanes.load)
         arrived, consume, done, word = self._input(m)
         m.d.comb += spent.eq(self._scan(m, take, group, word))
@@ -296,6 +298,7 @@ class FoldedRun(wiring.Component):
         last_lane = lane == Mux(last_group, self._of(lambda layer: layer.groups[-1] - 1),
                                 self._of(lambda layer: layer.groups[0] - 1))
         unloading = Signal()
+        serve_again = Const(0) if self.loaded else preparing
         m.d.comb += [self.lanes.lane.eq(lane), unloading.eq(self._in["unload"] & paced)]
 
         def go_on() -> None:
@@ -329,7 +332,7 @@ class FoldedRun(wiring.Component):
                 m.d.sync += lane.eq(0)
                 m.next = "unload"
             with m.State("unload"), m.If(paced):
-                m.d.comb += engine.valid.eq(~preparing)
+                m.d.comb += engine.valid.eq(1 if self.loaded else ~preparing)
                 m.d.sync += lane.eq(lane + 1)
                 with m.If(last_lane):
                     m.d.sync += group.eq(group + 1)
@@ -350,7 +353,7 @@ class FoldedRun(wiring.Component):
                 m.d.sync += drain.eq(drain + 1)
                 with m.If(drain == DRAIN - 1):
                     m.d.sync += [drain.eq(0), preparing.eq(0)]
-                    with m.If(preparing):
+                    with m.If(serve_again):
                         m.next = "serve" if self.streams else "start"
                     with m.Elif(final):
                         m.d.comb += done.eq(1)
@@ -387,7 +390,8 @@ class FoldedRun(wiring.Component):
                 m.d.sync += to.eq(0)
         m.d.comb += [write.addr.eq(to), write.data.eq(self.lanes.current),
                      read.addr.eq(at), read.en.eq(1)]
-        with m.If(self.step == 0):
+        first = self.step == 0
+        with m.If(first & ~self._preparing if self.loaded else first):
             m.d.comb += self.engine.current.eq(read.data)
 
     def _offer(self, m: Module) -> None:

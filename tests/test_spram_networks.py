@@ -110,7 +110,7 @@ def test_a_pixel_that_is_not_zero_costs_a_clock_for_each_group_and_others_none()
     got, clocks = gateware.simulate(graph, images)
     assert compare(wanted, got, ("v", "spike")) == []
     spikes = [[max(1, int(w.sum())) for w in (s[:8], s[8:])] for s in wanted.spikes[0][0]]
-    later = [9 + 5 + 2 + sum(words) + 3 + 5 for words in spikes]  # served; a group of three lanes
+    later = [2 + sum(words) + 3 + 5 for words in spikes]  # a group of three lanes
     first = [3 * 2 + 3 * max(1, bright) + 9 + 5 for bright in (0, 1, 12, 30)]
     assert clocks == [1 + a + b for a, b in zip(first, later)]
     assert clocks == cycles(graph, images) and clocks[3] <= inference_cycles(graph)

@@ -51,6 +51,8 @@ def run_clocks(graph: ir.Graph, indices: list[int], seen: "Seen | None") -> Cloc
                 scanned, added = _scan(step, ones[None], ones[None])
             prepared = per_group + int(scanned[0]) + DRAIN
             clocks[k] = step.served.size + DRAIN
+            if run.memory == "spram":
+                clocks[k, 0] = 0  # served while it prepares
             adding.append(np.eye(1, steps, dtype=np.int64)[0] * added[0])
             each.append(prepared + clocks[k].sum())
             continue
