@@ -1,6 +1,7 @@
-"""The checksum of a frame, bit by bit as the line carries it."""
+"""Checksums bit by bit as a line carries them: that of a frame, and that of a weights image."""
 
 from binascii import crc_hqx
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
@@ -8,7 +9,21 @@ from amaranth.lib.wiring import In, Out
 
 BITS = 16
 PRESET = (1 << BITS) - 1
-_TAPS = (3, 10, 15)  # 0x8408, which is 0x1021 reflected
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A reflected polynomial by the bits that are one, and how many there are."""
+
+    bits: int
+    taps: tuple[int, ...]
+
+
+#: 0x8408, which is 0x1021 reflected.
+CRC16 = Polynomial(BITS, (3, 10, 15))
+#: 0xEDB88320, which is 0x04C11DB7 reflected; zlib complements what it makes of the preset.
+CRC32 = Polynomial(32, tuple(k for k in range(32) if 0xEDB88320 >> k & 1))
+
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -21,24 +36,26 @@ def crc16(data: bytes) -> int:
 
 
 class Checksum(wiring.Component):
-    """The register of `crc16`: takes `bit` where `strobe` is high, lowest bit of a byte first.
+    """The register of a checksum: takes `bit` where `strobe` is high, lowest bit of a byte first.
 
-    A register that is fed its own lowest bit shifts its value out. `clear` goes before `strobe`.
+    It starts with ones, and again where `clear` is high, which goes before `strobe`. A register
+    that is fed its own lowest bit shifts its value out.
     """
 
-    clear: In(1)
-    strobe: In(1)
-    bit: In(1)
-    value: Out(BITS, init=PRESET)
+    def __init__(self, polynomial: Polynomial = CRC16) -> None:
+        self.polynomial = polynomial
+        bits = polynomial.bits
+        super().__init__({"clear": In(1), "strobe": In(1), "bit": In(1),
+                          "value": Out(bits, init=(1 << bits) - 1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
         fed = Signal()
         m.d.comb += fed.eq(self.bit ^ self.value[0])
         with m.If(self.clear):
-            m.d.sync += self.value.eq(PRESET)
+            m.d.sync += self.value.eq((1 << self.polynomial.bits) - 1)
         with m.Elif(self.strobe):
             shifted = [*self.value[1:], 0]
-            m.d.sync += self.value.eq(Cat(bit ^ fed if k in _TAPS else bit
+            m.d.sync += self.value.eq(Cat(bit ^ fed if k in self.polynomial.taps else bit
                                           for k, bit in enumerate(shifted)))
         return m

@@ -21,7 +21,8 @@ class Link(wiring.Component):
     design: 8 bytes that identify the network. divisor: the UART's at reset; the port is the present
     one. n_traces and n_counters: the words that an inference and STATS answer beyond the scores.
     `restart` strobes before the first byte of an image, `start` when a whole one is to be inferred.
-    `busy` is high from a sync byte to the end of the reply.
+    `busy` is high from a sync byte to the end of the reply. Where weights are to be loaded,
+    `pieces`, `forget` and `weights` are for a `Boot`.
     """
 
     def __init__(self, image_bytes: int, n_classes: int, num_steps: int, design: bytes,
@@ -44,6 +45,8 @@ class Link(wiring.Component):
             "steps": Out(range(num_steps + 1), init=num_steps), "shift": Out(4),
             "done": In(1), "cls": In(8), "select": Out(8), "score": In(signed(8 * SCORE_BYTES)),
             "word": In(8), "counter": In(8),
+            **({"pieces": Out(stream.Signature(8)), "forget": Out(1), "weights": In(4)}
+               if features.weights else {}),
         })
 
     def elaborate(self, platform) -> Module:
@@ -64,6 +67,9 @@ class Link(wiring.Component):
             replies.counter.eq(self.counter),
             self.busy.eq(~requests.idle | ~replies.idle),
         ]
+        if self.info.features.weights:
+            wiring.connect(m, requests.pieces, wiring.flipped(self.pieces))
+            m.d.comb += [requests.weights.eq(self.weights), self.forget.eq(replies.forget)]
         self._check(m)
         return m
 

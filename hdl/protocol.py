@@ -12,6 +12,10 @@ length and payload.
     STEPS    payload: timesteps         reply: empty; inferences have so many from then on
     SHIFT    payload: h                 reply: empty; bitstreams are L >> h long from then on
     STATS    payload: none              reply: `counters`, 32 bits each
+    WEIGHTS  payload: none              reply: empty; its status is how the weights are
+    FORGET   payload: none              reply: empty; then there are no weights, and LOAD begins
+    LOAD     payload: a piece           reply: empty; pieces, the last one filled up, are an image
+                                        (`flash_image`)
 
 The numbers in payloads of DIVISOR, STEPS and SHIFT have 16 bits.
 
@@ -38,6 +42,8 @@ TAG_BYTES = 5
 #: 8,192 bit times: 71 ms at 115,200 baud, longer than a host's gaps between USB packets.
 SILENCE_BITS = 13
 PIXEL_BITS = (1, 2, 4, 8)
+#: Of a weights image, in a LOAD: as many as a page of a flash has.
+PIECE_BYTES = 256
 MAX_SHIFT = 15
 
 
@@ -50,13 +56,18 @@ class Command(IntEnum):
     STEPS = 4
     SHIFT = 5
     STATS = 6
+    WEIGHTS = 7
+    FORGET = 8
+    LOAD = 9
 
 
 class Status(IntEnum):
     """How a request ended.
 
     REFUSED: a pixel came too early, or a number is out of range. OVERRUN: bytes came before the
-    request in front of them was served.
+    request in front of them was served. Those after it say of INFER and WEIGHTS that there are no
+    weights: LOADING: not yet; MISSING: where their image should be is something else; VERSION: it
+    has another format; NETWORK: it is another network's; DAMAGED: its checksum is wrong.
     """
 
     OK = 0
@@ -65,6 +76,11 @@ class Status(IntEnum):
     REFUSED = 3
     CHECKSUM = 4
     OVERRUN = 5
+    LOADING = 6
+    MISSING = 7
+    VERSION = 8
+    NETWORK = 9
+    DAMAGED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +89,8 @@ class Features:
 
     duplex: an image may arrive while the one before it is computed and answered. counters: STATS.
     steps: STEPS, fewer timesteps than the network was compiled with. max_shift: the largest h of
-    SHIFT, 0 without. pixel_bits: of each pixel on the line (`packing`), 1, 2, 4 or 8.
+    SHIFT, 0 without. pixel_bits: of each pixel on the line (`packing`), 1, 2, 4 or 8. weights: what
+    a network whose weights are not in the bitstream needs, WEIGHTS, FORGET and LOAD.
     """
 
     duplex: bool = False
@@ -81,11 +98,13 @@ class Features:
     steps: bool = False
     max_shift: int = 0
     pixel_bits: int = 8
+    weights: bool = False
 
     def commands(self) -> list[Command]:
         """The requests that such a build serves."""
         offered = {Command.STEPS: self.steps, Command.SHIFT: self.max_shift > 0,
-                   Command.STATS: self.counters}
+                   Command.STATS: self.counters,
+                   **dict.fromkeys((Command.WEIGHTS, Command.FORGET, Command.LOAD), self.weights)}
         return [command for command in Command if offered.get(command, True)]
 
 
@@ -119,7 +138,7 @@ def pack_info(info: Info) -> bytes:
     """The payload of INFO's reply."""
     features = info.features
     flags = (features.duplex | features.counters << 1 | features.steps << 2 | info.proof << 3
-             | PIXEL_BITS.index(features.pixel_bits) << 4)
+             | PIXEL_BITS.index(features.pixel_bits) << 4 | features.weights << 6)
     return INFO_REPLY.pack(info.protocol, bytes.fromhex(info.design), info.image_bytes,
                            info.n_classes - 1, info.num_steps, flags,
                            features.max_shift | info.divisor_bits << 4)
@@ -129,7 +148,8 @@ def unpack_info(data: bytes) -> Info:
     """`pack_info` the other way; of another protocol only `protocol` means anything."""
     protocol, design, image_bytes, last_class, num_steps, flags, limits = INFO_REPLY.unpack(data)
     features = Features(duplex=bool(flags & 1), counters=bool(flags & 2), steps=bool(flags & 4),
-                        max_shift=limits & 15, pixel_bits=PIXEL_BITS[flags >> 4 & 3])
+                        max_shift=limits & 15, pixel_bits=PIXEL_BITS[flags >> 4 & 3],
+                        weights=bool(flags & 64))
     return Info(protocol=protocol, design=design.hex(), image_bytes=image_bytes,
                 n_classes=last_class + 1, num_steps=num_steps, proof=bool(flags & 8),
                 divisor_bits=limits >> 4, features=features)

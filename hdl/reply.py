@@ -38,7 +38,8 @@ class Replies(wiring.Component):
     n_traces and n_counters: words that a core answers for an inference and for STATS, byte `select`
     of which are `word` and `counter`. `select` stands for a clock before what it selects goes out,
     so `score`, `word` and `counter` may be read from a memory. divisor: after the reset; `divisor`,
-    `steps` and `shift` change when the reply to the request that sets them is out.
+    `steps` and `shift` change when the reply to the request that sets them is out; `forget` strobes
+    when that to FORGET is.
     """
 
     def __init__(self, info: Info, divisor: int, value_bits: int, n_traces: int,
@@ -46,13 +47,13 @@ class Replies(wiring.Component):
         self.info, self.n_traces, self.n_counters = info, n_traces, n_counters
         self.words = max(n_traces, n_counters)
         super().__init__({
-            "i": In(stream.Signature(request_layout(value_bits))),
+            "i": In(stream.Signature(request_layout(info, value_bits))),
             "o": Out(stream.Signature(8)), "checksum": In(BITS), "clear": Out(1),
             "divisor": Out(info.divisor_bits, init=divisor),
             "steps": Out(range(info.num_steps + 1), init=info.num_steps), "shift": Out(4),
             "start": Out(1), "done": In(1), "cls": In(8),
             "select": Out(8), "score": In(signed(8 * SCORE_BYTES)), "word": In(8), "counter": In(8),
-            "idle": Out(1),
+            "idle": Out(1), **({"forget": Out(1)} if info.features.weights else {}),
         })
 
     def elaborate(self, platform) -> Module:
@@ -99,6 +100,9 @@ class Replies(wiring.Component):
                 if command in self.info.features.commands():
                     with m.Case(command):
                         m.d.sync += target.eq(request.value)
+            if self.info.features.weights:
+                with m.Case(Command.FORGET):
+                    m.d.comb += self.forget.eq(1)
 
     def _send(self, m: Module, request, good, sending, last) -> None:
         """The bytes of a reply, one after the other while `sending`; `last` strobes with the last.

@@ -5,12 +5,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .checksum import BITS
-from .protocol import SILENCE_BITS, SYNC_REQUEST, Command, Info, Status
+from .protocol import PIECE_BYTES, SILENCE_BITS, SYNC_REQUEST, Command, Info, Status
 
 
-def request_layout(value_bits: int) -> data.StructLayout:
+def request_layout(info: Info, value_bits: int) -> data.StructLayout:
     """A request: its command, how it is to end, and the number that it carries."""
-    return data.StructLayout({"command": 3, "status": 3, "value": value_bits})
+    bits = 4 if info.features.weights else 3
+    return data.StructLayout({"command": bits, "status": bits, "value": value_bits})
 
 
 class Requests(wiring.Component):
@@ -21,6 +22,9 @@ class Requests(wiring.Component):
     ends with REFUSED. `restart` strobes before the first one. `tick` strobes once per bit time.
     `o` is valid after a good request at once, after a bad one with the next silence; what arrives
     before it is taken is another bad one. `failed` strobes with every error.
+
+    Where weights are to be loaded, the bytes of LOAD go to `pieces` as those of an image do to
+    `pixels`; `weights` is how WEIGHTS ends, and INFER, unless it is OK.
     """
 
     def __init__(self, info: Info, silence_bits: int = SILENCE_BITS) -> None:
@@ -32,16 +36,20 @@ class Requests(wiring.Component):
             "i": In(stream.Signature(8, always_ready=True)), "checksum": In(BITS),
             "clear": Out(1), "tick": In(1),
             "pixels": Out(stream.Signature(8)), "restart": Out(1),
-            "o": Out(stream.Signature(request_layout(self.value_bits))),
+            "o": Out(stream.Signature(request_layout(info, self.value_bits))),
             "idle": Out(1), "failed": Out(1),
+            **({"pieces": Out(stream.Signature(8)), "weights": In(4)} if info.features.weights
+               else {}),
         })
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        command = Signal(3, reset_less=True)
-        status = Signal(3, reset_less=True)
+        command = Signal.like(self.o.payload.command, reset_less=True, name="command")
+        status = Signal.like(self.o.payload.status, reset_less=True, name="status")
         value = Signal(self.value_bits, reset_less=True)
-        index = Signal(range(max(2, self.info.image_bytes)), reset_less=True)
+        weights = self.info.features.weights
+        longest = max(2, self.info.image_bytes, PIECE_BYTES if weights else 0)
+        index = Signal(range(longest), reset_less=True)
         high = Signal(reset_less=True)  # the second byte of a length or a checksum
         lost = Signal()
         byte, got = self.i.payload, self.i.valid
@@ -57,7 +65,7 @@ class Requests(wiring.Component):
         with m.If(got | quiet):
             m.d.sync += silence.eq(0)
 
-        def fail(code: Status) -> None:
+        def fail(code) -> None:
             m.d.sync += status.eq(code)
             m.d.comb += self.failed.eq(1)
             m.next = "drain"
@@ -92,19 +100,33 @@ class Requests(wiring.Component):
                         m.next = "payload"
                         with m.If(bare):
                             m.next = "checksum"
+                        if weights:
+                            with m.If(command == Command.WEIGHTS):
+                                m.d.sync += status.eq(self.weights)
+                            with m.If(infer & (self.weights != Status.OK)):
+                                fail(self.weights)
                     with m.If(byte != asked.word_select(high, 8)):
                         fail(Status.LENGTH)
 
             with m.State("payload"):
                 give_up()
                 m.d.comb += self.pixels.valid.eq(got & infer)
+                last = Mux(infer, self.info.image_bytes - 1, 1)
+                if weights:
+                    load = command == Command.LOAD
+                    last = Mux(load, PIECE_BYTES - 1, last)
+                    m.d.comb += [self.pieces.payload.eq(byte), self.pieces.valid.eq(got & load)]
                 with m.If(got):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == Mux(infer, self.info.image_bytes - 1, 1)):
+                    with m.If(index == last):
                         m.next = "checksum"
                     with m.If(infer):
                         with m.If(~self.pixels.ready):
                             fail(Status.REFUSED)
+                    if weights:
+                        with m.Elif(load):
+                            with m.If(~self.pieces.ready):
+                                fail(Status.REFUSED)
                     with m.Elif(~index[0]):
                         m.d.sync += value.eq(byte)
                     with m.Else():
@@ -144,6 +166,11 @@ class Requests(wiring.Component):
                 m.d.comb += asked.eq(self.info.image_bytes)
             with m.Case(Command.INFO, Command.STATS):
                 m.d.comb += bare.eq(1)
+            if self.info.features.weights:
+                with m.Case(Command.WEIGHTS, Command.FORGET):
+                    m.d.comb += bare.eq(1)
+                with m.Case(Command.LOAD):
+                    m.d.comb += asked.eq(PIECE_BYTES)
             with m.Default():
                 m.d.comb += asked.eq(2)
         return infer, bare, asked

@@ -10,7 +10,7 @@ LinkError of one line.
 import math
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..flow.errors import ConfigError, LinkError
 from ..hdl import protocol
 from ..hdl.checksum import crc16
 from ..hdl.pixels import pack_pixels
-from ..hdl.protocol import CHECKSUM_BYTES, FRAME_BYTES, Command, Info, Status
+from ..hdl.protocol import CHECKSUM_BYTES, FRAME_BYTES, PIECE_BYTES, Command, Info, Status
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 
 #: The clock that `hdl.top.Top`'s divisor expects after reset.
@@ -36,11 +36,26 @@ _ADVICE = {
     Status.OVERRUN: "the device was still busy with the request before; is another program "
                     "using this port?",
 }
+#: Why there are no weights, and what to do about it.
+_NO_WEIGHTS = {
+    Status.LOADING: "its weights are not loaded yet; wait a moment, or send them",
+    Status.MISSING: "there are no weights in its flash; write them, or send them",
+    Status.VERSION: "the weights that it was given have the format of another version; write them "
+                    "again, or send them",
+    Status.NETWORK: "the weights that it was given are another network's; write those of this "
+                    "run, or send them",
+    Status.DAMAGED: "the weights that it was given are damaged or were cut short; write them "
+                    "again, or send them",
+}
+_HOW = "('spikeloom flash' writes, 'spikeloom infer --load' sends)"
+#: Bit times between two looks at weights that are being loaded.
+_LOOK = 1000
 #: What a link may lack, and what has it.
 _BUILT_WITHOUT = {
     Command.STEPS: ("run-time timesteps", "'--link steps' of synth, or of infer --sim"),
     Command.SHIFT: ("run-time bitstream lengths", "'synth --max-shift'"),
     Command.STATS: ("counters", "'--link counters' of synth, or of infer --sim"),
+    Command.WEIGHTS: ("weights that are loaded", "'synth' with a layer whose memory is spram"),
 }
 
 
@@ -93,6 +108,14 @@ def divisor_for(clock_hz: float, baud: float) -> int:
 
 class NoAnswerError(LinkError):
     """The device has not answered properly, twice."""
+
+
+class NotLoadedError(LinkError):
+    """The device has no weights, which is why it does not infer; status: why it has none."""
+
+    def __init__(self, name: str, status: Status) -> None:
+        super().__init__(f"{name}: {status.name}: {_NO_WEIGHTS[status]} {_HOW}")
+        self.status = status
 
 
 class _Broken(Exception):
@@ -182,6 +205,59 @@ class Device:
         if info.features.max_shift:
             self.set_shift(0)
 
+    def weights(self) -> Status:
+        """OK if the weights are loaded, else why they are not."""
+        self._check_built(Command.WEIGHTS)
+        try:
+            self._ask(Command.WEIGHTS, b"", 0)
+        except NotLoadedError as error:
+            return error.status
+        return Status.OK
+
+    def wait_for_weights(self, patience: float) -> None:
+        """Return when the weights are loaded; NotLoadedError if they are not in so many seconds.
+
+        Nothing to wait for with a network that needs none.
+        """
+        if not self._known().features.weights:
+            return
+        pause = _LOOK / self.transport.baud
+        for look in range(1 + math.ceil(patience / pause)):
+            if look:
+                self.transport.read(1, pause)
+            status = self.weights()
+            if status == Status.OK:
+                return
+            if status != Status.LOADING:
+                break
+        raise NotLoadedError(self.transport.name, status)
+
+    def load(self, image: bytes, sent: Callable[[int], None] = lambda count: None) -> None:
+        """Send an image of weights (`hdl.flash_image`), all of it; `sent` is told of its bytes.
+
+        After a failure once more, from its beginning. Raises NotLoadedError if the device does not
+        take it for its own.
+        """
+        self._check_built(Command.WEIGHTS)
+        image += bytes(-len(image) % PIECE_BYTES)
+        failure = None
+        for _ in range(2):
+            if failure is not None:
+                self._rest()
+            try:
+                self._exchange(Command.FORGET, b"", 0)
+                for start in range(0, len(image), PIECE_BYTES):
+                    sent(start)
+                    self._exchange(Command.LOAD, image[start:start + PIECE_BYTES], 0)
+                sent(len(image))
+                break
+            except _Broken as error:
+                failure = error
+        else:
+            raise NoAnswerError(f"{self.transport.name}: LOAD failed twice: {failure}")
+        if (status := self.weights()) != Status.OK:
+            raise NotLoadedError(self.transport.name, status)
+
     def stats(self) -> Stats:
         """What the device has counted."""
         self._check_built(Command.STATS)
@@ -258,17 +334,22 @@ class Device:
 
         `words` may follow the `wanted` bytes.
         """
-        request = protocol.frame(protocol.SYNC_REQUEST, command, payload)
         failure = None
         for _ in range(2):
             if failure is not None:
                 self._rest()
-            self.transport.write(request)
             try:
-                return self._reply(wanted, self._seconds(len(request)), words)
+                return self._exchange(command, payload, wanted, words)
             except _Broken as error:
                 failure = error
         raise NoAnswerError(f"{self.transport.name}: {command.name} failed twice: {failure}")
+
+    def _exchange(self, command: Command, payload: bytes, wanted: int, words: bool = False
+                  ) -> bytes:
+        """Send a request once, and read its reply."""
+        request = protocol.frame(protocol.SYNC_REQUEST, command, payload)
+        self.transport.write(request)
+        return self._reply(wanted, self._seconds(len(request)), words)
 
     def _reply(self, wanted: int, sending: float, words: bool = False) -> bytes:
         """Read one reply; skips what comes before its sync byte."""
@@ -291,8 +372,10 @@ class Device:
         if crc16(header + body):
             raise _Broken("wrong checksum in the reply; try a shorter cable or a lower --baud, or "
                           "flash a bitstream of this version")
+        if status in _NO_WEIGHTS and self._info is not None and self._info.features.weights:
+            raise NotLoadedError(self.transport.name, Status(status))
         if status != Status.OK:
-            known = status in iter(Status)
+            known = status in _ADVICE
             text = _ADVICE[Status(status)] if known else "of another protocol version"
             raise _Broken(f"status {Status(status).name if known else status}: {text}")
         if not right:

@@ -5,17 +5,20 @@ from collections import deque
 from amaranth.sim import Simulator
 
 from .host import CLOCK_HZ
+from .spi_flash import SpiFlash
 
 
 class SimTransport:
     """The pins of a `hdl.top.Top`, best with divisor 4; `timeout` is simulated time.
 
-    Synchronous: time passes only within `read`.
+    Synchronous: time passes only within `read`. flash: of a design that reads one.
     """
 
     name = "simulation"
 
-    def __init__(self, top, *, clock_hz: float = CLOCK_HZ, timeout: float = 0.1) -> None:
+    def __init__(self, top, *, clock_hz: float = CLOCK_HZ, timeout: float = 0.1,
+                 flash: SpiFlash | None = None) -> None:
+        assert (flash is not None) == hasattr(top, "flash"), "a flash is for a design that reads it"
         self.timeout = timeout
         self.clock_hz = clock_hz
         self.baud = clock_hz / top.link.divisor.init
@@ -27,6 +30,8 @@ class SimTransport:
         self._sim.add_clock(1 / clock_hz)
         self._sim.add_testbench(self._send, background=True)
         self._sim.add_testbench(self._receive, background=True)
+        if flash is not None:
+            attach(self._sim, top.flash, flash, clock_hz)
         self._sim.advance()  # Python warns of testbenches that never ran
 
     @property
@@ -70,3 +75,15 @@ class SimTransport:
                 await ctx.delay(bit)
             if ctx.get(self._top.tx):
                 self._received.append(byte)
+
+
+def attach(simulator: Simulator, pins, flash: SpiFlash, clock_hz: float) -> None:
+    """Connect a flash to the pins (`hdl.flash_reader.flash_signature`) of a simulated design."""
+    async def answer(ctx) -> None:
+        clocks = 0
+        async for _ in ctx.tick():  # all that an edge changes has changed
+            clocks += 1
+            levels = ctx.get(pins.cs_n), ctx.get(pins.clk), ctx.get(pins.copi)
+            ctx.set(pins.cipo, flash.pins(*levels, clocks / clock_hz))
+
+    simulator.add_testbench(answer, background=True)
