@@ -21,6 +21,26 @@ BAUD_TOLERANCE = 0.02
 FT2232H = (0x0403, 0x6010)
 
 
+#: Behind the bitstream of any UP5K, whose 104,090 bytes end below, on a block of 64 kB that
+#: programmers erase as a whole.
+WEIGHTS_AT = 0x20000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flash:
+    """The SPI flash that a board configures itself from, and that a design can read then.
+
+    resource: what the platform calls it. weights_at: byte address of a network's weights
+    (`hdl.flash_image`), to which `programmer` writes the file whose path is appended. one_image:
+    whether a file that holds bitstream and weights can be written as a bitstream is.
+    """
+
+    resource: tuple[str, int] = ("spi_flash_1x", 0)
+    weights_at: int = WEIGHTS_AT
+    programmer: tuple[str, ...] = ("iceprog", "-o", hex(WEIGHTS_AT))
+    one_image: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Board:
     """One board.
@@ -31,7 +51,8 @@ class Board:
     to which the bitstream's path is appended; sram_programmer loads the configuration memory
     instead of the flash, where the board can. usb is vendor and product as the programmer sees
     them; uart_port says which of that chip's serial ports is the UART, from 0 on, and is None where
-    the UART needs an adapter of its own. option: what --board takes for it, by default its name.
+    the UART needs an adapter of its own. flash: where a design may find weights, on boards whose
+    device has memories for them. option: what --board takes for it, by default its name.
     """
 
     name: str
@@ -47,6 +68,7 @@ class Board:
     sram_programmer: tuple[str, ...] | None = None
     usb: tuple[int, int] | None = None
     uart_port: int | None = None
+    flash: Flash | None = None
     notes: str = ""
     option: str = ""
 
@@ -71,10 +93,24 @@ class Board:
         return {"clk": f"{self.platform().default_clk}_0__io", "rx": f"{uart}__rx__io",
                 "tx": f"{uart}__tx__io"}
 
+    @property
+    def flash_ports(self) -> dict[str, str]:
+        """The same of the flash's pins, by those of a design (`FLASH_PINS`)."""
+        prefix = "_".join(map(str, self.flash.resource))
+        return {name: f"{prefix}__{name.removesuffix('_n')}__io" for name in FLASH_PINS}
+
+    @property
+    def weights_at(self) -> int | None:
+        """The byte address of weights in the flash; None if a design cannot read one."""
+        return None if self.flash is None else self.flash.weights_at
+
     def pins(self, top) -> "Pins":
         """`top` connected to this board's pins."""
         return Pins(self, top)
 
+
+#: Pins of a design that reads a flash.
+FLASH_PINS = ("cs_n", "clk", "copi", "cipo")
 
 #: Every board by the name that the command line uses.
 BOARDS: dict[str, Board] = {}
@@ -90,8 +126,8 @@ def register(board: Board) -> Board:
 class Pins(Elaboratable):
     """A design with `rx`, `tx` (UART, idle high), `busy` and `cls`, on the pins of a board.
 
-    A design with stored images also has `button`. Inputs are passed on as they arrive: the design
-    synchronises them to its own clock.
+    A design with stored images also has `button`, and one that reads the flash `flash`. Inputs are
+    passed on as they arrive: the design synchronises them to its own clock.
     """
 
     def __init__(self, board: Board, top) -> None:
@@ -109,9 +145,22 @@ class Pins(Elaboratable):
             pin = platform.request(*self.board.buttons[0], dir="-")
             m.submodules.button = button = io.Buffer("i", pin)
             m.d.comb += self.top.button.eq(button.i)
+        if hasattr(self.top, "flash"):
+            self._flash(m, platform)
         shown = lights(len(self.board.leds), self.top.busy, self.top.cls)
         for index, (resource, light) in enumerate(zip(self.board.leds, shown, strict=False)):
             pin = platform.request(*resource, dir="-")
             m.submodules[f"led{index}"] = led = io.Buffer("o", pin)
             m.d.comb += led.o.eq(light)
         return m
+
+    def _flash(self, m: Module, platform) -> None:
+        """The flash's pins; those that would write-protect or hold it are kept from doing so."""
+        pins, flash = platform.request(*self.board.flash.resource, dir="-"), self.top.flash
+        levels = {"cs": ~flash.cs_n, "clk": flash.clk, "copi": flash.copi, "wp": 0, "hold": 0}
+        for name, level in levels.items():
+            if hasattr(pins, name):
+                m.submodules[f"flash_{name}"] = pin = io.Buffer("o", getattr(pins, name))
+                m.d.comb += pin.o.eq(level)
+        m.submodules.flash_cipo = cipo = io.Buffer("i", pins.cipo)
+        m.d.comb += flash.cipo.eq(cipo.i)

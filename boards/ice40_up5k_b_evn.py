@@ -1,6 +1,6 @@
 """iCE40UP5K-B-EVN, Lattice's breakout board: an iCE40UP5K-SG48 at 12 MHz with an FT2232H."""
 
-from .board import FT2232H, Board, register
+from .board import FT2232H, Board, Flash, register
 
 
 def _platform():
@@ -23,6 +23,7 @@ register(Board(
     buttons=(("switch", 0),),
     sram_programmer=("iceprog", "-S"),
     usb=FT2232H,
+    flash=Flash(),
     notes="its jumpers choose flash or SRAM programming, see the board's guide; its FT2232H is "
           "wired for programming only: connect a 3.3 V serial adapter to header B (J2), 9 (RX of "
           "the board) and 7 (TX)",

@@ -1,6 +1,6 @@
 """iCEBreaker (1BitSquared): an iCE40UP5K-SG48 at 12 MHz with an FT2232H."""
 
-from .board import FT2232H, Board, register
+from .board import FT2232H, Board, Flash, register
 
 
 def _platform():
@@ -22,5 +22,6 @@ register(Board(
     buttons=(("button", 0),),
     usb=FT2232H,
     uart_port=1,
+    flash=Flash(),
     notes="the class shows on the break-off section with its five LEDs, on PMOD2",
 ))

@@ -1,6 +1,6 @@
 """iCEBreaker bitsy (1BitSquared): an iCE40UP5K-SG48 at 12 MHz, its USB wired to the FPGA itself."""
 
-from .board import Board, register
+from .board import Board, Flash, register
 
 
 def _platform():
@@ -24,6 +24,9 @@ register(Board(
     # Its bootloader: what amaranth-boards programs, 1d50:6146.
     programmer=("dfu-util", "-d", "1d50:6146", "-a", "0", "-R", "-D"),
     usb=(0x1D50, 0x6146),
+    # Its bootloader's second part, meant for the firmware of a soft processor: 128 kB.
+    flash=Flash(weights_at=0xA0000, one_image=False,
+                programmer=("dfu-util", "-d", "1d50:6146", "-a", "1", "-D")),
     notes="no UART chip: connect a 3.3 V serial adapter to edge pins P0 (RX of the board) and P1 "
           "(TX); press and hold the button to reach the bootloader",
 ))

@@ -1,6 +1,6 @@
 """iCESugar (Muse Lab): an iCE40UP5K-SG48 at 12 MHz with an iCELink, which has a serial port."""
 
-from .board import Board, register
+from .board import WEIGHTS_AT, Board, Flash, register
 
 
 def _platform():
@@ -21,6 +21,7 @@ register(Board(
     programmer=("icesprog",),
     usb=(0x1D50, 0x602B),
     uart_port=0,
+    flash=Flash(programmer=("icesprog", "-o", hex(WEIGHTS_AT))),
     notes="its switches need the jumpers of PMOD4; copying top.bin to the iCELink's disk programs "
           "it, too",
 ))

@@ -4,11 +4,11 @@ The internal oscillator of the UP5K would need no jumper, but a UART needs a clo
 it does not promise; so the one of the board is used.
 """
 
-from .board import Board, register
+from .board import Board, Flash, register
 
 
 def _platform():
-    from amaranth_boards.resources import LEDResources, UARTResource
+    from amaranth_boards.resources import LEDResources, SPIFlashResources, UARTResource
     from amaranth_boards.upduino_v3 import UpduinoV3Platform
 
     class Platform(UpduinoV3Platform):
@@ -16,7 +16,9 @@ def _platform():
 
     platform = Platform()
     platform.add_resources([*LEDResources(pins="39 40 41", invert=True),
-                            UARTResource(0, rx="28", tx="38")])
+                            UARTResource(0, rx="28", tx="38"),
+                            # without WP and HOLD: where a jumper would bring HOLD is the clock
+                            *SPIFlashResources(1, cs_n="16", clk="15", copi="14", cipo="17")])
     return platform
 
 
@@ -29,6 +31,7 @@ register(Board(
     make_platform=_platform,
     leds=tuple(("led", index) for index in range(3)),  # green, blue, red of one RGB LED
     usb=(0x0403, 0x6014),
+    flash=Flash(resource=("spi_flash_1x", 1)),
     notes="solder its OSC jumper, which brings 12 MHz to pin 20; its FT232H is wired for "
           "programming only: connect a 3.3 V serial adapter to pins 28 (RX of the board) and 38 "
           "(TX)",
