@@ -8,6 +8,7 @@ SEED  ?=
 COUNT ?=
 WAVES ?=
 ONLY  ?=
+ONE_IMAGE ?=
 PORT  ?=
 FILE  ?=
 
@@ -41,7 +42,8 @@ help:
 	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
 	@echo "  SIM=reference, amaranth, rtl, netlist, bitstream or, with PORT, board"
 	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer, export)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
-	@echo "  FILE=images (infer)  ONLY=word (test, bench)  PYTHON=python3.11 (to make .venv)"
+	@echo "  FILE=images (infer)  ONE_IMAGE=1 (flash: bitstream and weights as one file)"
+	@echo "  ONLY=word (test, bench)  PYTHON=python3.11 (to make .venv)"
 
 setup: .venv/full.stamp system
 
@@ -61,7 +63,7 @@ test: .venv/test.stamp system-test
 	.venv/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(if $(ONLY),-k "$(ONLY)")
 
 flash: .venv/base.stamp system-flash
-	$(SPIKELOOM) flash --run $(RUN) --board $(BOARD)
+	$(SPIKELOOM) flash --run $(RUN) --board $(BOARD) $(if $(ONE_IMAGE),--one-image)
 
 demo: .venv/base.stamp system-flash
 	$(SPIKELOOM) demo --board $(BOARD)

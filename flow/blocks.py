@@ -77,6 +77,6 @@ def _primitive(kind: str) -> Count:
 
 def of_top(top, note: Callable[[str], None] | None = None) -> dict[str, Count]:
     """Every block of a `hdl.top.Top`: encoder, delays, layers, read-out, link, UART; "" is all."""
-    found = count(top, [top.rx, top.tx, top.busy, top.cls], flatten=False, note=note)
+    found = count(top, top.ports, flatten=False, note=note)
     return {path: value for path, value in found.items()
             if path.count(".") <= (1 if path.startswith("core") else 0) or path.endswith(".engine")}

@@ -110,16 +110,22 @@ def _spatial(graph: ir.Graph, index: int, trace: bool) -> SpatialLayer | SharedL
 
 
 def top(graph: ir.Graph, divisor: int = 104, *, trace: bool = False,
-        features: Features = BASIC, stored: Sequence[bytes] = ()):
+        features: Features = BASIC, stored: Sequence[bytes] = (),
+        weights_at: int | None = None):
     """The whole design with its UART link; `divisor` is the clocks per bit at reset.
 
     With `trace` it is the proof build, which also answers a checksum per layer (`hdl.trace`). With
     images `stored`, as the link would bring them, a button steps through them. The graph says which
-    max_shift the link has among its features.
+    max_shift the link has among its features, and whether weights have to be loaded: from byte
+    `weights_at` of a flash, and over the link; over the link alone for None.
     """
+    from ..hdl.boot import Boot
     from ..hdl.stored import StoredImages
     from ..hdl.top import Top
 
-    features = replace(features, max_shift=graph.max_shift)
-    return Top(core(graph, trace=trace, features=features), design_hash(graph), divisor=divisor,
-               features=features, stored=StoredImages(list(stored)) if stored else None)
+    inner = core(graph, trace=trace, features=features)
+    words = sum(part.words for part in inner.loaded)
+    features = replace(features, max_shift=graph.max_shift, weights=words > 0)
+    return Top(inner, design_hash(graph), divisor=divisor, features=features,
+               stored=StoredImages(list(stored)) if stored else None,
+               boot=Boot(design_hash(graph), words, weights_at) if words else None)

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from ..boards import Board
 from ..hdl.protocol import BASIC, Features
-from . import ir
+from . import ir, weights_file
 from .build import Outcome, build_seeds, flow_options
 from .cost.features import describe
 from .cost.measured import Measurement, measurement
@@ -37,6 +37,7 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
                design=None, **options) -> list[Report]:
     """Build a scheduled graph's gateware with its UART link; one report for each seed.
 
+    Beside the bitstream goes a file of the weights that are loaded (`weights_file`), if any are.
     What was measured goes to the store, and to `on_measured`; a store that cannot be written is no
     reason to fail. warn: told what is wrong with the store, `note` if there is none. design: the
     gateware, `lower.top` of all this, where somebody has made it already. options: those of
@@ -45,7 +46,8 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
     warn = warn or note
     check_board(graph, board)
     if design is None:
-        design = top(graph, board.divisor, trace=trace, features=features, stored=stored)
+        design = top(graph, board.divisor, trace=trace, features=features, stored=stored,
+                     weights_at=board.weights_at)
     variant, known = variant_of(trace, features, stored), describe(structure(graph))
 
     def record(outcome: Outcome) -> None:
@@ -60,8 +62,11 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
         if on_measured is not None:
             on_measured(item)
 
-    return build_seeds(design, board, design=graph.digest(), seeds=seeds, note=note, record=record,
-                       **options)
+    reports = build_seeds(design, board, design=graph.digest(), seeds=seeds, note=note,
+                          record=record, **options)
+    if options.get("out_dir") is not None:
+        weights_file.write(options["out_dir"], graph)
+    return reports
 
 
 def build_graph(graph: ir.Graph, board: Board, *, seed: int = 1, **options) -> Report:

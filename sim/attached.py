@@ -53,6 +53,7 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
                           "doctor' lists what is connected")
     device = open_device(graph, port, board.clock_hz, baud)
     try:
+        device.wait_for_weights(TIMEOUT)
         device.restore()
         if shift:
             device.set_shift(shift)

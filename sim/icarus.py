@@ -13,6 +13,9 @@ from ..flow import fold, ir
 from ..flow.errors import SpikeloomError, ToolError
 from ..flow.lower import PROOF_PACE, design_hash
 from ..flow.passes.schedule import inference_cycles, load_cycles
+from ..flow.weights_file import WEIGHTS, packed
+from ..flow.weights_image import weights_image
+from ..hdl.boot import boot_clocks
 from .images import payload
 from .probe import BENCH, read_log
 from .reference import Trace
@@ -32,16 +35,17 @@ def check() -> None:
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequence[Path],
              layers: list, *, divisor: int, fast_divisor: int | None = None, settle: int = 0,
              logs: bool = True, waves: bool = False, defines: Sequence[str] = (),
-             shift: int = 0) -> tuple[Trace, dict]:
+             shift: int = 0, weights_at: int | None = None) -> tuple[Trace, dict]:
     """Replay images [batch, *input_shape] on the Verilog `sources`, whose top is `probe.BENCH`.
 
     layers: the design's, whose `logs` are read where the wrapper writes them. divisor: clocks per
     bit after reset; the driver changes to fast_divisor. settle: clocks before the first byte.
-    shift: what the driver sets, of the bitstream lengths.
+    shift: what the driver sets, of the bitstream lengths. weights_at: where in a flash a network
+    finds the weights that are loaded; the driver sends them for None.
     Returns the trace in the reference model's form (v and spikes empty without logs; `crcs` of a
-    proof build), and figures: `seconds`, `clock_edges`, `fst` (path of the waveforms, with
-    `waves`). `folder` keeps the logs and results. Raises ToolError if Icarus or cocotb is missing
-    or the simulation fails.
+    proof build), and figures: `seconds`, `clock_edges`, `load_clocks` (from the flash, before
+    these), `fst` (path of the waveforms, with `waves`). `folder` keeps the logs and results. Raises
+    ToolError if Icarus or cocotb is missing or the simulation fails.
     """
     check()
     from cocotb_tools.runner import get_runner
@@ -51,9 +55,14 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
     np.savez(folder / "images.npz", images=np.stack(frames))
     results = folder / "results.npz"
     results.unlink(missing_ok=True)
-    clocks = most_clocks(graph)
+    clocks, loading = most_clocks(graph), 0
+    weights = packed(graph)
+    (folder / WEIGHTS).write_bytes(weights)
+    if weights and weights_at is not None:
+        loading = boot_clocks(len(weights_image(graph)))
     job = {"divisor": divisor, "fast_divisor": fast_divisor, "clock_ns": CLOCK_NS,
-           "settle": settle, "shift": shift, "design": design_hash(graph).hex(),
+           "settle": settle + loading, "shift": shift, "design": design_hash(graph).hex(),
+           "weights": str(folder / WEIGHTS), "weights_at": weights_at if weights else None,
            "timeout": 2e-9 * CLOCK_NS * (clocks + 10_000)}
     (folder / "job.json").write_text(json.dumps(job))
     runner = get_runner("icarus")
@@ -74,6 +83,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
         trace = Trace(scores=data["scores"], classes=data["classes"],
                       crcs=list(data["crcs"].T.astype(np.int64)), orders=fold.orders(graph))
         figures = {"seconds": float(data["seconds"]), "clock_edges": int(data["clock_edges"])}
+    if loading:
+        figures["load_clocks"] = loading
     if logs:
         found = [read_log(folder, index, layer, graph, len(images))
                  for index, layer in enumerate(layers, 1)]

@@ -14,7 +14,7 @@ from ..flow.lower import top as lower_top
 from ..flow.weights_image import check_board
 from ..hdl.uart import MIN_DIVISOR
 from . import icarus
-from .probe import Ports, filled, flat, wrapper
+from .probe import Ports, flat, wrapper
 from .reference import Trace
 
 #: Yosys' models give unconnected inputs defaults in a form that Icarus 11 does not read; a netlist
@@ -31,13 +31,14 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     check_board(graph, board)
-    design = lower_top(graph, board.divisor)
+    design = lower_top(graph, board.divisor, weights_at=board.weights_at)
     source, bench = folder / "netlist.v", folder / "bench.v"
     source.write_text(tools.netlist_verilog(
         build.netlist(design, board, design=graph.digest(), note=note), note=note))
     layers = design.core.layers
-    bench.write_text(wrapper(Ports(**board.ports), layers, flat,
-                             extra=filled(graph, folder, flat, ".mem")))
+    flash = board.flash_ports if hasattr(design, "flash") else None
+    bench.write_text(wrapper(Ports(**board.ports, flash=flash), layers, flat))
     return icarus.simulate(graph, images, folder, [tools.ice40_cells(), source, bench], layers,
                            divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR,
-                           settle=SETTLE, waves=waves, defines=DEFINES, shift=shift)
+                           settle=SETTLE, waves=waves, defines=DEFINES, shift=shift,
+                           weights_at=board.weights_at)

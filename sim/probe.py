@@ -5,7 +5,7 @@ spike, and the sum of what drove it, in decimal. Where names live in one flat ne
 escaped; `path` says how a signal is found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +14,24 @@ from amaranth.hdl import Const
 
 from ..flow import ir
 from ..flow.errors import ToolError
-from ..flow.weights_image import sections
 
-#: Module of the wrapper, with the ports clk, rst, rx, tx.
+#: Module of the wrapper, with the ports clk, rst, rx, tx, and those of a flash: flash_cs_n,
+#: flash_clk, flash_copi, flash_cipo.
 BENCH = "bench"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """How the design's module is connected: its port names, None for one that it lacks."""
+    """How the design's module is connected: its port names, None for one that it lacks.
+
+    flash: the names of its ports by those of `boards.board.FLASH_PINS`, if it reads a flash.
+    """
 
     clk: str
     rx: str
     tx: str
     rst: str | None = None
+    flash: dict[str, str] | None = None
 
 
 def hierarchical(name: str) -> str:
@@ -41,37 +45,21 @@ def flat(name: str) -> str:
 
 
 def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
-            module: str = "top", extra: Sequence[str] = ()) -> str:
-    """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs.
-
-    extra: lines that stand in it, too.
-    """
+            module: str = "top") -> str:
+    """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs."""
     connected = [f".{ports.clk}(clk)", f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
     if ports.rst:
         connected.append(f".{ports.rst}(rst)")
-    lines = ["`timescale 1ns/1ps", f"module {BENCH}(input clk, input rst, input rx, output tx);",
+    pins = ["input clk", "input rst", "input rx", "output tx"]
+    for pin, name in (ports.flash or {}).items():
+        connected.append(f".{name}(flash_{pin})")
+        pins.append(f"{'input' if pin == 'cipo' else 'output'} flash_{pin}")
+    lines = ["`timescale 1ns/1ps", f"module {BENCH}({', '.join(pins)});",
              f"  {module} dut({', '.join(connected)});"]
     if path:
         for index, layer in enumerate(layers, 1):
             lines += _layer(index, layer, path)
-    return "\n".join([*lines, *extra, "endmodule", ""])
-
-
-def filled(graph: ir.Graph, folder: Path, path: Callable[[str], str], inside: str = ""
-           ) -> list[str]:
-    """Lines that put the weights image into a design's SPRAMs, in the place of a loader.
-
-    inside: what follows the name of such a memory. `folder` gets what they read.
-    """
-    lines = []
-    for section in sections(graph):
-        for number, words in enumerate(section.memories()):
-            name = f"{section.run}_spram{number}.hex"
-            (folder / name).write_text("".join(f"{word:04x}\n" for word in words))
-            memory = path(f"core.{section.run}.lanes.weights.spram{number}.ram") + inside
-            # after what the design's own initial blocks do
-            lines.append(f'  initial #1 $readmemh("{name}", {memory}, 0, {len(words) - 1});')
-    return lines
+    return "\n".join([*lines, "endmodule", ""])
 
 
 def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:

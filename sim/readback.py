@@ -7,6 +7,7 @@ from ..boards import Board
 from ..flow import ir
 from ..flow.errors import LinkError
 from .attached import open_device
+from .host import NotLoadedError
 
 #: A board loads its flash in far less; the operating system may need a moment to give the port
 #: back after the programmer had it.
@@ -17,7 +18,8 @@ def readback(graph: ir.Graph, board: Board, port: str, *,
              note: Callable[[str], None] | None = None) -> str:
     """The design hash that the device on `port` answers, which is the graph's.
 
-    Asks again for `PATIENCE` seconds. Raises LinkError if it answers another one, or nothing.
+    Asks again for `PATIENCE` seconds. Raises LinkError if it answers another one, or nothing, or
+    has not got the weights that should be in its flash.
     """
     end = time.monotonic() + PATIENCE
     while True:
@@ -31,6 +33,10 @@ def readback(graph: ir.Graph, board: Board, port: str, *,
             time.sleep(0.5)
             continue
         try:
+            if board.flash is not None:
+                device.wait_for_weights(PATIENCE)
             return device.info().design
+        except NotLoadedError as error:
+            raise LinkError(f"programmed, but not verified: {error}") from error
         finally:
             device.close()

@@ -14,10 +14,10 @@ TIMEOUT = 60.0
 
 
 @contextmanager
-def pseudo_board(top):
+def pseudo_board(top, **options):
     """The name of a serial port behind which `top` (a `hdl.top.Top`, best at divisor 4) runs."""
     ours, theirs = os.openpty()
-    line, stop = SimTransport(top), threading.Event()
+    line, stop = SimTransport(top, **options), threading.Event()
 
     def bridge() -> None:
         while not stop.is_set():

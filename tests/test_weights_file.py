@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks import random_images
 from pseudo_board import pseudo_board
-from test_commands_build import command, programmer  # noqa: F401
+from test_commands_build import programmer
 from test_spram_networks import graph_of
 
 from spikeloom.boards import BOARDS
@@ -58,6 +58,16 @@ def run(built, monkeypatch, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.fixture
+def command(capsys):
+    """Run a command line; returns (exit code, stdout, stderr)."""
+    def call(*argv):
+        code = main([str(arg) for arg in argv])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err.strip()
+    return call
+
+
 def test_synth_writes_the_weights_beside_the_bitstream(run):
     graph = small()
     data = (run / "build/icebreaker/weights.bin").read_bytes()
@@ -73,17 +83,16 @@ def test_a_build_without_such_weights_leaves_no_old_ones(run):
     assert not (folder / "weights.bin").exists()
 
 
-def test_flash_writes_the_weights_to_their_place_before_the_bitstream(run, command, monkeypatch):  # noqa: F811
+def test_flash_writes_the_weights_to_their_place_before_the_bitstream(run, command, monkeypatch):
     folder, called = run / "build/icebreaker", []
     monkeypatch.setattr(flash, "_program", lambda argv, out: called.append(argv[1:]))
     code, out, _ = command("flash", "--run", run)
     assert code == 0 and "weights: " in out and "at 0x20000 of the flash" in out
     assert called == [["-o", "0x20000", str(folder / "weights.bin")], [str(folder / "top.bin")]]
-    assert out.splitlines().index(next(x for x in out.splitlines() if "weights.bin" in x)) < \
-        out.splitlines().index(next(x for x in out.splitlines() if "top.bin" in x))
+    assert out.index("weights.bin") < out.index("top.bin")
 
 
-def test_flash_writes_both_as_one_image(run, command):  # noqa: F811
+def test_flash_writes_both_as_one_image(run, command):
     folder = run / "build/icebreaker"
     code, out, _ = command("flash", "--run", run, "--one-image", "--json")
     data = json.loads(out)
@@ -105,10 +114,10 @@ def _edit(path, change):
     (lambda path: path.write_bytes(weights_file.packed(small(seed=4))), "of another network"),
     (lambda path: _edit(path, lambda b: b[:-1]), "damaged or was cut short"),
     (lambda path: _edit(path, lambda b: b + b"\0"), "damaged or was cut short"),
-    (lambda path: _edit(path, lambda b: b[:30] + bytes([b[30] ^ 1]) + b[31:]), "damaged or was cut"),
+    (lambda path: _edit(path, lambda b: b[:30] + bytes([b[30] ^ 1]) + b[31:]), "is damaged or"),
 ], ids=["missing", "other", "version", "network", "truncated", "longer", "changed"])
 @pytest.mark.parametrize("arguments", [[], ["--one-image"]], ids=["two", "one"])
-def test_flash_refuses_weights_that_are_not_right(run, command, harm, message, arguments, tmp_path):  # noqa: F811
+def test_flash_refuses_weights_that_are_not_right(run, command, harm, message, arguments, tmp_path):
     harm(run / "build/icebreaker/weights.bin")
     code, out, err = command("flash", "--run", run, *arguments)
     assert (code, out) == (2, "") and message in err and len(err.splitlines()) == 1
@@ -125,19 +134,19 @@ def test_one_image_is_for_flashes_that_take_it_and_networks_that_need_it():
 
 @pytest.mark.parametrize("arguments,message", [
     (["--one-image", "--sram", "--board", "ice40_up5k_b_evn"], "must not be used with --sram")])
-def test_flash_refuses_options_that_exclude_each_other(run, command, arguments, message):  # noqa: F811
+def test_flash_refuses_options_that_exclude_each_other(run, command, arguments, message):
     code, _, err = command("flash", "--run", run, *arguments)
     assert code == 2 and message in err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--load"]], ids=["flash", "link"])
-def test_infer_equals_the_reference_with_weights_from_both_places(run, command, arguments):  # noqa: F811
+def test_infer_equals_the_reference_with_weights_from_both_places(run, command, arguments):
     code, out, _ = command("infer", "--sim", "--run", run, "--count", 1, "--json", *arguments)
     data = json.loads(out)
     assert code == 0 and (data["count"], data["equal"], data["correct"]) == (1, 1, 1)
 
 
-def test_infer_says_in_words_why_there_is_no_class(run, command, monkeypatch):  # noqa: F811
+def test_infer_says_in_words_why_there_is_no_class(run, command, monkeypatch):
     monkeypatch.setattr(spi_flash, "packed", lambda graph: weights_file.packed(graph)[:-1])
     code, out, err = command("infer", "--sim", "--run", run, "--count", 1)
     assert (code, out) == (1, "") and len(err.splitlines()) == 1
@@ -145,11 +154,11 @@ def test_infer_says_in_words_why_there_is_no_class(run, command, monkeypatch):  
     assert "'spikeloom flash' writes, 'spikeloom infer --load' sends" in err
 
 
-def test_load_is_for_networks_that_need_it(run, command):  # noqa: F811
+def test_load_is_for_networks_that_need_it(run, command):
     graph_of((12, 6, 3), lanes=(6, 3), memories=["lut", "lut"], num_steps=2).save(
         Run.open(run).graph_file)
     code, _, err = command("infer", "--sim", "--run", run, "--load")
-    assert code == 2 and "--load must be used with a network of which a layer has memory spram" in err
+    assert code == 2 and "--load must be used with a network of which a layer has" in err
 
 
 def test_verify_asks_for_the_weights_too(tmp_path):
@@ -159,7 +168,7 @@ def test_verify_asks_for_the_weights_too(tmp_path):
         assert readback.readback(graph, BOARD, port) == design_hash(graph).hex()
     design = top(graph, MIN_DIVISOR, weights_at=0)
     with pseudo_board(design, flash=SpiFlash(b"")) as port, pytest.raises(
-            readback.LinkError, match="not verified: .*MISSING"):
+            readback.LinkError, match=r"not verified: .*MISSING"):
         readback.readback(graph, BOARD, port)
 
 

@@ -1,16 +1,23 @@
-"""``spikeloom flash``: check a run's bitstream, program a board with it, and read its hash back."""
+"""``spikeloom flash``: check a run's bitstream, program a board with it, and read its hash back.
+
+Weights that are not in the bitstream go to their own place in the flash, before the bitstream, with
+which the board starts.
+"""
 
 import shlex
 import subprocess
 from importlib import import_module
+from pathlib import Path
 
 from ...boards.board import Board
-from .. import bare, bitstream, ports, tools
-from ..build import REPORT
+from .. import bare, bitstream, ports, tools, weights_file
+from ..build import BITSTREAM, REPORT
 from ..errors import ConfigError, RunError, ToolError
+from ..files import write_atomic
 from ..passes.compile import compile_graph
 from ..report import read_report
 from ..run import Run
+from ..weights_image import weights_image
 
 #: What asks the board, by a module that this package must not import: named, as in `cli`.
 READBACK = "spikeloom.sim.readback"
@@ -27,6 +34,9 @@ def configure(parser) -> None:
                        help="write the flash, from which the board starts (the default)")
     where.add_argument("--sram", action="store_true",
                        help="load the configuration memory, not the flash: lost without power")
+    parser.add_argument("--one-image", action="store_true",
+                        help="write bitstream and weights as one file, flash.bin, if the network "
+                             "has weights that are loaded")
     parser.add_argument("--verify", action="store_true",
                         help="then ask the board for its design hash and compare it")
     parser.add_argument("--port", metavar="DEV",
@@ -44,27 +54,32 @@ def run(args, out) -> None:
     if args.sram and board.sram_programmer is None:
         raise ConfigError(f"--sram must not be used with {board.name}: its configuration "
                           "memory cannot be loaded directly; leave it out")
+    if args.sram and args.one_image:
+        raise ConfigError("--one-image must not be used with --sram, which leaves the flash as it "
+                          "is; leave one of them out")
     opened = Run.open(args.run)
     port = (args.port or ports.uart(board)) if args.verify else None
-    data = program(board, opened, out, sram=args.sram, dry_run=args.dry_run, proof=args.proof)
+    data = program(board, opened, out, sram=args.sram, dry_run=args.dry_run, proof=args.proof,
+                   one_image=args.one_image)
     if port:
         data["verified"] = {"port": port, "design": import_module(READBACK).readback(
             compile_graph(opened.graph()), board, port, note=out.note)}
     lines = [f"{what}: {value}" for what, value in data["checked"].items()]
     if board.notes:
         lines.append(f"note: {board.notes}")
-    out.result(data, *lines, shlex.join(data["command"]),
+    out.result(data, *lines, *map(shlex.join, data["commands"]),
                *([f"{board.title} is programmed"] if data["programmed"] else []),
                *([f"verified: design {data['verified']['design']} answers on {port}"] if port
                  else []))
 
 
 def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool = False,
-            proof: bool = False) -> dict:
-    """Check a run's bitstream for a board, and program the board unless `dry_run`.
+            proof: bool = False, one_image: bool = False) -> dict:
+    """Check a run's bitstream and weights for a board, and program the board unless `dry_run`.
 
-    Returns what was checked and the command. Raises RunError if there is no bitstream, or it is
-    damaged or another design's; ToolError if the programmer is missing or fails.
+    Returns what was checked and the commands. Raises RunError if there is no bitstream, or it, or
+    the file of the weights, is damaged or another design's; ToolError if the programmer is missing
+    or fails.
     """
     argv = board.sram_programmer if sram else board.programmer
     folder = opened.build_dir(board.name, proof=proof)
@@ -73,21 +88,48 @@ def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool
     if not folder.is_dir():
         raise RunError(f"{folder}: does not exist; run '{build}' first")
     report = read_report(folder / REPORT)
-    design = compile_graph(opened.graph()).digest()
-    path = folder / "top.bin"
-    checked = bitstream.check(path, report, board=board.name, design=design, again=build)
+    graph = compile_graph(opened.graph())
+    path = folder / BITSTREAM
+    checked = bitstream.check(path, report, board=board.name, design=graph.digest(), again=build)
+    commands = [[*argv, str(path)]]
+    if len(weights_image(graph)):
+        file = folder / weights_file.WEIGHTS
+        weights = weights_file.check(file, graph, again=build)
+        if one_image:
+            commands = [[*argv, str(_one_image(path, weights, board))]]
+        elif sram or board.flash is None:
+            out.note("note: the weights are not written to the flash; 'spikeloom infer --load' "
+                     "sends them")
+        else:
+            checked["weights"] = f"{len(weights):,} bytes, at 0x{board.weights_at:X} of the flash"
+            commands.insert(0, [*board.flash.programmer, str(file)])
+    elif one_image:
+        raise ConfigError("--one-image must be used with a network of which a layer has memory "
+                          "spram, since no other has weights beside its bitstream; leave it out")
+    commands = [[_tool(argv[0], dry_run, out), *argv[1:]] for argv in commands]
+    if not dry_run:
+        for command in commands:
+            _program(command, out)
+    return {"board": board.name, "bitstream": str(path), "command": commands[-1],
+            "commands": commands, "checked": checked, "programmed": not dry_run}
+
+
+def _one_image(bitstream_file: Path, weights: bytes, board: Board) -> Path:
+    """The file of bitstream and weights, beside them."""
+    path = bitstream_file.with_name(weights_file.ONE_IMAGE)
+    write_atomic(path, weights_file.one_image(bitstream_file.read_bytes(), weights, board))
+    return path
+
+
+def _tool(name: str, dry_run: bool, out) -> str:
+    """The path of a programmer; in a dry run its name, if it is missing."""
     try:
-        tool = str(tools.find(argv[0]).path)
+        return str(tools.find(name).path)
     except ToolError as missing:
         if not dry_run:
             raise
         out.note(f"note: {missing}")
-        tool = argv[0]
-    command = [tool, *argv[1:], str(path)]
-    if not dry_run:
-        _program(command, out)
-    return {"board": board.name, "bitstream": str(path), "command": command,
-            "checked": checked, "programmed": not dry_run}
+        return name
 
 
 def _program(command: list[str], out) -> None:

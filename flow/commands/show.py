@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...boards import BOARDS
+from ...boards.board import WEIGHTS_AT
 from ...hdl import sng
 from .. import blocks, ir, lower
 from ..errors import ConfigError, unknown
@@ -129,7 +130,8 @@ def show_blocks(args, out) -> None:
     A flat design, which is what `synth` builds, is a little smaller.
     """
     opened = Run.open(args.run)
-    found = blocks.of_top(lower.top(compile_graph(opened.graph())), note=out.note)
+    design = lower.top(compile_graph(opened.graph()), weights_at=WEIGHTS_AT)
+    found = blocks.of_top(design, note=out.note)
     rows = [{"block": path or "all", **asdict(count)} for path, count in found.items()]
     out.result({"run": str(opened.path), "blocks": rows},
                _table("cells of each block, without place and route", rows))

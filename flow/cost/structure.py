@@ -33,6 +33,8 @@ from .spatial import spatial_block
 TYPICAL_SPREAD, LOW_SPREAD = 0.7, 0.35
 #: UART, link and the top's reset for 64 inputs and 10 classes, by Yosys' count.
 LINK = Cells(lc=300, lut=270, ff=102, carry=40)
+#: The same of what loads weights, from a flash and over the link (`hdl.boot`).
+BOOT = Cells(lc=215, lut=194, ff=108, carry=25)
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ def structure(graph: ir.Graph) -> Structure:
     for indices in runs(graph):
         blocks[indices[0]] = _block(graph, indices, bank)
         delays.append(_delay(graph.layers[indices[0]][0]))
-    parts = merge({"link": LINK}, _encoder(graph), _readout(graph), *delays,
-                  *(block.parts for block in blocks if block))
+    loaded = any(block.spram for block in blocks if block)
+    parts = merge({"link": LINK + BOOT if loaded else LINK}, _encoder(graph), _readout(graph),
+                  *delays, *(block.parts for block in blocks if block))
     wide = [*_scores(graph), *(words for block in blocks if block for words in block.words)]
     ebr = plain_blocks(graph, bank, blocks[0].ports) + wider_blocks(wide)
     ebr += sum(block.ebr for block in blocks if block)

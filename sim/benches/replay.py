@@ -13,9 +13,10 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
-from cocotb.triggers import Event, FallingEdge, First, Timer
+from cocotb.triggers import Event, FallingEdge, First, ReadOnly, Timer, ValueChange
 
 from ..host import Device
+from ..spi_flash import SpiFlash
 
 
 class Pins:
@@ -78,10 +79,30 @@ class Pins:
             self.arrived.set()
 
 
-def infer_all(device: Device, images: np.ndarray, divisor: int | None, shift: int) -> list:
-    """The driver's part: bring the line to its highest rate, set the length, send every image."""
+async def answer(dut, flash: SpiFlash) -> None:
+    """A flash at the pins of the design; its output changes a picosecond after its inputs."""
+    pins = dut.flash_cs_n, dut.flash_clk, dut.flash_copi
+    while True:
+        await First(*map(ValueChange, pins))
+        await ReadOnly()  # until all that changes now has changed
+        now = cocotb.utils.get_sim_time("sec")
+        levels = [int(pin.value) for pin in pins] if all(
+            pin.value.is_resolvable for pin in pins) else [1, 0, 0]
+        out = flash.pins(*levels, now)
+        await Timer(1, "step")
+        dut.flash_cipo.value = out
+
+
+def infer_all(device: Device, images: np.ndarray, divisor: int | None, shift: int,
+              weights: bytes) -> list:
+    """The driver's part: bring the line to its highest rate, set the length, send every image.
+
+    weights: an image of them, if they are to be sent first.
+    """
     if divisor is not None:
         device.set_divisor(divisor)  # which asks what the device is, too
+    if weights:
+        device.load(weights)
     if shift:
         device.set_shift(shift)
     return list(device.infer_all(images))
@@ -95,6 +116,11 @@ async def replay(dut) -> None:
     with np.load(folder / "images.npz", allow_pickle=False) as data:
         images = data["images"]
     period = job["clock_ns"]
+    weights, at = Path(job["weights"]).read_bytes(), job["weights_at"]
+    if at is not None:
+        cocotb.start_soon(answer(dut, SpiFlash(bytes(at) + weights)))
+        dut.flash_cipo.value = 1
+        weights = b""
     dut.rx.value = 1
     dut.rst.value = 1
     Clock(dut.clk, period, "ns").start()
@@ -105,7 +131,8 @@ async def replay(dut) -> None:
     cocotb.start_soon(pins.listen())
     device = Device(pins, expect=bytes.fromhex(job["design"]), clock_hz=pins.clock_hz)
     began, start = time.monotonic(), cocotb.utils.get_sim_time("ns")
-    results = await bridge(infer_all)(device, images, job["fast_divisor"], job["shift"])
+    results = await bridge(infer_all)(device, images, job["fast_divisor"], job["shift"],
+                                      weights)
     seconds = time.monotonic() - began
     now = cocotb.utils.get_sim_time("ns")
     np.savez(folder / "results.npz", scores=np.array([r.scores for r in results], np.int64),

@@ -7,9 +7,9 @@ code 1.
 from dataclasses import replace
 
 import numpy as np
-from rich.progress import track
+from rich.progress import Progress, track
 
-from ...boards.board import RESET_BAUD
+from ...boards.board import RESET_BAUD, WEIGHTS_AT
 from ...flow import link_options
 from ...flow.errors import ConfigError
 from ...flow.ir import Graph
@@ -19,6 +19,9 @@ from ...flow.lower import design_hash, top
 from ...flow.passes.compile import compile_graph
 from ...flow.passes.schedule import inference_cycles, load_cycles
 from ...flow.run import Run
+from ...flow.weights_file import packed
+from ...flow.weights_image import weights_image
+from ...hdl.boot import boot_clocks
 from ...hdl.protocol import Features
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
@@ -26,6 +29,7 @@ from ..attached import open_device
 from ..host import CLOCK_HZ, Device, check_rate, divisor_for
 from ..images import coarse, payload, read_images, shaped
 from ..simulated import SimTransport
+from ..spi_flash import SpiFlash
 
 
 def configure(parser) -> None:
@@ -50,6 +54,9 @@ def configure(parser) -> None:
     length.add_argument("--length", type=int, metavar="L",
                         help="the same, by the length of the longest bitstream")
     link_options.add_argument(parser)
+    parser.add_argument("--load", action="store_true",
+                        help="send the weights over the link first, if the network has some that "
+                             "are loaded; by default the board has them from its flash")
     parser.add_argument("--clock", type=float, metavar="HZ", default=CLOCK_HZ,
                         help="the board's clock, for --baud (default: 12000000)")
 
@@ -75,8 +82,12 @@ def run(args, out) -> int:
     if args.link and args.port:
         raise ConfigError("--link must be used with --sim; a board's link is what 'synth --link' "
                           "made of it")
+    if args.load and not len(weights_image(graph)):
+        raise ConfigError("--load must be used with a network of which a layer has memory spram, "
+                          "since the bitstream has the weights of any other; leave it out")
     device = connect(args, graph, divisor, features)
     try:
+        get_weights(args, graph, device, out)
         device.restore()
         if args.steps is not None:
             device.set_steps(args.steps)
@@ -116,9 +127,9 @@ def _fewer(graph: Graph, images: np.ndarray, steps: int | None) -> tuple[Graph, 
 def connect(args, graph: Graph, divisor: int | None, features: Features) -> Device:
     """The device of this run's design, at the rate asked for."""
     if args.sim:
-        design = top(graph, divisor=MIN_DIVISOR, features=features)
+        design = top(graph, divisor=MIN_DIVISOR, features=features, weights_at=WEIGHTS_AT)
         clocks = inference_cycles(graph) + load_cycles(graph) + 8 * design.core.n_inputs
-        transport = SimTransport(design, clock_hz=args.clock,
+        transport = SimTransport(design, clock_hz=args.clock, flash=SpiFlash.of(design, graph),
                                  timeout=(2 * clocks + 1000) / args.clock)
         device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
         device.info()
@@ -126,6 +137,20 @@ def connect(args, graph: Graph, divisor: int | None, features: Features) -> Devi
             device.set_divisor(divisor)
         return device
     return open_device(graph, args.port, args.clock, args.baud)
+
+
+def get_weights(args, graph: Graph, device: Device, out) -> None:
+    """Have the device's weights be loaded: wait for those of its flash, or send them."""
+    words = len(weights_image(graph))
+    if not words:
+        return
+    if not args.load:
+        device.wait_for_weights(2 * boot_clocks(words) / args.clock)
+        return
+    image = packed(graph)
+    with Progress(console=out.progress, transient=True) as progress:
+        task = progress.add_task("loading weights", total=len(image))
+        device.load(image, lambda count: progress.update(task, completed=count))
 
 
 def summary(images: list[dict], device: Device, design: str) -> dict:
