@@ -81,8 +81,13 @@ def attach(simulator: Simulator, pins, flash: SpiFlash, clock_hz: float) -> None
     """Connect a flash to the pins (`hdl.flash_reader.flash_signature`) of a simulated design."""
     async def answer(ctx) -> None:
         clocks = 0
-        async for _ in ctx.tick():  # all that an edge changes has changed
-            clocks += 1
+        while True:
+            if flash.reads and ctx.get(pins.cs_n):  # not wanted any more, for all one knows
+                await ctx.negedge(pins.cs_n)
+                clocks += round(clock_hz)
+            else:
+                await ctx.tick()  # and all that its edge changes has changed
+                clocks += 1
             levels = ctx.get(pins.cs_n), ctx.get(pins.clk), ctx.get(pins.copi)
             ctx.set(pins.cipo, flash.pins(*levels, clocks / clock_hz))
 

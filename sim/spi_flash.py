@@ -17,18 +17,17 @@ class SpiFlash:
     """Mode 0, single bits, `content` from address 0 on, erased behind it; asleep until it is woken.
 
     size: bytes, a power of two; a read goes on at 0 behind the last one. `reads` are the addresses
-    from which it was read.
+    from which it was read since then.
     """
 
     def __init__(self, content: bytes, *, size: int = 1 << 22, waking: float = WAKING) -> None:
         assert len(content) <= size and size & (size - 1) == 0
         self.content, self.size, self.waking = content, size, waking
-        self.reads: list[int] = []
         self.power_down()
 
     def power_down(self) -> None:
         """As after the configuration of the device, which leaves it in deep power-down."""
-        self.asleep = True
+        self.asleep, self.reads = True, []
         self._cs_n, self._clk, self._copi = 1, 0, 0
         self._ready = self._risen = float("-inf")
         self._taken = self._byte = 0
