@@ -77,6 +77,14 @@ def test_what_is_varied_can_be_chosen(study):
     assert (row["is"], row["for"], row["seeds"], row["low"]) == ("sib_k3_e1_dw", "srb_k3", 1, None)
 
 
+def test_published_networks_can_be_compared(study):
+    found = study("--seeds", "1", "--varied", "network", "--networks", "snn-1,snn-3,autosnn")
+    weights = {row["is"]: row["weights"] for row in found["rows"]}
+    macro = Macro(channels=2, image_size=8, voters=1, num_steps=2)
+    assert weights["autosnn"] == macro.weights(["srb_k5", "srb_k5", "skip", "srb_k3", "srb_k5"])
+    assert weights["snn-3"] > weights["snn-1"] == macro.weights(["scb_k3"])
+
+
 def test_random_networks_of_spaces(study, monkeypatch):
     found = study("--space", "3", "--spaces", "snn-1,snn-3", "--offered", "skip,srb_k3")
     assert [(row["space"], row["networks"]) for row in found["spaces"]] == [
@@ -165,6 +173,7 @@ def test_histograms_and_named_dots(tmp_path):
 
 @pytest.mark.parametrize("argv, words", [
     (("--varied", "size"), "--varied must be of global-pooling, down-sampling, block, lambda_reg"),
+    (("--networks", "snn-9"), "--networks: unknown network of blocks 'snn-9'"),
     (("--blocks", "scb_k9"), "--blocks: unknown block 'scb_k9'"),
     (("--blocks", "scb_k3,scb_k3"), "--blocks must be different blocks"),
     (("--regularisers", "-0.1"), "--regularisers must be different numbers above 0, not '-0.1'"),

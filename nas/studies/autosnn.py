@@ -2,8 +2,9 @@
 
 B. Na et al., "AutoSNN: towards energy-efficient spiking neural networks", ICML 2022, section 4 and
 appendix: global average pooling or none, how maps are halved, which block is everywhere, and a
-regulariser of spikes. One thing at a time differs from SNN_1. With --space, random networks of a
-space; with --lambdas, one super-network searched with fitnesses that weigh spikes differently.
+regulariser of spikes; where asked for, published networks. One thing at a time differs from SNN_1.
+With --space, random networks of a space; with --lambdas, one super-network searched with fitnesses
+that weigh spikes differently.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from ...flow.errors import ConfigError
+from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output, counted
 from .. import datasets, published
-from ..blocks import block, fronts, spaces, trials
+from ..blocks import block, fronts, named, spaces, trials
 from ..blocks.macro import DOWNS, Macro
 from ..cells import asked
 from ..cells.trials import begun, measured, spread
@@ -29,7 +30,8 @@ EFFECTS = (("varied", ""), ("is", ""), ("for", ""), ("accuracy", "+.2%"), ("low"
            ("high", "+.2%"), ("spikes/image", "+,.0f"), ("low of spikes", "+,.0f"),
            ("high of spikes", "+,.0f"), ("seeds", "d"))
 #: What is varied; the first value of each is that of SNN_1.
-POOLING, DOWN, BLOCK, REGULARISER = ("global pooling", "down-sampling", "block", "lambda_reg")
+POOLING, DOWN, BLOCK, REGULARISER, NETWORK = (
+    "global pooling", "down-sampling", "block", "lambda_reg", "network")
 VARIED = (POOLING, DOWN, BLOCK, REGULARISER)
 #: The blocks of the paper's study.
 NORMAL = ("scb_k3", "srb_k3", "sib_k3_e1", "sib_k3_e3")
@@ -39,7 +41,11 @@ def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
     trials.configure(parser)
     add("--varied", default=",".join(name.replace(" ", "-") for name in VARIED),
-        metavar="NAME[,NAME...]", help="what is varied (default: %(default)s)")
+        metavar="NAME[,NAME...]", help=f"what is varied; {NETWORK} is known, too (default: "
+                                        "%(default)s)")
+    add("--networks", default="snn-1,autosnn", metavar="NAME[,NAME...]",
+        help=f"published ones, with --varied {NETWORK}: {', '.join(named.published())} (default: "
+             "%(default)s)")
     add("--blocks", default=",".join(NORMAL), metavar="NAME[,NAME...]",
         help=f"that are compared, the first one the block of all other rows; of "
              f"{', '.join(block.KNOWN)} (default: %(default)s)")
@@ -55,12 +61,12 @@ class Row:
 
     varied: str
     level: str
-    block: str
+    blocks: tuple[str, ...]
     macro: tuple[tuple[str, object], ...] = ()
     lambda_reg: float = 0.0
 
     def key(self, bed: trials.Trials, seed: int) -> dict:
-        return bed.train(self.sized(bed.macro), [self.block], seed, self.lambda_reg)
+        return bed.train(self.sized(bed.macro), self.blocks, seed, self.lambda_reg)
 
     def sized(self, macro: Macro) -> Macro:
         return structs.replace(macro, **dict(self.macro))
@@ -103,17 +109,26 @@ def _rows(args: Namespace) -> list[Row]:
     for name in names:
         block.check(name, "--blocks")
     words = asked.split(args.varied, "--varied", "things to vary")
-    known = {name.replace(" ", "-"): name for name in VARIED}
+    known = {name.replace(" ", "-"): name for name in (*VARIED, NETWORK)}
     if wrong := [word for word in words if word not in known]:
         raise ConfigError(f"--varied must be of {', '.join(known)}, not {wrong[0]}")
-    first, found = names[0], {
-        POOLING: [Row(POOLING, "none", names[0]),
-                  Row(POOLING, "on", names[0], (("global_pooling", True),))],
-        DOWN: [Row(DOWN, down, names[0], (("down", down),)) for down in DOWNS],
-        BLOCK: [Row(BLOCK, name, name) for name in names]}
-    found[REGULARISER] = [Row(REGULARISER, f"{value:g}", first, lambda_reg=value)
-                          for value in (0.0, *_regularisers(args.regularisers))]
+    first = (names[0],)
+    found = {POOLING: [Row(POOLING, "none", first),
+                       Row(POOLING, "on", first, (("global_pooling", True),))],
+             DOWN: [Row(DOWN, down, first, (("down", down),)) for down in DOWNS],
+             BLOCK: [Row(BLOCK, name, (name,)) for name in names],
+             REGULARISER: [Row(REGULARISER, f"{value:g}", first, lambda_reg=value)
+                           for value in (0.0, *_regularisers(args.regularisers))],
+             NETWORK: [_published(name) for name in asked.split(args.networks, "--networks",
+                                                                "published networks")]}
     return [row for word in words for row in found[known[word]]]
+
+
+def _published(name: str) -> Row:
+    if name not in named.published():
+        raise ConfigError("--networks: " + unknown("network of blocks", name, named.published()))
+    item = named.published()[name]
+    return Row(NETWORK, name, block.parse(item.blocks), tuple(item.macro.items()))
 
 
 def _regularisers(text: str) -> list[float]:
@@ -132,7 +147,7 @@ def _values(items: Sequence[dict], name: str) -> list[float | None]:
 
 
 def _row(row: Row, macro: Macro, items: Sequence[dict]) -> tuple:
-    return (row.varied, row.level, row.sized(macro).weights([row.block]),
+    return (row.varied, row.level, row.sized(macro).weights(row.blocks),
             *spread(_values(items, "accuracy")), *spread(_values(items, "spikes")),
             spread(_values(items, "firing_rate"))[0])
 
