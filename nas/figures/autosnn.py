@@ -17,9 +17,8 @@ from ..train import TrainSettings
 from .rungs import replay
 
 #: The winner of `spikeloom search examples/autosnn.toml`, and how it was trained there.
-BLOCKS = ("srb_k3", "skip", "srb_k3")
-DIGITS = Macro(in_channels=1, image_size=8, channels=8, stages=(3,), growth=1, num_steps=3,
-               stem_down=1)
+BLOCKS = ("skip", "scb_k5", "skip")
+DIGITS = Macro(in_channels=1, image_size=8, channels=8, stages=(1, 2), growth=1, num_steps=4)
 GATEWARE = Gateware()
 SETTINGS = TrainSettings(epochs=40, learning_rate=0.06, gain=1.0)
 SEED, BOARD, IMAGES = 1, "icebreaker", 10
