@@ -29,7 +29,7 @@ def check(graph, images) -> None:
         assert clocks == cycles(graph, images, wanted)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True,
+@settings(max_examples=40, deadline=None, derandomize=True,
           suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_random_networks_are_equal_and_take_the_cycles_of_the_formula(graph, seed):

@@ -37,6 +37,8 @@ NETWORKS = {
 
 #: Too large for the HX1K, or what is new in it is tried on that rung in other networks.
 LEFT_OUT = [("netlist", "rate-mixed"), ("bitstream", "rate-mixed"), ("bitstream", "izhikevich")]
+#: Bitstreams that take half a minute each; what is in them is tried on the netlist's rung as well.
+LONG = ("stream-shared", "spikes-delays", "rate-memory-saturating")
 
 
 def network(name, seed=3, images=2):
@@ -68,7 +70,9 @@ def test_every_rung_is_equal(level, name, tmp_path):
     assert len(got.crcs) == len(graph.layers) if "crcs" in sees else got.v[0].size
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if ("bitstream", n) not in LEFT_OUT])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in NETWORKS
+    if ("bitstream", name) not in LEFT_OUT])
 def test_bitstreams_of_the_hx1k_are_equal(name, tmp_path):
     graph, images = network(name)
     differences, got, _ = climb("bitstream", graph, images, tmp_path)
