@@ -27,7 +27,7 @@ SUBSET = "cifar10-batch1"
 MACRO = Macro(channels=4, image_size=16, num_steps=4)
 #: How each network is trained from scratch; its seed is that of the network. On the CPU, so that it
 #: is the same again.
-TRAINING = BlockTraining(epochs=12, batch_size=32, learning_rate=0.01, cosine=True, padding=0,
+TRAINING = BlockTraining(epochs=8, batch_size=32, learning_rate=0.01, cosine=True, padding=0,
                          device="cpu")
 #: The search: 20 rounds of 20 networks, as the paper has.
 EXPERIMENT = {
