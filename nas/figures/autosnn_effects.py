@@ -19,7 +19,7 @@ from ..blocks.recipe import BlockTraining
 
 #: The points of a study, as its `points.json` holds them.
 SHIPPED = Path(__file__).with_name("autosnn-effects.json")
-COMMAND = ("spikeloom study autosnn --varied global-pooling,down-sampling --seeds 10 --run RUN "
+COMMAND = ("spikeloom study autosnn --varied global-pooling,down-sampling --seeds 3 --run RUN "
            "makes it: RUN/study/autosnn/points.json")
 
 
