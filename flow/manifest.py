@@ -30,7 +30,7 @@ FORMAT = 1
 AGAIN = "rename it; the next command begins a new one"
 #: What a command may leave in a run that results depend on.
 KEPT = ("experiment.toml", "graph.safetensors", "samples.safetensors", "calibration.safetensors",
-        "events.json", "network.safetensors", "search.json", "cells.json")
+        "events.json", "network.safetensors", "search.json", "cells.json", "blocks.json")
 SPLITS = ("train", "validation", "test")
 
 
