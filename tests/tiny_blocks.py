@@ -1,15 +1,12 @@
 """Searches for networks of blocks small enough for tests: a super-network of a few digits."""
 
-import tomllib
 from pathlib import Path
 
-import msgspec
+import tiny_cells
 from tiny_search import few
 
-from spikeloom.flow import config
 from spikeloom.nas import datasets
 from spikeloom.nas.blocks.task import BlockTask
-from spikeloom.nas.problem import problem
 
 EXPERIMENT = """
 [data]
@@ -47,11 +44,7 @@ def install(monkeypatch) -> None:
 
 def task(*changes: str, text: str = EXPERIMENT) -> BlockTask:
     """The experiment made ready, with ``section.key=value`` changes."""
-    plain = msgspec.to_builtins(config.experiment_from(tomllib.loads(text), "e.toml"))
-    for change in changes:
-        section, _, rest = change.partition(".")
-        plain[section] = plain.get(section, {}) | tomllib.loads(rest)
-    return problem(config.experiment_from(plain, "e.toml"), "e.toml")
+    return tiny_cells.task(*changes, text=text)
 
 
 def written(folder: Path) -> str:
