@@ -1,7 +1,9 @@
 # Thin: every target is one line of the command line, which has all the logic.
 
 BOARD ?= icebreaker
-RUN   ?= runs/default
+DATA  ?= digits
+DATA_DIR ?=
+RUN   ?= runs/$(if $(filter digits,$(DATA)),default,$(DATA))
 JOBS  ?= 2
 SIM   ?= rtl
 SEED  ?=
@@ -30,6 +32,7 @@ need = [ -z "$$missing" ] || { $(APT) && $(INSTALL) $$missing; } || \
 
 help:
 	@echo "make search synth            search networks for digits, build the chosen one: top.bin"
+	@echo "make search synth DATA=mnist DATA_DIR=~/mnist     the same for MNIST, whose files you bring"
 	@echo "make demo BOARD=icebreaker   build, check and flash the network that ships (no torch)"
 	@echo
 	@echo "make sim       replay test images on a rung of the ladder, compare with the reference model"
@@ -39,7 +42,8 @@ help:
 	@echo "make bench     this installation's figures  make test     everything but boards"
 	@echo "make setup     .venv and system packages    make clean    remove .venv, keep runs/"
 	@echo
-	@echo "variables (now): BOARD=$(BOARD) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
+	@echo "variables (now): BOARD=$(BOARD) DATA=$(DATA) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
+	@echo "  DATA=name: examples/name.toml is searched (search)   DATA_DIR=folder of its files"
 	@echo "  SIM=reference, amaranth, rtl, netlist, bitstream or, with PORT, board"
 	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer, export)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
 	@echo "  FILE=images (infer)  ONE_IMAGE=1 (flash: bitstream and weights as one file)"
@@ -48,9 +52,10 @@ help:
 setup: .venv/full.stamp system
 
 search: .venv/full.stamp
-	$(SPIKELOOM) search --run $(RUN) --board $(BOARD) --jobs $(JOBS) \
+	$(if $(DATA_DIR),SPIKELOOM_DATASETS="$(abspath $(DATA_DIR))") \
+	  $(SPIKELOOM) search --run $(RUN) --board $(BOARD) --jobs $(JOBS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(RUN)/search.sqlite),--resume) \
-	  examples/digits.toml
+	  examples/$(DATA).toml
 
 synth: .venv/base.stamp
 	$(SPIKELOOM) synth --run $(RUN) --board $(BOARD) $(if $(SEED),--seed $(SEED))

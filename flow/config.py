@@ -51,6 +51,10 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     neurons: the kind of all that fire. Of its parameters `betas` over 2**beta_bits are the leaks of
     `fixed`, `adaptations` the up, down, lo and hi of `homeostatic`, `presets` those of
     `izhikevich`; leak_shifts and resets are the LIF's and the homeostatic's.
+    lowerings: how layers become gateware, all of a network in the same way; `folded` ones have one
+    of `lanes`, neurons that are computed at once, and keep their weights in one of `memories`.
+    With network = 'layered' large layers are `folded`, whatever this says, and with 'residual' all
+    are; memories of 'layered' that name `spram` let the largest ones keep their weights there.
     """
 
     network: str = "chain"
@@ -76,6 +80,9 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
     delays: tuple[int, ...] = (0,)
     delay_seeds: tuple[int, ...] = (0,)
     sparsities: tuple[float, ...] = (0.0,)
+    lowerings: tuple[str, ...] = ("spatial",)
+    lanes: tuple[int, ...] = (8,)
+    memories: tuple[str, ...] = ("ebr",)
 
     def rules(self) -> Iterator[Rule]:
         yield "network", self.network in NETWORKS, f"one of {', '.join(NETWORKS)}"
@@ -84,7 +91,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         for key in ("layers", "weight_bits", "bitstream_lengths", "num_steps", "leak_shifts",
                     "encoders", "sng", "input_sng", "readouts", "resets", "neurons", "betas",
                     "adaptations", "presets", "refractory", "delays", "delay_seeds",
-                    "sparsities"):
+                    "sparsities", "lowerings", "lanes", "memories"):
             yield key, _choice(getattr(self, key)), "a list of different values, at least one"
         yield "layers", _within(self.layers, 1, 8), "in 1..8"
         yield "min_width", 1 <= self.min_width <= 4096, "in 1..4096"
@@ -111,6 +118,7 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "delays", _within(self.delays, 0, ir.MAX_DELAY), f"in 0..{ir.MAX_DELAY}"
         yield "sparsities", _within(self.sparsities, 0, MOST_SPARSE), f"in 0..{MOST_SPARSE}"
         yield "delay_seeds", _within(self.delay_seeds, 0, 65535), "in 0..65535"
+        yield from self._gateware()
         yield ("delays", self.network != "residual" or self.delays == (0,),
                f"[0] with network = {self.network!r}: maps have no axonal delays")
         delayed = max(self.layers, default=1) - (self.network == "layered")
@@ -121,6 +129,25 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield from self._layered() if self.network == "layered" else [
             ("widths", not self.widths, f"[] with network = {self.network!r}, whose widths are "
              "min_width..max_width")]
+
+    def _gateware(self) -> Iterator[Rule]:
+        """What holds of lowerings, lanes and memories."""
+        from ..hdl.neurons import SERIAL
+
+        yield "lanes", _within(self.lanes, 1, 256), "in 1..256"
+        if self.network != "chain":
+            where = f"with network = {self.network!r}, which says itself how layers are lowered"
+            yield "lowerings", self.lowerings == ("spatial",), f"['spatial'] {where}"
+            yield "lanes", self.lanes == (8,), f"[8] {where}"
+        yield ("memories", self.network != "residual" or self.memories == ("ebr",),
+               "['ebr'] with network = 'residual'")
+        folds = "folded" in self.lowerings
+        yield ("lanes", folds or self.lanes == (8,),
+               "[8] without 'folded' in lowerings, whose lanes they are")
+        yield ("memories", folds or self.network != "chain" or self.memories == ("ebr",),
+               "['ebr'] without 'folded' in lowerings, whose weights they hold")
+        yield ("neurons", not folds or set(self.neurons) <= set(SERIAL),
+               f"of {', '.join(sorted(SERIAL))} with 'folded' in lowerings")
 
     def _layered(self) -> Iterator[Rule]:
         """What holds with network = 'layered', whose genes are those of its hidden layers."""
@@ -153,6 +180,8 @@ class Space(Struct, frozen=True, forbid_unknown_fields=True):
         yield "input_sng", "number generator", ("auto", *sng.KINDS)
         yield "readouts", "readout", ir.READOUTS
         yield "resets", "reset", ("subtract", "zero")
+        yield "lowerings", "lowering", ir.LOWERINGS
+        yield "memories", "memory", ir.MEMORIES
 
 
 class CellSpace(Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,7 +37,8 @@ COLUMNS: dict[str, Column] = {
     "ebr": Column("EBRs", 1),
     "spram": Column("SPRAMs", 1),
     "fmax_mhz": Column("Fmax [MHz]", -1, 1, 275.0),  # an HX8K's global buffer
-    "cycles": Column("cycles", 1),
+    "cycles": Column("cycles", 1),  # at most, of an image, where they depend on its spikes
+    "mean_cycles": Column("mean cycles", 1),  # of some validation images, for a trained network
     "latency_us": Column("latency [us]", 1, 1),
     "energy_nj": Column("energy [nJ]", 1, 1),
     "zeros": Column("zeros", -1, 2, 1.0),

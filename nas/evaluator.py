@@ -16,16 +16,16 @@ from ..flow.cost.features import VERSION
 from ..flow.passes.simplify import simplify
 from . import workers
 from .columns import CIM, priced
+from .held import HELD, held
 from .plan import plan
 from .space import Genome, identity
 from .store import Evaluation, Store
 from .task import Task
-from .train import checked
 
-#: Columns that older files lack; and the one that is of images, where some were held out.
-LATER, HELD = {"weights", "spram"}, "spikes"
+#: Columns that older files lack, beside those of images that were held out.
+LATER = {"weights", "spram"}
 #: Columns that differ from one evaluation of a network to the next.
-OF_SEED = ("accuracy", "cim_accuracy", "score", "spikes")
+OF_SEED = ("accuracy", "cim_accuracy", "score", *HELD)
 
 
 class Candidate(Struct, frozen=True):
@@ -137,11 +137,12 @@ class Evaluator:
         """The row with the features of today, which older files lack or have others in place of."""
         if (row.features is not None and row.features.get("version") == VERSION
                 and LATER <= row.estimate.keys()
-                and (self.check is None or HELD in row.estimate)):
+                and (self.check is None or set(HELD) <= row.estimate.keys())):
             return row
         graph = simplify(self.store.graph(row))
         columns, features = priced(graph, self.task.board)
-        columns |= {name: row.estimate[name] for name in (*CIM, HELD) if name in row.estimate}
-        if self.check is not None and HELD not in columns:
-            columns[HELD] = checked(graph, self.check)[1]
+        columns |= {name: row.estimate[name] for name in (*CIM, *HELD) if name in row.estimate}
+        if self.check is not None and not set(HELD) <= columns.keys():
+            columns |= {name: value for name, value in held(graph, self.check).items()
+                        if name in HELD}
         return msgspec.structs.replace(row, estimate=columns, features=features)

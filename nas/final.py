@@ -19,11 +19,11 @@ from ..sim import reference
 from . import pareto, workers
 from .columns import COLUMNS, complete
 from .evaluator import Candidate, Evaluator
+from .held import HELD, held
 from .problem import broken
 from .routing import Routed
 from .store import Store
 from .task import Task
-from .train import checked
 
 
 class Final(Struct, frozen=True, omit_defaults=True):
@@ -138,7 +138,8 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
         best = max(good, key=lambda found: found.fmax_mhz)
         counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr", "spram",
                                                                 "fmax_mhz")}
-        counts["spikes"] = checked(graph, task.data.validation)[1]
+        found = held(graph, task.data.validation)
+        counts |= {name: found[name] for name in HELD}
         measured = complete({**row.first.estimate, **counts}, task.board)
         if not task.feasible(measured):
             why.append(f"{item.id}: {broken(task, measured)}")

@@ -21,6 +21,7 @@ from . import pareto
 from .cim import accuracy
 from .columns import CIM, COLUMNS, title
 from .evaluator import Candidate, Evaluator
+from .held import HELD, held
 from .loop import Search
 from .outcome import hardware, keep_network
 from .prices import Priced
@@ -29,7 +30,6 @@ from .space import describe
 from .store import Store
 from .tables import SHORT, framed
 from .task import Task
-from .train import checked
 
 #: What search.json says of a front that is not measured.
 BASIS = "priced"
@@ -92,8 +92,8 @@ def train_chosen(task: Task, store: Store, executor: Executor, folder: Path,
     for row in order(task, rows):
         (made,) = evaluator.evaluate([row.genome], 0)
         graph, split = simplify(store.graph(made.first)), task.data.test
-        spikes = checked(graph, task.data.validation)[1]
-        columns = {**made.first.estimate, "spikes": spikes}
+        found = held(graph, task.data.validation)
+        columns = made.first.estimate | {name: found[name] for name in HELD}
         if not task.feasible(columns):
             why.append(f"{row.id}: {broken(task, columns)}")
             continue

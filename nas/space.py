@@ -19,6 +19,8 @@ from ..flow import config, ir
 from ..hdl.neurons import KINDS, FixedPointLif, HomeostaticLif, Lif
 from ..hdl.neurons.izhikevich import PRESETS
 from .arrays import Arrays, described
+from .lowered import Lowered, layer_of
+from .lowered import described as gateware
 
 #: Text of a genome: JSON with sorted keys, the key of every store.
 Genome = str
@@ -57,6 +59,8 @@ class Space:
             "sparsity": sorted(settings.sparsities),
         }
         self.choices |= {name: values for name, values in self.later.items() if len(values) > 1}
+        self.lowered = Lowered(settings)
+        self.choices |= self.lowered.choices
         self.delays = sorted(settings.delays)
         self.delay_seeds = sorted(settings.delay_seeds)
 
@@ -74,6 +78,7 @@ class Space:
                 bounds[f"delay{index}"] = (0, len(self.delays) - 1)
         if len(self.delay_seeds) > 1:
             bounds["delay_seed"] = (0, len(self.delay_seeds) - 1)
+        bounds |= self.lowered.bounds
         return bounds if self.arrays is None else bounds | self.arrays.bounds
 
     def size(self) -> int:
@@ -88,7 +93,8 @@ class Space:
             kinds = sum(self._neurons(depth, readout) for readout in self.choices["readout"])
             total += widths ** (depth - 1) * pairs ** depth * inputs * delays * kinds
         arrays = 1 if self.arrays is None else self.arrays.size()
-        return total * len(self.choices["sng"]) * len(self.later["sparsity"]) * arrays
+        return (total * len(self.choices["sng"]) * len(self.later["sparsity"]) * arrays
+                * self.lowered.size())
 
     def _sets_of_delays(self, layers: int, steps: int) -> int:
         """In how many ways `layers` can have delays whose largest sum to less than `steps`."""
@@ -137,7 +143,8 @@ class Space:
         """The canonical form of a vector; a bitstream too short for its weights is lengthened."""
         depth = self.depths[vector["layers"]]
         chosen = {name: values[vector[name]] for name, values in self.choices.items()
-                  if name not in self.later}
+                  if name not in self.later and name not in self.lowered.choices}
+        chosen |= self.lowered.chosen(vector)
         if chosen["encoder"] != "stream":
             del chosen["input_sng"]
         self._choose_neuron(vector, chosen, depth > 1 or chosen["readout"] != "membrane")
@@ -200,7 +207,7 @@ class Space:
                 "out_features": width, "sng": item["sng"], "weight_bits": layer["weight_bits"],
                 "bitstream_length": layer["bitstream_length"],
                 "delay": spread(layer.get("delay", 0), axons, item.get("delay_seed", 0)),
-                "neuron": neuron})
+                "neuron": neuron, **layer_of(item, width)})
             axons = width
         layers[-1]["neuron"] = last
         return ir.chain(shape=self.shape, encoder=item["encoder"], layers=layers,
@@ -301,8 +308,8 @@ def describe(genome: Genome) -> str:
 
     Each layer is its width (none for the last), weight bits, bitstream length, and largest delay if
     it has any, and its kind of neuron where each has its own; then comes what is not a LIF's, or a
-    rest, or a share of zeros. Of cells it is ``cells 3|01|234 1|33|030``, of blocks
-    ``blocks srb_k5 skip``.
+    rest, or a share of zeros, and how layers are `folded`, if they are. Of cells it is
+    ``cells 3|01|234 1|33|030``, of blocks ``blocks srb_k5 skip``.
     """
     item = json.loads(genome)
     for name in ("cells", "blocks"):
@@ -332,6 +339,7 @@ def describe(genome: Genome) -> str:
         words.append(f"delays#{item['delay_seed']}")
     if "sparsity" in item:
         words.append(f"zeros={item['sparsity']:g}")
+    words += gateware(item)
     if "array" in item:
         words.append(described(item["array"]))
     return " ".join(words)

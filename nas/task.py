@@ -73,12 +73,17 @@ class Task(Problem):
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
+        if "spram" in experiment.space.memories and not self.device.spram:
+            raise ConfigError(f"{source}: space.memories must be without 'spram' for board "
+                              f"{self.board.name}, whose {self.device.name} has none; use 'ebr', "
+                              "or a board with an UP5K")
         kind = {"chain": Space, "layered": LayeredSpace, "residual": ResidualSpace}[
             experiment.space.network]
         self.space = kind(experiment.space, self.data.shape, self.data.num_classes,
                           self.cim and Arrays(self.cim.values))
         self.bounds = {} if self.priced_only else {
-            "lc": math.floor(self.search.max_utilization * self.device.lc), "ebr": self.device.ebr}
+            "lc": math.floor(self.search.max_utilization * self.device.lc), "ebr": self.device.ebr,
+            "spram": self.device.spram}
         self.bound()
 
     @property

@@ -37,6 +37,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     the threshold. label_smoothing: share of the target that is spread over all classes.
     stop_epoch, stop_accuracy: a candidate whose accuracy on the fit split, over that epoch's own
     batches, is below stop_accuracy after stop_epoch epochs trains no further (0 is never).
+    shift: images are moved, each time they are seen, by up to so many pixels in both directions,
+    drawn anew; what comes in is zero.
     sparsity: share of the weights that are zero at the end, at least (`nas.pruning`).
     cim_variation: sigma of the cells of crossbars that each batch's weights are programmed into, of
     cim_cell_bits and by cim_encoding (`nas.variation`); 0 for exact weights.
@@ -54,6 +56,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label_smoothing: float = 0.1
     stop_epoch: int = 0
     stop_accuracy: float = 0.0
+    shift: int = 0
     sparsity: float = 0.0
     cim_variation: float = 0.0
     cim_cell_bits: int = 1
@@ -65,7 +68,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def check(self) -> "TrainSettings":
         """Raise ConfigError for the first setting that is out of range."""
         for key, lo, hi in (("epochs", 1, 100_000), ("batch_size", 1, 65536),
-                            ("stop_epoch", 0, 100_000), ("batch", 1, 1024), ("threads", 1, 256)):
+                            ("stop_epoch", 0, 100_000), ("shift", 0, 8), ("batch", 1, 1024),
+                            ("threads", 1, 256)):
             value = getattr(self, key)
             if not lo <= value <= hi:
                 raise ConfigError(f"{key} must be in {lo}..{hi}, not {value}")
@@ -178,6 +182,7 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
 
     from .program import Program
     from .pruning import schedule
+    from .shifts import Shifts
 
     program = Program(graphs, seeds, fit.inputs, init=settings.init, gain=settings.gain,
                       surrogate=settings.surrogate, variation=settings.cim_variation,
@@ -192,8 +197,10 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     step = 0
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
+        moves = settings.shift and Shifts(graphs[0].input.shape, settings, epoch)
         for index in order(len(fit), settings, epoch):
-            loss, correct = program.loss(inputs[index].long(), labels[index],
+            images = moves.moved(inputs[index]) if moves else inputs[index]
+            loss, correct = program.loss(images.long(), labels[index],
                                          settings.label_smoothing)
             loss.sum().backward()
             program.step(next(rates), settings.weight_decay)

@@ -76,7 +76,7 @@ def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
     """
     from ..flow.passes.simplify import simplify
     from .columns import priced
-    from .train import checked
+    from .held import held
 
     target = targets.board(board)
     done = train_batch(graphs, fit, None, settings, seeds, sparsities)
@@ -86,8 +86,8 @@ def evaluate_batch(graphs: list[ir.Graph], fit: Split, check: Split | None,
         columns, features = priced(graph, target)
         if check is not None:
             began = time.perf_counter()
-            right, columns["spikes"] = checked(graph, check)
-            trained = replace(trained, accuracy=right)
+            columns |= held(graph, check)
+            trained = replace(trained, accuracy=columns.pop("accuracy"))
             seconds += time.perf_counter() - began
         if cim is not None:
             from .cim import columns as on_crossbars

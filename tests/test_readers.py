@@ -91,6 +91,21 @@ def test_mnist_holds_out_the_last_training_images(digits):
     assert "the last 30 training images" in datasets.described("mnist")
 
 
+def test_files_of_mnist_may_lie_by_themselves(digits, monkeypatch):
+    wanted = mnist.load("mnist")
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):  # and one of them packed
+        path = digits / name
+        path.with_name(name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    monkeypatch.setenv("SPIKELOOM_DATASETS", str(digits))
+    found = mnist.load("mnist")
+    for part, split in splits(found).items():
+        assert (split.inputs == splits(wanted)[part].inputs).all()
+    monkeypatch.setenv("SPIKELOOM_DATASETS", str(digits / "elsewhere"))
+    refused(lambda: mnist.load("mnist"),
+            digits / "elsewhere" / "mnist" / "train-images-idx3-ubyte.gz", "cannot be read")
+
+
 def test_mnist_compressed_is_the_same(digits):
     wanted = mnist.load("mnist")
     for path in list(digits.iterdir()):

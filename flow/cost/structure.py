@@ -94,7 +94,7 @@ def structure(graph: ir.Graph) -> Structure:
     """
     ranges = membrane_ranges(graph)
     graph = schedule(graph.replace(**{name: {"v_bits": bits.astype(np.uint8)}
-                                      for name, bits in ranges.items()}))
+                                      for name, bits in ranges.items()}), bounded=False)
     bank = banked(graph)
     blocks: list[Block | None] = [None] * len(graph.layers)
     delays = []

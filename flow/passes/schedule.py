@@ -17,14 +17,15 @@ from .folding import Seen, run_clocks
 from .legalize import effective_weights, not_spatial, shares
 
 
-def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
+def schedule(graph: ir.Graph, lowering: str = "spatial", *, bounded: bool = True) -> ir.Graph:
     """Set `lowering` on every layer that has none, and `delay_blocks` on those with delays.
 
     Where `spatial` cannot take one of the layers, all of them become `folded` instead, but those
     whose neurons need cells of their own.
 
     GraphError for an unknown lowering, for shared lanes whose neurons need cells of their own, or
-    for what cannot be folded (`fold.check`), or not loaded (`weights_image.sections`).
+    for what cannot be folded (`fold.check`), or, if it is `bounded`, not loaded
+    (`weights_image.sections`): what is to be counted may be larger than any device.
     """
     layers = range(len(graph.layers))
     maps = lowering == "spatial" and any(not_spatial(graph, index) for index in layers)
@@ -43,7 +44,8 @@ def schedule(graph: ir.Graph, lowering: str = "spatial") -> ir.Graph:
             raise GraphError(f"{dense.name}: lanes must be {dense.out_features} or None before "
                              f"{population.name}, not {dense.lanes}: {why}")
     check(graph)
-    sections(graph)
+    if bounded:
+        sections(graph)
     return graph
 
 

@@ -48,6 +48,7 @@ class BlockTask(Problem):
             **({} if self.blocks.gateware is not None else dict.fromkeys(_DEVICE, _NO_FPGA)),
             "spram": "no layer of blocks has its weights there",
             "fmax_mhz": "nothing is routed while networks of blocks are searched",
+            "mean_cycles": "what spikes take is not counted of networks of blocks",
             "zeros": "training of networks of blocks prunes nothing",
             "cim_accuracy": "chips are simulated of integer networks alone",
         }

@@ -28,8 +28,8 @@ class CellTask(Problem):
     """
 
     LACKS = {
-        **dict.fromkeys(("lc", "lut4", "ff", "ebr", "spram", "fmax_mhz", "cycles", "latency_us",
-                         "energy_nj"), _NO_FPGA),
+        **dict.fromkeys(("lc", "lut4", "ff", "ebr", "spram", "fmax_mhz", "cycles",
+                         "mean_cycles", "latency_us", "energy_nj"), _NO_FPGA),
         "zeros": "training of networks of cells prunes nothing",
         "additions": "cim_uj or spikes tell the work of a network of cells",
         "cim_accuracy": "chips are simulated of integer networks alone",

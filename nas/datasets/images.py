@@ -35,6 +35,11 @@ class Origin:
     def path(self) -> Path:
         return folder() / self.folder
 
+    def beside(self, name: str) -> Path:
+        """A file of the folder; one of that name beside the folder counts where there is none."""
+        inside, outside = self.path / name, folder() / name
+        return outside if outside.exists() and not inside.exists() else inside
+
     @property
     def advice(self) -> str:
         return (f"it comes from {self.source}; SPIKELOOM_DATASETS names the folder that "

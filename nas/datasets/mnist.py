@@ -24,9 +24,18 @@ SETS: dict[str, Subset | None] = {
 
 
 def files(name: str = "mnist") -> list[Path]:
-    """Images and labels to train on, then those of the test; every subset reads all."""
-    return [idx.find(ORIGIN.path / f"{part}-{what}-ubyte") for part in ("train", "t10k")
+    """Images and labels to train on, then those of the test; every subset reads all.
+
+    They are in the folder `mnist`, or, as people keep them by themselves, where that would be.
+    """
+    return [_found(f"{part}-{what}-ubyte") for part in ("train", "t10k")
             for what in ("images-idx3", "labels-idx1")]
+
+
+def _found(name: str) -> Path:
+    plain = ORIGIN.beside(name)
+    packed = idx.find(plain)
+    return packed if packed.exists() else ORIGIN.beside(name + ".gz")
 
 
 def sizes(name: str) -> tuple[int, int, int]:

@@ -1,0 +1,41 @@
+"""Shifts: images moved by a few pixels each time training sees them, so that it sees more of them.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..flow.errors import ConfigError
+
+if TYPE_CHECKING:
+    from .train import TrainSettings
+
+
+class Shifts:
+    """Moves images of `shape`, (rows, columns) or (channels, rows, columns), in one epoch.
+
+    What is drawn depends on the settings and the number of the epoch alone. Raises ConfigError for
+    inputs that have no rows and columns.
+    """
+
+    def __init__(self, shape: tuple[int, ...], settings: "TrainSettings", epoch: int) -> None:
+        if len(shape) not in (2, 3):
+            raise ConfigError(f"shift must be 0 for inputs of shape {list(shape)}, which have no "
+                              "rows and columns to move along")
+        self.shape = (1, *shape) if len(shape) == 2 else tuple(shape)
+        self.most = settings.shift
+        seed = settings.order_seed * 1_000_003 + epoch
+        self.generator = torch.Generator().manual_seed(seed ^ 0x5317)
+        _, rows, columns = self.shape
+        self.pitch = columns + 2 * self.most
+        self.places = (torch.arange(rows)[:, None] * self.pitch + torch.arange(columns)).flatten()
+
+    def moved(self, images: Tensor) -> Tensor:
+        """The images [n, pixels], each by its own whole numbers of rows and columns."""
+        count, most = len(images), self.most
+        padded = functional.pad(images.view(count, *self.shape), (most,) * 4)
+        down, right = torch.randint(0, 2 * most + 1, (2, count, 1, 1), generator=self.generator)
+        places = (self.places + down * self.pitch + right).expand(-1, self.shape[0], -1)
+        return padded.flatten(2).gather(2, places).flatten(1)

@@ -1,0 +1,36 @@
+"""Shifts: where each pixel of a moved image is from, and that an epoch repeats itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.flow.errors import ConfigError
+from spikeloom.nas.shifts import Shifts
+from spikeloom.nas.train import TrainSettings
+
+
+def test_images_are_moved_and_what_comes_in_is_zero():
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.integers(1, 256, (60, 2, 4, 5), dtype=np.uint8))
+    found = Shifts((2, 4, 5), TrainSettings(shift=2), 1).moved(images.flatten(1)).view_as(images)
+    seen = set()
+    for before, after in zip(images.numpy(), found.numpy()):
+        ways = [(down, right) for down in range(-2, 3) for right in range(-2, 3)
+                if (np.pad(before, ((0, 0), (2, 2), (2, 2)))[
+                    :, 2 + down:6 + down, 2 + right:7 + right] == after).all()]
+        assert len(ways) == 1
+        seen |= set(ways)
+    assert len(seen) > 15, "each image is moved by itself"
+
+
+def test_an_epoch_repeats_itself_and_the_next_one_differs():
+    images = torch.arange(1, 13, dtype=torch.uint8).repeat(20, 1)
+    first, again, other = (Shifts((3, 4), TrainSettings(shift=1), epoch).moved(images)
+                           for epoch in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.dtype == torch.uint8
+
+
+def test_inputs_without_rows_and_columns_are_refused():
+    with pytest.raises(ConfigError, match="shift must be 0 for inputs of shape"):
+        Shifts((12,), TrainSettings(shift=1), 1)
