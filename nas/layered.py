@@ -9,19 +9,29 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
 from ..flow import config, ir
 from ..flow.cost.rom import EBR_BITS
+from ..flow.fold import TABLED_BITS
 from ..hdl.neurons import SERIAL, FixedPointLif, HomeostaticLif, Lif
 from ..hdl.neurons.izhikevich import PRESETS
+from ..hdl.spram import DEPTH, MOST, WIDTH
 from .arrays import Arrays
 from .space import Genome, Space, spread
 
 #: Synapses from which on a layer is `folded`, if its neurons can be: as constants in LUTs they take
 #: about 1.3 logic cells each, so that the largest iCE40 holds no such layer.
 FOLDED = 4096
+#: Synapses from which on a folded layer keeps its weights in SPRAM, where space.memories has it: at
+#: 3 bits a weight they would take 24 of an UP5K's 30 EBRs, and more with more bits.
+LOADED = 1 << 15
+#: Bits of weights that SPRAMs give in a clock, and the most lanes that take them.
+ROW_BITS, LANES = MOST * WIDTH, 16
+#: Bits of one.
+SPRAM_BITS = DEPTH * WIDTH
 #: What a network of this space has at the least, in logic cells: its link, encoder and read-out, a
 #: synapse in LUTs by its weight bits (more bits take more), and a neuron of a kind beside a LIF's.
 LEAST, SYNAPSE, NEURON = 500, {2: 0.4, 3: 0.9, 4: 1.1}, {"homeostatic": 40, "izhikevich": 35}
@@ -35,7 +45,8 @@ class LayeredSpace(Space):
     The delay of a hidden layer is that of its own axons, so the first one may have it whatever the
     encoder. The last layer is a LIF without leak whose membrane is read; its bitstream length and
     weight bits are those of the last hidden layer. Layers of `FOLDED` synapses or more are
-    `folded` where their neurons can be. Every choice of genes is a network, and no two are the same
+    `folded` where their neurons can be, and those of `LOADED` or more have their weights in SPRAM,
+    if `memories` names it. Every choice of genes is a network, and no two are the same
     one.
     """
 
@@ -94,19 +105,20 @@ class LayeredSpace(Space):
                      {**hidden[-1], "width": self.num_classes})
 
     def floor(self, genome: Genome) -> dict[str, float]:
-        """Logic cells and block memories that a network has at the least: most are refused by it.
-        """
-        cells, bits, axons = LEAST, 0, math.prod(self.shape)
+        """Cells and memories that a network has at the least: most are refused by it."""
+        cells, bits, loaded, axons = LEAST, 0, 0, math.prod(self.shape)
         hidden = json.loads(genome)["layers"]
         for layer in (*hidden, {**hidden[-1], "width": self.num_classes, "neuron": "lif"}):
             synapses, weight_bits = axons * layer["width"], layer["weight_bits"]
-            if folds(layer["neuron"], synapses):
+            if loads(self.settings, layer["neuron"], synapses):
+                loaded += synapses * weight_bits
+            elif folds(layer["neuron"], synapses):
                 bits += synapses * weight_bits
             else:
                 cells += synapses * SYNAPSE[min(weight_bits, 4)]
                 cells += layer["width"] * NEURON.get(layer["neuron"], 0)
             axons = layer["width"]
-        return {"lc": cells, "ebr": bits // EBR_BITS}
+        return {"lc": cells, "ebr": bits // EBR_BITS, "spram": -(-loaded // SPRAM_BITS)}
 
     def smaller(self, vector: dict[str, int]) -> Iterator[dict[str, int]]:
         """Vectors with one active gene changed: an ordered one a step smaller, or another kind.
@@ -137,14 +149,16 @@ def graph(settings: config.Space, shape: tuple[int, ...], hidden: Sequence[dict]
     for k, layer in enumerate((*hidden, last)):
         reads = k == len(hidden)
         kind = "lif" if reads else layer["neuron"]
-        lowering = "folded" if folds(kind, axons * layer["width"]) else None
+        synapses = axons * layer["width"]
         neuron = Lif(v_threshold=1) if reads else _neuron(settings, kind, layer["bitstream_length"])
         layers.append({
             "out_features": layer["width"], "sng": settings.sng[0],
             "weight_bits": layer["weight_bits"], "bitstream_length": layer["bitstream_length"],
             "delay": spread(before, axons, settings.delay_seeds[0]), "neuron": neuron,
-            "lowering": lowering})
+            "lowering": "folded" if folds(kind, synapses) else None,
+            "memory": "spram" if loads(settings, kind, synapses) else None})
         axons, before = layer["width"], layer.get("delay", 0)
+    _widen(layers)
     encoder = settings.encoders[0]
     return ir.chain(shape=shape, encoder=encoder, layers=layers, readout=settings.readouts[0],
                     num_steps=settings.num_steps[0],
@@ -154,6 +168,24 @@ def graph(settings: config.Space, shape: tuple[int, ...], hidden: Sequence[dict]
 def folds(kind: str, synapses: int) -> bool:
     """Whether a layer of this kind of neurons and that many synapses is `folded`."""
     return kind in SERIAL and synapses >= FOLDED
+
+
+def loads(settings: config.Space, kind: str, synapses: int) -> bool:
+    """Whether such a layer has its weights in SPRAM."""
+    return "spram" in settings.memories and folds(kind, synapses) and synapses >= LOADED
+
+
+def _widen(layers: list[dict]) -> None:
+    """Give runs of folded layers with weights in SPRAM as many lanes as that feeds."""
+    for _, run in groupby(layers, lambda layer: layer["lowering"]):
+        run = list(run)
+        if any(layer["memory"] == "spram" for layer in run):
+            bits = max(layer["weight_bits"] for layer in run)
+            if bits > TABLED_BITS:  # then rows hold what codes count, a sign and up to L
+                bits = 1 + max(layer["bitstream_length"] for layer in run).bit_length()
+            lanes = min(LANES, ROW_BITS // bits)
+            for layer in run:
+                layer["lanes"] = min(lanes, layer["out_features"])
 
 
 def _neuron(settings: config.Space, kind: str, length: int):

@@ -33,6 +33,13 @@ def test_what_does_not_fit_says_by_how_much():
     assert not found.fits and "do not fit the HX1K's 1,280" in found.summary()
 
 
+def test_an_up5k_keeps_the_weights_of_large_layers_in_its_spram():
+    sizes = [(784, 128), (128, 10)]
+    assert estimate(sizes, target="up5k", bitstream_length=8).fits
+    found = estimate(sizes, target="hx8k", bitstream_length=8)
+    assert not found.fits and "EBRs do not fit the HX8K's 32" in found.problem
+
+
 def test_a_layer_without_hidden_ones_will_do():
     assert estimate([(64, 10)], bitstream_length=8).luts < 2000
 

@@ -70,6 +70,30 @@ def test_large_layers_are_folded_where_their_neurons_can_be():
         (64, "lif"), (64, "fixed")}
 
 
+def test_the_largest_layers_have_their_weights_in_spram():
+    """Of 28 x 28 pixels; and as many lanes as it feeds, of rows of up to 64 bits."""
+    board, lanes = targets.board("icebreaker"), {}
+    space = layered((28, 28), 10, widths=(16, 64), layers=(3,), neurons=("lif",),
+                    memories=("ebr", "spram"), weight_bits=(3, 6), bitstream_lengths=(32,))
+    for genome in everything(space):
+        hidden, graph = json.loads(genome)["layers"], space.graph(genome)
+        first, second, last = (synapses for synapses, _ in graph.layers)
+        assert first.memory == ("spram" if hidden[0]["width"] == 64 else None)
+        assert second.memory is last.memory is None and last.lowering is None
+        columns = price(graph, board)
+        floor = space.floor(genome)
+        assert all(floor[name] <= columns[name] for name in floor)
+        assert (columns["spram"] > 0) == (hidden[0]["width"] == 64)
+        if first.memory:
+            run = 2 if second.lowering else 1  # hidden layers that share lanes
+            bits = tuple(layer["weight_bits"] for layer in hidden[:run])
+            lanes[bits] = first.lanes
+    assert lanes == {(3,): 16, (6,): 9, (3, 3): 16, (3, 6): 9, (6, 3): 9, (6, 6): 9}
+    plain = layered((28, 28), 10, widths=(64,), neurons=("lif",), layers=(2,))
+    (genome, *_) = everything(plain)
+    assert {synapses.memory for synapses, _ in plain.graph(genome).layers} == {None}
+
+
 def test_adaptation_goes_with_the_bitstream():
     space = layered(neurons=("homeostatic",), layers=(2,), widths=(4,), bitstream_lengths=(8, 32))
     up, hi = zip(*((neuron.up, neuron.hi) for genome in everything(space)

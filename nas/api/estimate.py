@@ -90,7 +90,7 @@ def estimate(layer_sizes: Sequence[tuple[int, int]], target: str = "ice40",
         raise ConfigError(f"bitstream_length must be a power of two in 8..512, not {length}")
     bits = whole("weight_bits", weight_bits, 2, min(10, length.bit_length()))
     chosen = find(target)
-    graph = plain_graph(sizes, length, bits)
+    graph = plain_graph(sizes, length, bits, chosen.memories)
     common = {"target": chosen, "layer_sizes": list(pairwise(sizes)),
               "bitstream_length": length,
               "memory_bits": sum(dense.synapses for dense, _ in graph.layers) * bits}
@@ -108,7 +108,7 @@ def estimate(layer_sizes: Sequence[tuple[int, int]], target: str = "ice40",
                       outside="")
     found = predicted(graph, board.device)
     energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
-    used = {"lc": math.ceil(found.lc), "ebr": found.ebr}
+    used = {"lc": math.ceil(found.lc), "ebr": found.ebr, "spram": found.spram}
     fits = not targets.device(board.device).excess(used)
     return Report(
         **common, luts=round(found.lc), luts_low=found.lc_low, luts_high=found.lc_high,

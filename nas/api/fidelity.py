@@ -16,6 +16,8 @@ from ..datasets import Dataset
 from ..layered import LayeredSpace
 from ..plan import steps_seconds
 
+#: Seconds of a search that says none, with up to so many inputs, and with more.
+BUDGET, FEW_INPUTS, LARGE_BUDGET = 900.0, 256, 2400.0
 #: Processes and the cores that they have: what a budget is reckoned with, whatever there is.
 CORES = 2
 #: Shares of a budget for training and for place and route; the rest is for the final network.
@@ -131,6 +133,11 @@ def sample(space: LayeredSpace, excess: Callable[[str], float], count: int) -> l
         raise ConfigError(f"none of {DRAWS * count} networks drawn from the space fits the target; "
                           "choose smaller width_choices, fewer max_layers or a larger target")
     return found
+
+
+def usual(n_inputs: int) -> float:
+    """The budget in seconds of a search that says none: layers of many inputs are slow to train."""
+    return BUDGET if n_inputs <= FEW_INPUTS else LARGE_BUDGET
 
 
 def check_budget(value: object) -> float:

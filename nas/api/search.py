@@ -41,7 +41,7 @@ SOURCE = "nas"
 
 def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
         generations: int = 20, seed: int = 42, accuracy_fn: AccuracyFn | None = None, *,
-        data=None, time_budget: float = 900.0, run: str | Path | None = None,
+        data=None, time_budget: float | None = None, run: str | Path | None = None,
         resume: bool = False, jobs: int = 2) -> Result:
     """Search a space for a target with NSGA-II: accuracy up; LUTs and energy down.
 
@@ -56,9 +56,10 @@ def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
     in the place of training. It runs in this process, one call after the other.
     data: a `nas.datasets.Dataset`, the name of one, or arrays (x, y); without it a space of 64
     inputs takes the digits, one of 784 MNIST. time_budget: seconds that training, place and route
-    should take on two cores; how many epochs and images that pays for is reckoned beforehand and
-    printed. run: the run directory, a new temporary one by default; with `resume` the search goes
-    on where it was, if everything else is the same. jobs: processes; they do not change the result.
+    should take on two cores, 900 where there are up to 256 inputs and 2,400 where there are more;
+    how many epochs and images that pays for is reckoned beforehand and printed. run: the run
+    directory, a new temporary one by default; with `resume` the search goes on where it was, if
+    everything else is the same. jobs: processes; they do not change the result.
 
     Raises ConfigError for arguments that make no sense, FitError where nothing fits, RunError for a
     run directory of something else.
@@ -70,7 +71,9 @@ def nas(space: SearchSpace, target: str = "ice40", population_size: int = 50,
                           f"{type(accuracy_fn).__name__}")
     if resume and run is None:
         raise ConfigError("resume must go with run, the run directory of the search to go on with")
-    jobs, budget = whole("jobs", jobs, 1, 4096), budgets.check_budget(time_budget)
+    jobs = whole("jobs", jobs, 1, 4096)
+    budget = budgets.check_budget(budgets.usual(space.n_inputs) if time_budget is None
+                                  else time_budget)
     whole("generations", generations, 1, 100_000)
     whole("population_size", population_size, 2, 4096)
     whole("seed", seed, 0, (1 << 31) - 1)
@@ -134,7 +137,8 @@ def _task(space: SearchSpace, target: Target, full: Dataset, population: int, ge
     """The search as an experiment made ready, and the fidelity where there is training."""
     energy = target.measured and prices.shipped().known(target.board.device)
     experiment = config.Experiment(
-        data=config.Data(name=full.name), space=space.settings,
+        data=config.Data(name=full.name),
+        space=replace(space.settings, memories=target.memories),
         search=config.Search(
             population=population, generations=generations, seed=seed,
             objectives=("accuracy", "lc", "energy_nj" if energy else "cycles"),

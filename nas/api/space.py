@@ -93,7 +93,8 @@ class SearchSpace:
     its bitstream length and weight bits are those of the last hidden layer. Pixels arrive as
     stochastic streams (`stream`); an inference has 8 timesteps, or, with delays, one more than all
     of a network's delays can sum to. Layers of 4,096 synapses or more keep their weights in block
-    memory, if they are of LIF or FixedPointLIF neurons (lowering `folded`), the others in LUTs.
+    memory, if they are of LIF or FixedPointLIF neurons (lowering `folded`), the others in LUTs; on
+    an UP5K those of 32,768 or more keep them in its single-port RAM, which is loaded at the start.
 
     Raises ConfigError for choices that are empty, twice there, or of an unknown kind.
     """
@@ -172,9 +173,13 @@ class SearchSpace:
             weight_bits=[layer["weight_bits"] for layer in layers], genome=genome, **fitness)
 
 
-def plain_graph(widths: Sequence[int], length: int, weight_bits: int) -> ir.Graph:
-    """The graph of shapes of a LIF network of these widths, inputs first, as in every space."""
-    settings = config.Space(network="layered", num_steps=(NUM_STEPS,), **FIXED)
+def plain_graph(widths: Sequence[int], length: int, weight_bits: int,
+                memories: tuple[str, ...] = ("ebr",)) -> ir.Graph:
+    """The graph of shapes of a LIF network of these widths, inputs first, as in every space.
+
+    memories: those of the target, of which folded layers may have SPRAM.
+    """
+    settings = config.Space(network="layered", num_steps=(NUM_STEPS,), memories=memories, **FIXED)
     layers = [{"width": width, "neuron": "lif", "bitstream_length": length,
                "weight_bits": weight_bits} for width in widths[1:]]
     return graph(settings, (widths[0],), layers[:-1], layers[-1])

@@ -32,6 +32,12 @@ class Target:
     ebr: int
 
     @property
+    def memories(self) -> tuple[str, ...]:
+        """Where folded layers may keep their weights."""
+        loads = self.measured and targets.device(self.board.device).spram
+        return ("ebr", "spram") if loads else ("ebr",)
+
+    @property
     def what(self) -> str:
         """How its numbers come about, in a few words."""
         return ("placed and routed" if self.measured else
