@@ -34,13 +34,13 @@ def new_cache(folder: Path):
 
 
 def replay(bench: Bench, name: str, count: int, graph: ir.Graph | None = None,
-           board: str = BOARD) -> tuple[int, int, dict, str]:
+           board: str = BOARD, data: str = "digits") -> tuple[int, int, dict, str]:
     """Images equal, images that differ, figures and a description of `count` images on a rung.
 
     `wall` of the figures is all that the rung took, synthesis included: the cache is a new one.
     """
     graph = graph or trained_digits()
-    images = datasets.load("digits").test.inputs[:count]
+    images = datasets.load(data).test.inputs[:count]
     wanted = reference.run(graph, images, trace=True)
     setting = Setting(folder=FOLDER / "rungs" / name, board=targets.board(board), note=bench.note)
     with new_cache(FOLDER / "rungs" / "cache"):
@@ -50,7 +50,7 @@ def replay(bench: Bench, name: str, count: int, graph: ir.Graph | None = None,
     different = compare(wanted, got, sees)
     sizes = "-".join(str(n) for n in (graph.input.size, *(d.size for d, _ in graph.layers)))
     kinds = f"membranes, spikes{', currents' if 'current' in sees else ''}, scores and classes"
-    detail = (f"{sizes} trained on digits, T = {graph.num_steps}: "
+    detail = (f"{sizes} trained on {data}, T = {graph.num_steps}: "
               f"{compared(wanted, sees):,} {kinds} of {count} "
               f"test images, {figures['clock_edges']:,} clock edges in "
               f"{figures['seconds']:.0f} s of simulation")
