@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -23,23 +22,12 @@ from ..flow.errors import ConfigError
 from . import checkpoints
 from .checkpoints import Epoch, Progress, Scored
 from .datasets import Split
+from .recipe import Recipe
 from .train import cores
 
 #: What `stopped` begins with where a training failed.
 DIVERGED = "diverged"
 DONE = "all epochs are done"
-
-
-class Recipe(Protocol):
-    """Settings that every training has; `nas.cells.recipe` says what they mean."""
-
-    epochs: int
-    batch_size: int
-    padding: int | None
-    flip: bool
-    patience: int
-    seed: int
-    threads: int
 
 
 @dataclass(frozen=True)
