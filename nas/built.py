@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ..flow import ir
+from ..flow.output import Wide
 from ..flow.run import Run
 from . import final, pareto
 from .columns import CIM, COLUMNS, title
@@ -75,8 +76,8 @@ def tables(search: Search, chosen: Final) -> list:
         others = others if task.cim.draws else [name for name in others if name != "cim_accuracy"]
     by_size = sorted(routed, key=lambda item: (item.measured is None,
                                                (item.measured or item.predicted)["lc"]))
-    return [_measured(task, by_size, chosen, others), _predicted(by_size),
-            _final(chosen, others)]
+    return [Wide(_measured(task, by_size, chosen, others)), Wide(_predicted(by_size)),
+            Wide(_final(chosen, others))]
 
 
 def _measured(task: Task, routed: Sequence[Routed], chosen: Final, others: list[str]) -> Table:

@@ -7,8 +7,6 @@ from rich.table import Table
 
 #: Digits of an id that a table shows; --choose takes any unique beginning.
 SHORT = 8
-#: Letters of a network that stay in one line, as a layer and what it leads to need.
-WORD = 14
 
 
 def framed(heading: str, *columns: str, left: Sequence[str] = ("", "id", "network")) -> Table:
@@ -16,6 +14,5 @@ def framed(heading: str, *columns: str, left: Sequence[str] = ("", "id", "networ
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right",
-                         no_wrap=column != "network", overflow="fold",
-                         min_width=WORD if column == "network" else None)
+                         no_wrap=column != "network", overflow="fold")
     return table
