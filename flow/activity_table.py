@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from .activity import Priced
+from .cost.actions import Actions
 from .cost.split import PARTS, Span
 
 
@@ -25,6 +26,11 @@ def data(found: Priced) -> dict:
     }
 
 
+def _sprams(actions: Actions) -> bool:
+    """Whether the design has SPRAMs."""
+    return "SB_SPRAM256KA" in actions.cells
+
+
 def _pair(span: Span) -> list[float]:
     return [span.low, span.high]
 
@@ -40,6 +46,8 @@ def energy_table(found: Priced) -> Table:
                    "both"):
         shown.add_column(column, justify="right" if column else "left")
     for part in PARTS:
+        if part == "spram" and not _sprams(actions):
+            continue
         a, b = cost.compute[part], cost.transfer[part]
         shown.add_row(part, a.text(), b.text(), (a + b).text())
     shown.add_row("all", *(cost.total(*phases).text() for phases in (("compute",), ("transfer",),
@@ -56,11 +64,14 @@ def actions_table(found: Priced) -> Table:
     transfer, compute = actions.mean(found.divisor)
     shown = Table(title="counted, of the mean image: the inference, and transfer",
                   title_justify="left")
-    for column in ("", "flip-flops", "toggles", "in transfer", "EBR", "in transfer"):
+    sprams = ("SPRAM",) if _sprams(actions) else ()  # nothing reads them while an image comes
+    for column in ("", "flip-flops", "toggles", "in transfer", "EBR", "in transfer", *sprams):
         shown.add_column(column, justify="right" if column else "left")
     for name in sorted(actions.groups, key=lambda name: -compute.toggles.get(name, 0)):
         accesses = [phase.ebr_reads.get(name, 0) + phase.ebr_writes.get(name, 0)
                     for phase in (compute, transfer)]
+        if sprams:
+            accesses.append(compute.spram_reads.get(name, 0) + compute.spram_writes.get(name, 0))
         shown.add_row(name, *(f"{value:,.0f}" for value in (
             actions.flip_flops[name], compute.toggles.get(name, 0), transfer.toggles.get(name, 0),
             *accesses)))
@@ -74,7 +85,8 @@ def lines(found: Priced) -> list[str]:
     spikes = ", ".join(
         f"{name} {sum(sum(image.spikes[k]) for image in actions.images) / len(actions.images):,.1f}"
         for k, name in enumerate(actions.layers))
-    memory = f"; {found.memory_share:.0%} of the width is block memory, of which no figure is " \
+    memories = "block memory and SPRAM" if _sprams(actions) else "block memory"
+    memory = f"; {found.memory_share:.0%} of the width is {memories}, of which no figure is " \
              "public" if found.memory_share >= 0.1 else ""
     return [
         f"{cost.total().text()} nJ and {1e3 * cost.seconds:,.3f} ms an inference, "

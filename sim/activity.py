@@ -13,10 +13,11 @@ import numpy as np
 from ..boards import Board
 from ..flow import build, ir, tools
 from ..flow.cost.actions import Actions, Image, Phase
-from ..flow.errors import ConfigError, SpikeloomError
+from ..flow.errors import SpikeloomError
 from ..flow.lower import design_hash
 from ..flow.lower import top as lower_top
-from ..flow.weights_image import sprams
+from ..flow.weights_image import check_board
+from ..hdl.boot import boot_clocks
 from ..hdl.uart import MIN_DIVISOR
 from . import reference
 from .cells import Circuit, Seen
@@ -27,6 +28,7 @@ from .images import shaped
 from .netlist import SETTLE
 from .pins import NetlistPins
 from .places import groups, parts_of, places
+from .preset import load_weights
 
 #: Clocks in which nobody asks anything that are counted.
 IDLE = 1024
@@ -36,27 +38,29 @@ def count(graph: ir.Graph, images: np.ndarray, board: Board, *, note=None,
           each: Callable[[Iterable], Iterable] = iter) -> Actions:
     """Count what a scheduled graph's design does with images p8 [n, pixels] on a board.
 
-    each: wraps the images, to show progress. Raises SpikeloomError if an answer is not the
-    reference model's, ToolError as `flow.build.netlist`, ConfigError for weights in SPRAM, of whose
-    accesses no price is known (`flow/cost/prices.toml`).
+    each: wraps the images, to show progress. Weights in SPRAM are there before anything is counted.
+    Raises SpikeloomError if an answer is not the reference model's, ToolError as
+    `flow.build.netlist`, FitError for a board without enough SPRAMs.
     """
-    if count := sprams(graph):
-        raise ConfigError(f"activity must be asked of a network without weights in SPRAM, not of "
-                          f"one with {count} of them, of whose reads no price is known; take "
-                          "memory 'ebr' for what is small enough")
-    design = lower_top(graph, board.divisor)
+    check_board(graph, board)
+    design = lower_top(graph, board.divisor, weights_at=board.weights_at)
     module = read_netlist(build.netlist(design, board, design=graph.digest(), note=note))
     circuit = Circuit(module, places(module, parts_of(design.core)))
     images = shaped(graph, np.asarray(images), "images")
     wanted = reference.run(graph, images, trace=True)
     seen: list[tuple[str, Seen]] = []
     rx, tx = (circuit.ports[board.ports[name]][0] for name in ("rx", "tx"))
+    # of weights that it does not find in its flash, the design gives up
+    settle = SETTLE + (boot_clocks(1) if circuit.sprams else 0)
     pins = NetlistPins(circuit, rx, tx, divisor=board.divisor, clock_hz=board.clock_hz,
-                       timeout=2 * (most_clocks(graph) + 10_000) / board.clock_hz, settle=SETTLE,
+                       timeout=2 * (most_clocks(graph) + 10_000) / board.clock_hz, settle=settle,
                        mark=lambda name: seen.append((name, circuit.seen())))
     device = Device(pins, expect=design_hash(graph), clock_hz=board.clock_hz)
     device.info()
     device.set_divisor(MIN_DIVISOR)  # asks for the info again, at the new rate
+    asked = len(seen)
+    load_weights(device, circuit, module, graph)
+    loaded = len(seen)
     sent, taken = pins.sent, pins.taken
     for number in each(range(len(images))):
         answer = device.infer(images[number])
@@ -70,7 +74,8 @@ def count(graph: ir.Graph, images: np.ndarray, board: Board, *, note=None,
     seen.append(("request", circuit.seen()))
     pins.run(IDLE)
     idle = _between(circuit, seen[-1][1], circuit.seen()).by(1 / IDLE)
-    slow, _, fast, *windows = _windows(circuit, seen)
+    slow, _, fast = _windows(circuit, seen[:asked + 1])
+    windows = _windows(circuit, seen[loaded:])
     slow, fast = (transfer.plus(compute) for transfer, compute in (slow, fast))
     waiting = slow.plus(fast, -1)
     layers = [population.name for _, population in graph.layers]
@@ -112,4 +117,6 @@ def _between(circuit: Circuit, before: Seen, after: Seen) -> Phase:
         carries=by_component(kinds(before, carry), kinds(after, carry)),
         enabled=by_component(before.enabled, after.enabled),
         ebr_reads=by_component(before.reads, after.reads),
-        ebr_writes=by_component(before.writes, after.writes))
+        ebr_writes=by_component(before.writes, after.writes),
+        spram_reads=by_component(before.spram_reads, after.spram_reads),
+        spram_writes=by_component(before.spram_writes, after.spram_writes))

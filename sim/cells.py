@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from ..flow.errors import ToolError
 from .block_memory import Memory
 from .flat_netlist import Cell, Module, binary, net_of
+from .single_port import SinglePort
 
-#: What a net's value comes from: a LUT, a carry, a flip-flop, a block memory, or a pin.
+#: What a net's value comes from: a LUT, a carry, a flip-flop, a memory, or a pin.
 KINDS = ("lut", "carry", "ff", "ram", "pin")
 _MAJORITY = 0b1110_1000
 _BUFFER = 0b10
@@ -40,7 +41,7 @@ def _passes(name: str, cell: Cell) -> tuple[str, str]:
 @dataclass(frozen=True)
 class Seen:
     """Counts of a circuit up to a clock, by component: toggles [component][kind], the rest
-    [component].
+    [component]; reads and writes of block memories, and apart from them of SPRAMs.
     """
 
     clock: int
@@ -48,6 +49,8 @@ class Seen:
     enabled: list[int]
     reads: list[int]
     writes: list[int]
+    spram_reads: list[int]
+    spram_writes: list[int]
 
 
 class Circuit:
@@ -55,8 +58,8 @@ class Circuit:
 
     place: the component of each cell by its name, all of one without; counts are kept for each, in
     the order of `components`. `flip_flops` says how many there are of each, `cells` how many of
-    each type. `values` are those of the nets, `ports` the nets of the module's ports. Raises
-    ToolError for a cell that it does not know.
+    each type. `values` are those of the nets, `ports` the nets of the module's ports, `sprams` the
+    SPRAMs by the names of their cells. Raises ToolError for a cell that it does not know.
     """
 
     def __init__(self, module: Module, place: Mapping[str, str] | None = None) -> None:
@@ -73,7 +76,8 @@ class Circuit:
         self.values[1] = 1
         self._functions: list[tuple] = []  # out, four inputs, table
         self._registers: list[tuple] = []  # q, d, enable, reset, value at reset
-        self._memories: list[tuple[int, Memory]] = []
+        self._memories: list[tuple[int, Memory | SinglePort]] = []
+        self.sprams: dict[str, SinglePort] = {}
         self._slot = [0] * (most + 1)
         gates: dict[tuple[int, int], int] = defaultdict(int)
         clocks: set[int] = set()
@@ -110,6 +114,12 @@ class Circuit:
                     drives(out, "ram")
                 self._memories.append((part, memory))
                 clocks |= {at["RCLK"], at["WCLK"]}
+            elif cell.type == "SB_SPRAM256KA":
+                self.sprams[name] = spram = SinglePort(name, cell)
+                for out in spram.out:
+                    drives(out, "ram")
+                self._memories.append((part, spram))
+                clocks.add(at["CLOCK"])
             elif cell.type in ("SB_IO", "SB_GB"):
                 source, out = _passes(name, cell)
                 if out in at:
@@ -177,15 +187,17 @@ class Circuit:
     def seen(self) -> Seen:
         """What has been counted so far."""
         n, size = len(KINDS), len(self.components)
-        reads, writes = [0] * size, [0] * size
+        accesses = [[0] * size for _ in range(4)]
         for part, memory in self._memories:
-            reads[part] += memory.reads
-            writes[part] += memory.writes
+            kind = 2 * isinstance(memory, SinglePort)
+            accesses[kind][part] += memory.reads
+            accesses[kind + 1][part] += memory.writes
         return Seen(self.clock, [self._toggles[at:at + n] for at in range(0, n * size, n)],
-                    list(self._enabled), reads, writes)
+                    list(self._enabled), *accesses)
 
     def set(self, net: int, value: int) -> None:
-        """Give a pin that nothing drives a value; it settles with the next clock."""
+        """Give a pin that nothing drives, or a flip-flop, a value; it settles with the next clock.
+        """
         if self.values[net] != value:
             self._change(net, value)
 

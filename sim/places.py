@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from .flat_netlist import Cell, Module
 
 LINK, OTHER = "link", "other"
-#: What `hdl.top` has beside the core, all of which serves the line.
-_OUTER = ("link", "uart", "images", "stored", "divisor", "tx", "rx")
+#: What `hdl.top` has beside the core, all of which serves the line, or loads weights.
+_OUTER = ("link", "uart", "images", "stored", "divisor", "tx", "rx", "boot", "flash")
 #: What Yosys puts between a name of the design and what it tells of a cell that it made.
 _MADE = "_SB_"
 
@@ -85,5 +85,5 @@ def _bits(cell: Cell, direction: str) -> list[int]:
     """Nets of a cell's ports of one direction, without its clocks."""
     ports: Mapping[str, str] = cell.port_directions
     return [bit for port, bits in cell.connections.items()
-            if ports.get(port) == direction and port not in ("C", "RCLK", "WCLK")
+            if ports.get(port) == direction and port not in ("C", "RCLK", "WCLK", "CLOCK")
             for bit in bits if isinstance(bit, int)]

@@ -150,7 +150,8 @@ def test_prices_are_linear_and_touch_their_part_alone(spatial):
     once = cost(found)
     for action, part in (("toggle", ("compute", "link", "other")), ("clock", ("clock",)),
                          ("flip_flop", ("clock",)), ("ebr_read", ("memory",)),
-                         ("ebr_write", ("memory",)), ("cell", ())):
+                         ("ebr_write", ("memory",)), ("spram_read", ()),
+                         ("spram_write", ()), ("cell", ())):
         dear = msgspec.structs.replace(prices, **{action: scaled(getattr(prices, action), 3)})
         thrice = cost(found, dear)
         for name in PARTS:

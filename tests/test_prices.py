@@ -54,6 +54,9 @@ def test_the_prices_that_ship_follow_from_the_measured_currents():
                       "always @(posedge clk) begin a <= a + 3; b <= b + 5; end "
                       "assign o = a * b; endmodule", 8192)
     assert price.toggle.high == pytest.approx(joules(MULTIPLIER - WITHOUT) / toggles, rel=0.02)
+    # SYNtzulu's four SPRAMs, at 9.5 mW and 24 MHz
+    assert price.spram_read.high == pytest.approx((9.5e-3 / 24e6 - price.clock.low) / 4, rel=0.01)
+    assert price.spram_read.low == 0 and price.ebr_read.high <= price.spram_read.high
 
 
 def test_dynamic_prices_are_borrowed_where_a_device_has_none():
@@ -63,6 +66,16 @@ def test_dynamic_prices_are_borrowed_where_a_device_has_none():
     assert not prices.shipped().known("HX1K")
     with pytest.raises(ConfigError, match="device with energy figures 'HX1K'"):
         prices.shipped().of("HX1K")
+
+
+def test_a_device_without_sprams_needs_no_price_of_theirs(tmp_path):
+    path = tmp_path / "mine.toml"
+    text = "".join(f"[dynamic.HX8K.{name}]\nlow = 0\nhigh = 1e-12\n" for name in prices.ACTIONS
+                   if not name.startswith("spram"))
+    path.write_text("format = 1\n" + text)
+    assert not prices.load(path).of("HX8K").borrowed
+    path.write_text("format = 1\n" + text.replace("HX8K.ebr_read", "UP5K.ebr_read"))
+    assert prices.load(path).of("HX8K").borrowed
 
 
 def test_every_shipped_price_names_its_source():

@@ -13,7 +13,7 @@ from test_folded_networks import check
 from spikeloom.flow import blocks, export, lower, targets
 from spikeloom.flow.cli import main
 from spikeloom.flow.cost.structure import structure
-from spikeloom.flow.errors import ConfigError, FitError, GraphError, ToolError
+from spikeloom.flow.errors import FitError, GraphError, ToolError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.passes.schedule import inference_cycles
 from spikeloom.flow.run import Run
@@ -22,7 +22,7 @@ from spikeloom.flow.weights_image import sections, sprams, weights_image
 from spikeloom.hdl import sng
 from spikeloom.hdl.spram import MOST, WIDTH
 from spikeloom.nas.columns import price
-from spikeloom.sim import activity, gateware, reference
+from spikeloom.sim import gateware, reference
 from spikeloom.sim.compare import ALL, compare
 from spikeloom.sim.images import payload
 from spikeloom.sim.levels import LEVELS, Setting
@@ -233,12 +233,10 @@ def test_boards_without_sprams_are_refused_by_name(tmp_path):
         LEVELS["bitstream"].run(graph, np.zeros((1, 8), int), Setting(folder=tmp_path, board=BOARD))
 
 
-def test_what_has_no_loader_or_no_price_is_refused_by_name():
+def test_what_has_no_loader_is_refused_by_name():
     graph = graph_of((8, 5, 3), lanes=(4, 3))
     with pytest.raises(GraphError, match="whose 1 SPRAMs nobody would load"):
         export.export(graph, "core")
-    with pytest.raises(ConfigError, match="not of one with 1 of them, of whose reads no price"):
-        activity.count(graph, np.zeros((1, 8), int), BOARD)
 
 
 def test_estimate_shows_the_sprams_beside_the_weights(tmp_path, capsys):

@@ -2,7 +2,8 @@
 
 Whoever prices them (`split`) needs nothing else, so a table of prices can change without another
 simulation. An inference has two phases: `transfer`, in which the line carries the image in and the
-answer out, and `compute`, from the middle of the request's last bit to the reply's first.
+answer out, and `compute`, from the middle of the request's last bit to the reply's first. Loading
+weights is in neither.
 """
 
 from collections.abc import Iterable
@@ -24,10 +25,11 @@ FRAME_BITS = 10
 class Phase(Struct, frozen=True, forbid_unknown_fields=True):
     """Counts by component, over `clocks`; of a mean they are no integers.
 
-    toggles: changes of the settled outputs of LUTs, flip-flops and block memories, at most one of a
-    net in a clock. carries: those of carry chains, which lie within cells whose sums are counted.
+    toggles: changes of the settled outputs of LUTs, flip-flops and memories, at most one of a net
+    in a clock. carries: those of carry chains, which lie within cells whose sums are counted.
     enabled: clocks of flip-flops whose clock enable is high; all are clocked. ebr_reads and
-    ebr_writes: clock edges with the port enabled, whether its address has changed or not.
+    ebr_writes: clock edges with the port enabled, whether its address has changed or not;
+    spram_reads and spram_writes: those with an SPRAM selected.
     """
 
     clocks: float = 0
@@ -36,6 +38,8 @@ class Phase(Struct, frozen=True, forbid_unknown_fields=True):
     enabled: dict[str, float] = field(default_factory=dict)
     ebr_reads: dict[str, float] = field(default_factory=dict)
     ebr_writes: dict[str, float] = field(default_factory=dict)
+    spram_reads: dict[str, float] = field(default_factory=dict)
+    spram_writes: dict[str, float] = field(default_factory=dict)
 
     def plus(self, other: "Phase", times: float = 1) -> "Phase":
         """The counts of this, and `times` those of another."""

@@ -18,16 +18,17 @@ A file of currents is TOML; each table may be left out, one must be there::
 
 What was measured is taken as it is, at both ends of the interval; what is left of it, nobody can
 tell apart. With P = volts * current, f the clock, R the inferences a second, N the clocks of one,
-and t, a the toggles and block memory accesses (of an inference, or of an idle clock, index i):
+t the toggles and a the joules of accesses of block memories and SPRAMs at that end of their prices
+(of an inference, or of an idle clock, index i):
 
     P_blank   = static
-    P_idle    = static + f * (clock + t_i * k * toggle + a_i * ebr)
+    P_idle    = static + f * (clock + t_i * k * toggle + a_i * m)
     P_running = static + f * clock + k * toggle * (R * t + (f - R * N) * t_i)
-              + ebr * (R * a + (f - R * N) * a_i)
+              + m * (R * a + (f - R * N) * a_i)
 
 Unknown are static, clock (with the clocking of flip-flops in it) and the factor k of the price of a
-toggle. Of ebr nothing is known: at one end it is nothing, at the other as much as its own bound and
-the currents allow.
+toggle. Of memories nothing is known: at one end accesses take nothing, as their lower prices say,
+at the other m, a share of their upper prices, is as much as the currents allow.
 """
 
 import math
@@ -43,7 +44,7 @@ from ..config import Rule, section
 from ..errors import ConfigError, unknown
 from ..files import read_toml
 from .actions import Actions, Phase
-from .prices import Action, DevicePrices
+from .prices import MEMORIES, Action, DevicePrices, Price
 
 #: Of a supply, and of a current from it, that an iCE40's core may be measured at.
 LEAST_VOLTS, MOST_VOLTS, MOST_MA, MOST_MHZ = 0.5, 24.0, 1000.0, 300.0
@@ -155,7 +156,7 @@ def load_currents(path: Path) -> Currents:
 
 @dataclass(frozen=True)
 class _Work:
-    """Toggles and block memory accesses of an idle clock and of an inference, and its clocks."""
+    """Toggles and joules of memories, of an idle clock and of an inference, and its clocks."""
 
     idle_toggles: float
     idle_accesses: float
@@ -164,27 +165,29 @@ class _Work:
     clocks: float
 
     @classmethod
-    def of(cls, actions: Actions, divisor: int) -> "_Work":
+    def of(cls, actions: Actions, divisor: int, prices: DevicePrices, high: bool) -> "_Work":
+        """high: at the upper prices of accesses, in place of the lower ones."""
+        def counts(phase: Phase) -> tuple[float, float]:
+            return sum(phase.toggles.values()), sum(
+                _bound(getattr(prices, price), high) * sum(getattr(phase, accesses).values())
+                for accesses, price in MEMORIES.items())
+
         whole = Phase()
         for phase in actions.mean(divisor):
             whole = whole.plus(phase)
-        return cls(*_counts(actions.idle), *_counts(whole), whole.clocks)
-
-
-def _counts(phase: Phase) -> tuple[float, float]:
-    return sum(phase.toggles.values()), sum((*phase.ebr_reads.values(),
-                                             *phase.ebr_writes.values()))
+        return cls(*counts(actions.idle), *counts(whole), whole.clocks)
 
 
 @dataclass(frozen=True)
 class _End:
-    """One end of the interval: watts, joules a clock, a toggle, an access and a flip-flop's clock.
+    """One end of the interval: watts, joules a clock, a toggle and a flip-flop's clock, and the
+    share that accesses of memories take of their prices.
     """
 
     static: float
     clock: float
     toggle: float
-    ebr: float
+    memory: float
     flip_flop: float
 
     def watts(self, work: _Work, measured: Blank) -> float:
@@ -196,7 +199,7 @@ class _End:
         rest = f - rate * work.clocks
         return (self.static + f * self.clock
                 + self.toggle * (rate * work.toggles + rest * work.idle_toggles)
-                + self.ebr * (rate * work.accesses + rest * work.idle_accesses))
+                + self.memory * (rate * work.accesses + rest * work.idle_accesses))
 
 
 def calibrate(prices: DevicePrices, actions: Actions, currents: Currents, *, divisor: int,
@@ -205,7 +208,8 @@ def calibrate(prices: DevicePrices, actions: Actions, currents: Currents, *, div
 
     Raises ConfigError if nothing can meet them; it names `source`.
     """
-    work, running = _Work.of(actions, divisor), currents.running
+    works = [_Work.of(actions, divisor, prices, high) for high in (False, True)]
+    work, running = works[0], currents.running
     if running is not None:
         most = 1e6 * running.mhz / work.clocks
         if running.inferences_per_second > most:
@@ -213,40 +217,48 @@ def calibrate(prices: DevicePrices, actions: Actions, currents: Currents, *, div
                               f"at {running.mhz:g} MHz and {divisor} clocks per bit, not "
                               f"{running.inferences_per_second:g}; --baud says how fast the line "
                               "was")
-    low, high = (_end(prices, work, currents, source, high) for high in (False, True))
+    low, high = ends = [_end(prices, work, currents, source, high)
+                        for high, work in enumerate(works)]
+
+    def made(price: Action, low: float, high: float) -> Action:
+        return msgspec.structs.replace(price, low=low, high=high, typical=None,
+                                       source=f"calibrated with {source}")
 
     def pair(name: str, price: Action) -> Action:
-        return msgspec.structs.replace(price, low=getattr(low, name), high=getattr(high, name),
-                                       typical=None, source=f"calibrated with {source}")
+        return made(price, getattr(low, name), getattr(high, name))
 
-    made = msgspec.structs.replace(
+    fitted = msgspec.structs.replace(
         prices, static=msgspec.structs.replace(prices.static, low=low.static, high=high.static,
                                                typical=None),
         clock=pair("clock", prices.clock), flip_flop=pair("flip_flop", prices.flip_flop),
-        toggle=pair("toggle", prices.toggle), ebr_read=pair("ebr", prices.ebr_read),
-        ebr_write=pair("ebr", prices.ebr_write))
+        toggle=pair("toggle", prices.toggle), **{
+            name: made(price, low.memory * price.low, high.memory * price.high)
+            for name in MEMORIES.values() for price in [getattr(prices, name)]})
     residuals = {}
     for name in _TABLES:
         measured = getattr(currents, name)
         if measured is not None and measured.ma:
             residuals[name] = max((end.watts(work, measured) / currents.watts(measured) - 1
-                                   for end in (low, high)), key=abs)
+                                   for end, work in zip(ends, works)), key=abs)
     factors = tuple(end.toggle / bound if bound else math.inf for end, bound in (
         (low, prices.toggle.low), (high, prices.toggle.high)))
-    return Calibrated(made, factors, residuals)
+    return Calibrated(fitted, factors, residuals)
+
+
+def _bound(price: Price, high: bool) -> float:
+    return price.high if high else price.low
 
 
 def _end(prices: DevicePrices, work: _Work, currents: Currents, source: str, high: bool) -> _End:
-    """Solve for one end: what block memories cost is nothing, or as much as it can."""
+    """Solve for one end: what memories cost is nothing, or as much as it can."""
     def bound(price) -> float:
-        return price.high if high else price.low
+        return _bound(price, high)
 
     blank, idle, running = currents.blank, currents.idle, currents.running
     static = bound(prices.static) if blank is None else currents.watts(blank)
-    toggle, most = bound(prices.toggle), bound(prices.ebr_read)
+    toggle, limits = bound(prices.toggle), [1.0]
     if idle is None and running is None:
-        return _End(static, bound(prices.clock), toggle, most, bound(prices.flip_flop))
-    limits = [most]
+        return _End(static, bound(prices.clock), toggle, 1.0, bound(prices.flip_flop))
     if idle is None:  # the table's clock stays, and toggles are all that is left
         clock = prices.clock.middle
         f, rate = 1e6 * running.mhz, running.inferences_per_second
@@ -256,10 +268,10 @@ def _end(prices: DevicePrices, work: _Work, currents: Currents, source: str, hig
         accesses = rate * work.accesses + rest * work.idle_accesses
         if accesses:
             limits.append(spare / accesses)
-        ebr = min(limits)
-        return _End(static, clock, (spare - ebr * accesses) / toggles, ebr, 0.0)
+        share = min(limits)
+        return _End(static, clock, (spare - share * accesses) / toggles, share, 0.0)
     each = _above(currents, idle, "idle", static, source) / (1e6 * idle.mhz)
-    # clock and toggle as they are with free memories, and what a joule of an access changes
+    # clock and toggle as they are with free memories, and what a joule of accesses changes
     slope, change = 0.0, work.idle_accesses
     if running is not None:
         rate = running.inferences_per_second
@@ -281,8 +293,8 @@ def _end(prices: DevicePrices, work: _Work, currents: Currents, source: str, hig
                           f"clock, not {idle.ma:g}: {1e12 * each:.1f} pJ a clock")
     if change > 0:
         limits.append((clock - min(clock, prices.clock.low)) / change)
-    ebr = max(0.0, min(limits))
-    return _End(static, clock - ebr * change, toggle - ebr * slope, ebr, 0.0)
+    share = max(0.0, min(limits))
+    return _End(static, clock - share * change, toggle - share * slope, share, 0.0)
 
 
 def _above(currents: Currents, measured: Blank, name: str, least: float, source: str) -> float:

@@ -2,8 +2,9 @@
 
 ``E = P_static * t + cycles * (E_clock + LCs * E_cell)`` at the prices of `prices.toml`. Nothing is
 known of the activity, so E_cell lies between a clocked but idle cell and one in busy arithmetic;
-`total_nj` is the upper end. EBR accesses are left out. What a simulation counts is priced in
-`split`.
+`total_nj` is the upper end. Accesses of block memories and SPRAMs are left out, and so can exceed
+it: nobody knows how many there are before a simulation has counted them, nor what one takes. What a
+simulation counts, these among them, is priced in `split`.
 """
 
 from dataclasses import dataclass

@@ -68,6 +68,8 @@ class DevicePrices(Struct, frozen=True, kw_only=True):
     toggle: Action
     ebr_read: Action
     ebr_write: Action
+    spram_read: Action
+    spram_write: Action
     cell: Action
     borrowed: bool = False
 
@@ -78,6 +80,11 @@ class DevicePrices(Struct, frozen=True, kw_only=True):
 
 #: What [dynamic.DEVICE] holds.
 ACTIONS = tuple(f.name for f in fields(DevicePrices) if f.type is Action)
+#: Accesses of memories as `actions.Phase` counts them, and what their price is.
+MEMORIES = {"ebr_reads": "ebr_read", "ebr_writes": "ebr_write", "spram_reads": "spram_read",
+            "spram_writes": "spram_write"}
+#: Of these, what a device without SPRAM does not do.
+_OF_SPRAM = ("spram_read", "spram_write")
 
 
 class Prices:
@@ -99,7 +106,8 @@ class Prices:
             raise ConfigError(unknown("device with energy figures", device, self.static)
                               + f"; 'estimate --prices' takes a table with [static.{device}]")
         own = self.dynamic.get(device, {})
-        return DevicePrices(static=self.static[device], borrowed=set(own) != set(ACTIONS),
+        needed = set(ACTIONS) - (set() if targets.device(device).spram else set(_OF_SPRAM))
+        return DevicePrices(static=self.static[device], borrowed=not needed <= set(own),
                             **{**self.dynamic[LENDER], **own})
 
 

@@ -1,8 +1,9 @@
 """Energy of what was counted: actions times prices, split by where it goes.
 
 ``E = P_static * t + clocks * (E_clock + flip-flops * E_flip_flop) + toggles * E_toggle
-+ accesses * E_ebr``, for the lower and the upper bound of every price. It is an estimate, and its
-interval is that of the prices; the spread over images is told apart from it.
++ accesses * E_ebr + accesses of SPRAM * E_spram``, for the lower and the upper bound of every
+price. It is an estimate, and its interval is that of the prices; the spread over images is told
+apart from it.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from .actions import GROUPS, Actions, Phase
 from .prices import DevicePrices
 
 #: Where energy goes. clock: the clock network and clocking flip-flops. compute, link: toggles of
-#: the core, and of link and UART. other: of what is neither, as the power-on reset and lights.
-PARTS = ("static", "clock", "compute", "memory", "link", "other")
+#: the core, and of link and UART. memory: accesses of block memories, without those of SPRAM.
+#: other: toggles of what is neither, as the power-on reset and lights.
+PARTS = ("static", "clock", "compute", "memory", "spram", "link", "other")
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def parts(phase: Phase, actions: Actions, prices: DevicePrices, clock_hz: float
         "compute": _nj(prices.toggle, toggles["compute"]),
         "memory": _nj(prices.ebr_read, sum(phase.ebr_reads.values()))
         + _nj(prices.ebr_write, sum(phase.ebr_writes.values())),
+        "spram": _nj(prices.spram_read, sum(phase.spram_reads.values()))
+        + _nj(prices.spram_write, sum(phase.spram_writes.values())),
         "link": _nj(prices.toggle, toggles["link"]),
         "other": _nj(prices.toggle, toggles["other"]),
     }
