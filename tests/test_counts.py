@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from networks import random_graph
 
+from spikeloom.flow.cost.folded import choice_cells
 from spikeloom.flow.cost.memories import wider_blocks
-from spikeloom.flow.cost.rom import rom_cells
+from spikeloom.flow.cost.rom import in_luts, rom_cells
 from spikeloom.flow.cost.shared import plane_cells, shared_block
 from spikeloom.flow.cost.structure import structure
 from spikeloom.flow.passes.compile import compile_graph
@@ -55,6 +56,31 @@ def test_a_page_that_several_bits_have_is_a_lut_once():
     one = rom_cells(words(np.concatenate([low, high])), 1)
     both = rom_cells(words(np.concatenate([low, high]), np.concatenate([high, low])), 2)
     assert both.lut - 2 == pytest.approx(2 * (one.lut - 2)) and one.lut > 2 and both.ff == 2
+
+
+@pytest.mark.parametrize("depth,width,small", [
+    (256, 4, True), (257, 4, False), (512, 2, True), (512, 3, False),  # beside one EBR
+    (32, 35, True), (64, 90, True), (128, 105, False)])  # three, six, and seven that cost less
+def test_a_memory_of_constants_is_in_luts_while_they_cost_no_more(depth, width, small):
+    assert in_luts(depth, width) == small
+
+
+def test_what_lanes_choose_from_is_counted_bit_by_bit():
+    """Each bit a function of the code, the sign, and of what is not the same for all."""
+    codes = np.arange(8)
+    products = np.outer(np.arange(9), codes)
+    # every bit is one of the code's three, with the sign, whatever the layer
+    assert choice_cells((codes,), 3) == choice_cells((codes, codes), 3) == (3, 0)
+    # codes from 4 on add nothing in a layer of three bits: each bit depends on the layer, too
+    assert choice_cells((codes, codes[:4]), 3) == (6, 0)
+    # of three layers the one is told by a signal that is made once
+    assert choice_cells((codes[:4], codes, codes[:4]), 3) == (6, 1)
+    # what a pixel makes of code 1 is four bits that are there as they are, or of a layer of two
+    assert choice_cells((products[:, :2],), 1) == (4, 0)
+    assert choice_cells((products[:, :2], codes[:2]), 1) == (4, 4)
+    # seven products of each of six bits are multiplexed
+    own, common = choice_cells((products,), 3)
+    assert 6 * 4 < own < 6 * 7 and common == 0
 
 
 def planes(units, lanes=1):

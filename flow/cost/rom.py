@@ -6,9 +6,9 @@ from .cells import Cells
 
 #: Bits of an EBR.
 EBR_BITS = 4096
-#: Bits of a memory of constants that may be kept anywhere, up to which Yosys' memory_libmap takes
-#: LUTs: at 16 bits of logic a unit, an EBR costs 64 (256 words of 4 bits are the most, tried).
-MOST_IN_LUTS = 1024
+#: What an EBR costs Yosys' memory_libmap, and how many bits of a memory of constants in LUTs cost 1
+#: (its techlibs/ice40/brams.txt; 256 words of 4 bits are the most beside one EBR, tried).
+EBR_COST, BITS_A_UNIT = 64, 16
 #: LUTs for each page of a bit of a ROM but the first: so many times the number of its pages, and at
 #: most so many.
 MUX, MOST_MUX = 0.15, 0.9
@@ -23,16 +23,27 @@ def rom_blocks(depth: int, width: int) -> tuple[int, float]:
     """EBRs of a memory of constants, and the LUTs of the multiplexers behind them.
 
     Yosys' memory_libmap lays words of several depths of an EBR side by side, and multiplexes them;
-    of the four shapes it takes the one that costs least, with 64 for an EBR and half a unit for
-    each bit of a multiplexer's further input (its techlibs/ice40/brams.txt and FACTOR_MUX).
+    of the four shapes it takes the one that costs least, with half a unit for each bit of a
+    multiplexer's further input (FACTOR_MUX).
     """
+    _, count, muxes = _shape(depth, width)
+    return count, muxes
+
+
+def in_luts(depth: int, width: int) -> bool:
+    """Whether a memory of constants that may be kept anywhere is in LUTs, which cost no more."""
+    return depth * width / BITS_A_UNIT <= _shape(depth, width)[0]
+
+
+def _shape(depth: int, width: int) -> tuple[float, int, float]:
+    """What the best shape of EBRs costs, how many they are, and the LUTs behind them."""
     found = []
     for shape_width in (16, 8, 4, 2):
         pages = -(-depth * shape_width // EBR_BITS)
         count = -(-pages * width // shape_width)
-        found.append((64 * count + width * (pages - 1) / 2, count, width * mux_cells(pages)))
-    _, count, muxes = min(found)
-    return count, muxes
+        cost = EBR_COST * count + width * (pages - 1) / 2
+        found.append((cost, count, width * mux_cells(pages)))
+    return min(found)
 
 
 def bits_of(rows: list[int], width: int) -> np.ndarray:
