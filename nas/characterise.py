@@ -23,7 +23,8 @@ from ..flow.cost.store import MeasurementStore
 from ..flow.cost.structure import structure
 from ..flow.errors import RunError, SpikeloomError
 from ..flow.files import write_atomic
-from .designs import BOARDS, Network, layout
+from . import loaded_designs
+from .designs import BOARDS, LOADED, Network, layout
 
 #: Digits behind the point of a feature in the package's data.
 DIGITS = 6
@@ -38,11 +39,18 @@ class Job:
     seeds: tuple[int, ...]
 
 
-def jobs(count: int, boards: tuple[str, ...] = BOARDS) -> Iterator[Job]:
-    """What a characterisation of `count` networks builds, in order."""
-    for network in layout(count):
+def networks(count: int, loaded: int) -> Iterator[Network]:
+    """So many networks of either layout, those with weights in SPRAM last."""
+    yield from layout(count)
+    yield from loaded_designs.layout(loaded)
+
+
+def jobs(count: int, loaded: int = 0, boards: tuple[str, ...] = BOARDS) -> Iterator[Job]:
+    """What a characterisation of `networks` builds, in order."""
+    for network in networks(count, loaded):
         for board in boards:
-            yield Job(network, board, network.seeds)
+            if network.number < LOADED or loaded_designs.builds_for(targets.board(board)):
+                yield Job(network, board, network.seeds)
 
 
 def measured(store: MeasurementStore, job: Job, identities: dict[str, str]) -> list[Measurement]:
@@ -73,9 +81,9 @@ def measure(data: bytes, board: str, seeds: tuple[int, ...]
     return found, wrong
 
 
-def characterise(count: int, executor: Executor, note: Callable[[str], None],
+def characterise(count: int, loaded: int, executor: Executor, note: Callable[[str], None],
                  boards: tuple[str, ...] = BOARDS) -> list[Measurement]:
-    """Measure what is missing of `count` networks; the measurements of all, in order.
+    """Measure what is missing of `networks`; the measurements of all, in order.
 
     Where a tool failed before, it is tried again. A design is known by its digest alone, which does
     not tell a change of the gateware; that needs another store (`SPIKELOOM_DATA`).
@@ -83,7 +91,7 @@ def characterise(count: int, executor: Executor, note: Callable[[str], None],
     identities = {found.tool.name: found.identity for found in tools.prepare(TIMEOUTS, note)}
     todo, all_jobs = {}, []
     with open_store(note=note) as store:
-        for job in jobs(count, boards):
+        for job in jobs(count, loaded, boards):
             all_jobs.append(job)
             known = {item.seed for item in measured(store, job, identities) if item.counted}
             missing = tuple(seed for seed in job.seeds if seed not in known)
@@ -91,7 +99,8 @@ def characterise(count: int, executor: Executor, note: Callable[[str], None],
                 todo[executor.submit(measure, ir.to_bytes(job.network.graph), job.board,
                                      missing)] = job
     began = time.monotonic()
-    note(f"{len(all_jobs)} builds of {count} networks; {len(all_jobs) - len(todo)} are measured "
+    built = len({job.network.number for job in all_jobs})
+    note(f"{len(all_jobs)} builds of {built} networks; {len(all_jobs) - len(todo)} are measured "
          "already")
     for done, future in enumerate(as_completed(todo), 1):
         job, (found, wrong) = todo[future], future.result()
@@ -108,12 +117,12 @@ def characterise(count: int, executor: Executor, note: Callable[[str], None],
         return [item for job in all_jobs for item in measured(store, job, identities)]
 
 
-def write_data(folder: Path, items: Sequence[Measurement], networks: Iterable[Network],
+def write_data(folder: Path, items: Sequence[Measurement], built: Iterable[Network],
                note: Callable[[str], None]) -> None:
     """Write what the cost model reads (`flow.cost.predict`): measurements with features as they are
     counted today, the networks that are held out, and kernels fitted to the others.
     """
-    kept = {network_digest(network.graph) for network in networks if network.held_out}
+    kept = {network_digest(network.graph) for network in built if network.held_out}
     fresh: dict[str, dict[str, float]] = {}
     with open_store(note=note) as store:
         for design in {item.design for item in items}:

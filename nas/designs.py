@@ -27,9 +27,13 @@ BOARDS = ("icebreaker", "ice40_hx8k_b_evn")
 #: Networks before this one were looked at while the cost model was made. Nothing is fitted to those
 #: from it on, on which its errors are measured.
 LOOKED_AT = 114
+#: Numbers from this on are those of `loaded_designs`.
+LOADED = 10_000
 #: Of these networks every second one of a lowering has several seeds of place and route, which tell
 #: how far a seed alone moves a clock.
 SEEDED = range(54, LOOKED_AT)
+#: One of so many of `loaded_designs` has several seeds.
+LOADED_SEEDED = 4
 #: Seeds of place and route of those networks, the others have the first alone.
 SEEDS = (1, 2, 3)
 #: Of the scrambling, and of everything that is drawn beside it.
@@ -44,8 +48,9 @@ _DIMENSIONS = (
 #: Neurons of each lowering, and their shares.
 _KINDS = {"spatial": (("lif", 0.6), ("fixed", 0.2), ("homeostatic", 0.12), ("izhikevich", 0.08)),
           "shared": (("lif", 0.75), ("fixed", 0.25)), "folded": (("lif", 0.75), ("fixed", 0.25))}
-_GENERATORS = (("sobol1", 0.4), ("ramp", 0.1), ("sobol2", 0.1), ("sobol3", 0.1), ("lfsr", 0.15),
-               ("debruijn", 0.15))
+#: Shares of number generators.
+GENERATORS = (("sobol1", 0.4), ("ramp", 0.1), ("sobol2", 0.1), ("sobol3", 0.1), ("lfsr", 0.15),
+              ("debruijn", 0.15))
 #: What a network may ask for (`_size`): of `spatial` layers, of shared lanes, of folded ones with
 #: weights in block memory, and in LUTs.
 _SIZES = {"spatial": (150.0, 4200.0), "shared": (150.0, 4000.0), "ebr": (1500.0, 90000.0),
@@ -58,7 +63,7 @@ _WIDEST, _NARROWER = 3.0, 0.85
 
 @dataclass(frozen=True)
 class Network:
-    """Network `number` of the layout, scheduled; `held_out` if it is only to be predicted."""
+    """Network `number` of a layout, scheduled; `held_out` if it is only to be predicted."""
 
     number: int
     lowering: str
@@ -66,12 +71,14 @@ class Network:
 
     @property
     def held_out(self) -> bool:
-        return self.number >= LOOKED_AT
+        return LOOKED_AT <= self.number < LOADED
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of place and route with which it is measured."""
         several = self.number in SEEDED and self.number // len(LOWERINGS) % 2 == 1
+        if self.number >= LOADED:
+            several = self.number % LOADED_SEEDED == 2
         return SEEDS if several else SEEDS[:1]
 
 
@@ -96,7 +103,7 @@ def network(point: dict[str, float], lowering: str, rng: np.random.Generator) ->
     while scale > 0.05:
         graph = _graph(point, lowering, np.random.default_rng(seed), scale)
         if graph is not None:
-            most = _log(point["size"], *_SIZES[graph.layers[0][0].memory or lowering])
+            most = evenly(point["size"], *_SIZES[graph.layers[0][0].memory or lowering])
             if _size(graph, lowering) <= most:
                 return graph
         scale *= _NARROWER
@@ -124,17 +131,17 @@ def _graph(point: dict[str, float], lowering: str, rng: np.random.Generator, sca
            ) -> ir.Graph | None:
     """The network of a point with hidden layers, and unusual inputs, `scale` times as wide."""
     depth = 1 + int(3 * point["depth"])
-    encoder = _among(point["encoder"], (("stream", 0.55), ("rate", 0.35), ("spikes", 0.1)))
+    encoder = among(point["encoder"], (("stream", 0.55), ("rate", 0.35), ("spikes", 0.1)))
     # the digits are what most people try first
-    inputs = 64 if point["inputs"] < 0.4 else int(_log((point["inputs"] - 0.4) / 0.6, 8, 400))
+    inputs = 64 if point["inputs"] < 0.4 else int(evenly((point["inputs"] - 0.4) / 0.6, 8, 400))
     if inputs != 64 or scale < 0.3:
         inputs = max(4, round(inputs * min(1.0, scale)))
     classes = 10 if point["classes"] < 0.5 else 2 + int(18 * (2 * point["classes"] - 1))
-    widths = [max(3, round(scale * _log(point[f"width{k}"], 8, 160))) for k in range(1, depth)]
-    kind = _among(point["kind"], _KINDS[lowering])
+    widths = [max(3, round(scale * evenly(point[f"width{k}"], 8, 160))) for k in range(1, depth)]
+    kind = among(point["kind"], _KINDS[lowering])
     readout = "membrane" if point["readout"] < 0.6 else "spike_count"
-    num_steps = int(_log(point["num_steps"], 2, 24))
-    generator = _among(point["sng"], _GENERATORS)
+    num_steps = int(evenly(point["num_steps"], 2, 24))
+    generator = among(point["sng"], GENERATORS)
     delay = max(0, int(8 * point["delay"]) - 4)  # none for half of them
     layers, axons, left = [], inputs, num_steps - 1
     for k, width in enumerate([*widths, classes], 1):
@@ -147,9 +154,9 @@ def _graph(point: dict[str, float], lowering: str, rng: np.random.Generator, sca
             "sng": generator, "delay": late and tuple(rng.integers(0, late + 1, axons).tolist()),
             "lanes": _lanes(point["lanes"], width, lowering),
             "lowering": "folded" if lowering == "folded" else "spatial",
-            "memory": _among(point["memory"], (("ebr", 0.7), ("lut", 0.3)))
+            "memory": among(point["memory"], (("ebr", 0.7), ("lut", 0.3)))
             if lowering == "folded" else None,
-            "weight": _codes(point, rng, (width, axons), (1 << weight_bits - 1) - 1),
+            "weight": codes(point, rng, (width, axons), (1 << weight_bits - 1) - 1),
             "bias": np.rint(rng.normal(0, 1 << bits, width)).astype(np.int32),
             "neuron": random_neuron(
                 rng, kind if k <= len(widths) or readout == "spike_count" or kind == "fixed"
@@ -161,13 +168,13 @@ def _graph(point: dict[str, float], lowering: str, rng: np.random.Generator, sca
     try:
         return compile_graph(simplify(ir.chain(
             shape=(inputs,), encoder=encoder, layers=layers, readout=readout, num_steps=num_steps,
-            input_sng=_among(point["input_sng"], _GENERATORS) if encoder == "stream" else None
+            input_sng=among(point["input_sng"], GENERATORS) if encoder == "stream" else None
         ).verify()))
     except GraphError:
         return None
 
 
-def _codes(point: dict[str, float], rng: np.random.Generator, shape: tuple[int, int], top: int
+def codes(point: dict[str, float], rng: np.random.Generator, shape: tuple[int, int], top: int
            ) -> np.ndarray:
     """Codes as training leaves them: normal, cut off, the smallest pruned, some inputs unused."""
     codes = rng.normal(0, (0.2 + 0.9 * point["spread"]) * max(top, 1), shape)
@@ -186,12 +193,12 @@ def _lanes(value: float, width: int, lowering: str) -> int | None:
     return max(1, min(width - 1, round(width / (2 + 8 * value))))
 
 
-def _log(value: float, lo: float, hi: float) -> float:
+def evenly(value: float, lo: float, hi: float) -> float:
     """From 0..1 to lo..hi, evenly over orders of magnitude."""
     return float(lo * (hi / lo) ** value)
 
 
-def _among(value: float, shares: tuple[tuple[str, float], ...]) -> str:
+def among(value: float, shares: tuple[tuple[str, float], ...]) -> str:
     """The option in whose share of 0..1 the value lies."""
     for name, share in shares:
         value -= share

@@ -12,10 +12,12 @@ import pytest
 from spikeloom.flow import build, synthesis, tools
 from spikeloom.flow.cli import main
 from spikeloom.flow.cost.measured import Measurement, network_digest
+from spikeloom.flow.cost.predict import characterised
 from spikeloom.flow.cost.store import MeasurementStore, read_lines
 from spikeloom.flow.errors import SpikeloomError, ToolError
 from spikeloom.flow.report import Report
-from spikeloom.nas import designs
+from spikeloom.flow.weights_image import sprams
+from spikeloom.nas import designs, loaded_designs
 from spikeloom.nas.commands import characterise
 from spikeloom.nas.designs import layout
 
@@ -71,7 +73,7 @@ def builds(monkeypatch, tmp_path):
 
 
 def run(*options, code=0):
-    assert main(["bench", "characterise", "--networks", "3", *options]) == code
+    assert main(["bench", "characterise", "--networks", "3", "--spram", "0", *options]) == code
 
 
 def test_all_are_measured_and_written(builds, capsys, tmp_path):
@@ -111,7 +113,7 @@ def test_what_is_measured_is_not_built_again(builds, capsys):
 
 def test_some_networks_have_three_seeds(builds, monkeypatch):
     monkeypatch.setattr(designs, "SEEDED", range(3, 9))
-    assert main(["bench", "characterise", "--networks", "10", "--board", "icebreaker"]) == 0
+    run("--networks", "10", "--board", "icebreaker")
     several = [network.graph.digest() for network in layout(10) if len(network.seeds) > 1]
     assert len(several) == 3
     for graph in several:
@@ -124,6 +126,29 @@ def test_networks_from_one_number_on_are_only_predicted(builds, monkeypatch, tmp
     run("--networks", "5", "--board", "icebreaker", "--out", "a")
     held = {network_digest(network.graph) for network in layout(5) if network.number >= 3}
     assert set(json.loads((tmp_path / "a/held_out.json").read_text())) == held
+
+
+def test_networks_with_weights_in_spram_are_built_where_there_is_some(builds, tmp_path, capsys):
+    run("--spram", "3", "--out", "a", "--json")
+    assert json.loads(capsys.readouterr().out)["networks"] == 6
+    loaded = list(loaded_designs.layout(3))
+    assert [network.number for network in loaded] == [10_000, 10_001, 10_002]
+    built = [(network, [(board, seed) for design, board, seed in builds.done
+                        if design == network.graph.digest()]) for network in loaded]
+    for network, places in built:
+        assert 1 <= sprams(network.graph) <= 4 and not network.held_out
+        assert places == [("icebreaker", seed) for seed in network.seeds]
+    assert [len(places) for _, places in built] == [1, 1, 3] and len(builds.done) == 6 + 5
+    assert json.loads((tmp_path / "a/held_out.json").read_text()) == []
+    builds.done.clear()
+    run("--spram", "3", "--board", "icestick")
+    assert len(builds.done) == 3, "a board without"
+
+
+def test_networks_of_either_layout_are_those_that_were_measured():
+    shipped = list(dict.fromkeys(item.design for item in characterised()))
+    for found, measured in ((layout(4), shipped[:4]), (loaded_designs.layout(4), shipped[-16:-12])):
+        assert [network.graph.digest() for network in found] == measured
 
 
 def test_a_failure_is_counted_and_tried_again(builds, capsys):
@@ -166,6 +191,7 @@ def test_a_store_that_cannot_be_written_is_told(builds, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("options", "message"), [
     (("--networks", "0"), "--networks must be in 1..10000, not 0"),
+    (("--spram", "-1"), "--spram must be in 0..10000, not -1"),
     (("--jobs", "0"), "--jobs must be at least 1, not 0"),
     (("--board", "icebraker"), "unknown board 'icebraker'; did you mean 'icebreaker'?"),
     (("--board", "icestick", "icestick"), "--board must name each board once"),

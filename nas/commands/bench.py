@@ -27,6 +27,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--networks", type=int, metavar="N",
                         help="characterise: the first N of the layout (default: 141)")
+    parser.add_argument("--spram", type=int, metavar="N",
+                        help="characterise: N more with weights in SPRAM, for boards that have it "
+                             "(default: 16)")
     parser.add_argument("--board", nargs="+", metavar="NAME",
                         help="characterise: for these boards (default: icebreaker "
                              "ice40_hx8k_b_evn)")
@@ -42,7 +45,7 @@ def run(args: Namespace, out: Output) -> int:
         raise ConfigError(unknown("thing to measure", args.what, WHAT))
     if args.jobs < 1:
         raise ConfigError(f"--jobs must be at least 1, not {args.jobs}")
-    own = {"figures": ("only", "list"), "characterise": ("networks", "board", "out"),
+    own = {"figures": ("only", "list"), "characterise": ("networks", "spram", "board", "out"),
            "fronts": ("out",), "scores": ("out",), "autosnn": ("out",)}
     for what, names in own.items():
         for name in names:

@@ -10,11 +10,12 @@ from ...flow.cost.measured import LOWERINGS, STATUS, Measurement
 from ...flow.errors import ConfigError
 from ...flow.output import Output, Wide, counted
 from ...flow.targets import board
-from ..characterise import characterise, write_data
-from ..designs import BOARDS, layout
+from ..characterise import characterise, networks, write_data
+from ..designs import BOARDS
+from ..loaded_designs import builds_for
 from ..workers import workers
 
-NETWORKS = 141
+NETWORKS, LOADED = 141, 16
 #: More would take months.
 MOST = 10000
 FOLDER = Path("build/characterised")
@@ -25,6 +26,9 @@ def run(args: Namespace, out: Output) -> int:
     count = NETWORKS if args.networks is None else args.networks
     if not 1 <= count <= MOST:
         raise ConfigError(f"--networks must be in 1..{MOST}, not {count}")
+    loaded = LOADED if args.spram is None else args.spram
+    if not 0 <= loaded <= MOST:
+        raise ConfigError(f"--spram must be in 0..{MOST}, not {loaded}")
     boards = tuple(board(name).name for name in args.board or BOARDS)
     if len(set(boards)) < len(boards):
         raise ConfigError(f"--board must name each board once, not {' '.join(boards)}")
@@ -33,12 +37,13 @@ def run(args: Namespace, out: Output) -> int:
         raise ConfigError(f"--out must be a directory, not the file {path}")
     try:
         with workers(args.jobs, "run the same command again with") as executor:
-            items = characterise(count, executor, out.note, boards)
+            items = characterise(count, loaded, executor, out.note, boards)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("every build that ended is in the store of measurements; the same "
                                 "command goes on with the others") from None
-    write_data(path, items, layout(count), out.note)
+    write_data(path, items, networks(count, loaded), out.note)
     rows = _rows(items)
+    count += loaded if any(builds_for(board(name)) for name in boards) else 0
     out.result({"folder": str(path), "networks": count, "boards": boards,
                 "measurements": len(items), "rows": rows}, Wide(_table(rows)),
                f"{counted(len(items), 'measurement')} of {counted(count, 'network')}", str(path))
