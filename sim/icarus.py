@@ -17,11 +17,10 @@ from ..flow.weights_file import WEIGHTS, packed
 from ..flow.weights_image import weights_image
 from ..hdl.boot import boot_clocks
 from .images import payload
-from .probe import BENCH, read_log
+from .probe import BENCH, CLOCK_NS, FLASH_MODEL, read_log
 from .reference import Trace
 
 _BENCH = "spikeloom.sim.benches.replay"
-CLOCK_NS = 10
 
 
 def check() -> None:
@@ -35,13 +34,15 @@ def check() -> None:
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequence[Path],
              layers: list, *, divisor: int, fast_divisor: int | None = None, settle: int = 0,
              logs: bool = True, waves: bool = False, defines: Sequence[str] = (),
-             shift: int = 0, weights_at: int | None = None) -> tuple[Trace, dict]:
+             shift: int = 0, weights_at: int | None = None, power_lost: Sequence[int] = ()
+             ) -> tuple[Trace, dict]:
     """Replay images [batch, *input_shape] on the Verilog `sources`, whose top is `probe.BENCH`.
 
     layers: the design's, whose `logs` are read where the wrapper writes them. divisor: clocks per
     bit after reset; the driver changes to fast_divisor. settle: clocks before the first byte.
     shift: what the driver sets, of the bitstream lengths. weights_at: where in a flash a network
-    finds the weights that are loaded; the driver sends them for None.
+    finds the weights that are loaded; the driver sends them for None. power_lost: clocks after each
+    reset at which there is another one, and the last one counts.
     Returns the trace in the reference model's form (v and spikes empty without logs; `crcs` of a
     proof build), and figures: `seconds`, `clock_edges`, `load_clocks` (from the flash, before
     these), `fst` (path of the waveforms, with `waves`). `folder` keeps the logs and results. Raises
@@ -62,21 +63,23 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, sources: Sequenc
         loading = boot_clocks(len(weights_image(graph)))
     job = {"divisor": divisor, "fast_divisor": fast_divisor, "clock_ns": CLOCK_NS,
            "settle": settle + loading, "shift": shift, "design": design_hash(graph).hex(),
-           "weights": str(folder / WEIGHTS), "weights_at": weights_at if weights else None,
+           "weights": None if loading else str(folder / WEIGHTS), "power_lost": list(power_lost),
            "timeout": 2e-9 * CLOCK_NS * (clocks + 10_000)}
     (folder / "job.json").write_text(json.dumps(job))
     runner = get_runner("icarus")
     log = folder / "icarus.log"
     environment = {"SPIKELOOM_REPLAY": str(folder), "COCOTB_ANSI_OUTPUT": "0"}
     try:
-        runner.build(sources=[Path(s).resolve() for s in sources], hdl_toplevel=BENCH,
+        runner.build(sources=[Path(s).resolve() for s in (*sources, FLASH_MODEL)],
+                     hdl_toplevel=BENCH,
                      build_dir=folder / "icarus", timescale=("1ns", "1ps"), always=True,
                      waves=waves, log_file=log, defines=dict.fromkeys(defines, 1))
         runner.test(hdl_toplevel=BENCH, test_module=_BENCH, build_dir=folder / "icarus",
                     test_dir=folder, extra_env=environment, waves=waves, log_file=log,
                     results_xml=str(folder / "results.xml"), timescale=("1ns", "1ps"))
     except (SystemExit, RuntimeError, OSError) as error:
-        raise ToolError(f"the simulation failed ({error}); its log is {log}") from error
+        raise ToolError(f"the simulation failed{_reason(log) or f' ({error})'}; its log is {log}"
+                        ) from error
     if not results.exists():
         raise ToolError(f"the simulation wrote no results{_reason(log)}; its log is {log}")
     with np.load(results, allow_pickle=False) as data:

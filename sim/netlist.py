@@ -37,7 +37,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
         build.netlist(design, board, design=graph.digest(), note=note), note=note))
     layers = design.core.layers
     flash = board.flash_ports if hasattr(design, "flash") else None
-    bench.write_text(wrapper(Ports(**board.ports, flash=flash), layers, flat))
+    ports = Ports(**board.ports, flash=flash, weights_at=board.weights_at)
+    bench.write_text(wrapper(ports, layers, flat))
     return icarus.simulate(graph, images, folder, [tools.ice40_cells(), source, bench], layers,
                            divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR,
                            settle=SETTLE, waves=waves, defines=DEFINES, shift=shift,

@@ -14,17 +14,25 @@ from amaranth.hdl import Const
 
 from ..flow import ir
 from ..flow.errors import ToolError
+from ..flow.weights_file import WEIGHTS
+from ..hdl.flash_reader import ADDRESS_BYTES, Opcode
+from .spi_flash import DESELECTED, PERIOD, WAKING
 
-#: Module of the wrapper, with the ports clk, rst, rx, tx, and those of a flash: flash_cs_n,
-#: flash_clk, flash_copi, flash_cipo.
+#: Module of the wrapper, with the ports rst, rx and tx; it has its own clock, and a flash for a
+#: design that reads one, which loses its power in resets.
 BENCH = "bench"
+#: Of that clock, which rises at 0 and every so often.
+CLOCK_NS = 10
+#: The flash, in Verilog.
+FLASH_MODEL = Path(__file__).with_name("spi_flash.v")
 
 
 @dataclass(frozen=True)
 class Ports:
     """How the design's module is connected: its port names, None for one that it lacks.
 
-    flash: the names of its ports by those of `boards.board.FLASH_PINS`, if it reads a flash.
+    flash: the names of its ports by those of `boards.board.FLASH_PINS`, if it reads a flash, which
+    has weights (`flow.weights_file`, from the file that `icarus` writes) from byte `weights_at` on.
     """
 
     clk: str
@@ -32,6 +40,7 @@ class Ports:
     tx: str
     rst: str | None = None
     flash: dict[str, str] | None = None
+    weights_at: int | None = None
 
 
 def hierarchical(name: str) -> str:
@@ -50,48 +59,72 @@ def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
     connected = [f".{ports.clk}(clk)", f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
     if ports.rst:
         connected.append(f".{ports.rst}(rst)")
-    pins = ["input clk", "input rst", "input rx", "output tx"]
-    for pin, name in (ports.flash or {}).items():
-        connected.append(f".{name}(flash_{pin})")
-        pins.append(f"{'input' if pin == 'cipo' else 'output'} flash_{pin}")
-    lines = ["`timescale 1ns/1ps", f"module {BENCH}({', '.join(pins)});",
-             f"  {module} dut({', '.join(connected)});"]
+    connected += [f".{name}(flash_{pin})" for pin, name in (ports.flash or {}).items()]
+    lines = ["`timescale 1ns/1ps", f"module {BENCH}(input rst, input rx, output tx);",
+             "  reg level = 1;", f"  always #({CLOCK_NS / 2}) level = !level;",
+             "  wire clk = level;  // may be connected to an inout"]
+    if ports.flash:
+        pins = ", ".join(f".{pin}(flash_{pin})" for pin in ports.flash)
+        lines += [f"  wire flash_{pin};" for pin in ports.flash]
+        lines.append(f"  spi_flash #({flash_parameters(WEIGHTS, ports.weights_at)})\n"
+                     f"    flash({pins}, .lost(rst));")
+    lines.append(f"  {module} dut({', '.join(connected)});")
     if path:
         for index, layer in enumerate(layers, 1):
             lines += _layer(index, layer, path)
     return "\n".join([*lines, "endmodule", ""])
 
 
+def flash_parameters(file: str, at: int) -> str:
+    """Of a FLASH_MODEL whose content from byte `at` on is a file: what the model in Python has."""
+    values = {"FILE": f'"{file}"', "AT": at, "READ": int(Opcode.READ), "WAKE": int(Opcode.WAKE),
+              "ADDRESS_BITS": 8 * ADDRESS_BYTES, "DESELECTED": 1e9 * DESELECTED,
+              "WAKING": 1e9 * WAKING, "PERIOD": 1e9 * PERIOD}
+    return ", ".join(f".{name}({value})" for name, value in values.items())
+
+
 def _layer(index: int, layer, path: Callable[[str], str]) -> list[str]:
-    """The log of one layer: a line for each group of neurons that it shows (`hdl.observe`)."""
-    scope, drive = f"core.layer{index}", layer.drive
+    """The log of one layer: a line for each neuron that it shows (`hdl.observe`).
+
+    Which neuron a lane has in which group is looked up, so that a clock costs as much for one lane
+    of many neurons as for one of few.
+    """
+    scope, drive, n = f"core.layer{index}", layer.drive, layer.size
+    sums, at_hand = f"sum{index}", f"j{index}"
 
     def at(value) -> str:
         return f"1'b{value.value}" if isinstance(value, Const) else path(f"{scope}.{value.name}")
 
-    def when(strobe, group, number: int) -> str:
-        return at(strobe) + (f" && {at(group)} == {number}" if group is not None else "")
+    def add(j, value) -> str:
+        sign = "$signed" if value.shape().signed else ""
+        return f"{sums}[{j}] = {sums}[{j}] + {sign}({at(value)});"
 
-    out = [f"  integer file{index};",
-           f'  initial file{index} = $fopen("layer{index}.log", "w");']
-    out += [f"  integer sum{index}_{j} = 0;" for j in range(layer.size)]
-    out.append("  always @(negedge clk) begin")
-    for number, members in enumerate(drive.members):
-        out.append(f"    if ({when(drive.strobe, drive.group, number)}) begin")
-        for j, value in zip(members, drive.values, strict=True):
-            if j >= 0:
-                sign = "$signed" if value.shape().signed else ""
-                out.append(f"      sum{index}_{j} = sum{index}_{j} + {sign}({at(value)});")
-        out.append("    end")
-    for number, members in enumerate(layer.members):
-        out.append(f"    if ({when(layer.commit, layer.group, number)}) begin")
-        for j, shown in zip(members, layer.shown, strict=True):
-            if j >= 0:
-                out += [f'      $fwrite(file{index}, "{j} %0d %0d %0d\\n", $signed({at(shown.v)}), '
-                        f"{at(shown.spike)}, sum{index}_{j});",
-                        f"      sum{index}_{j} = 0;"]
-        out.append("    end")
-    return [*out, "  end"]
+    def write(j, shown) -> str:
+        return (f'$fwrite(file{index}, "%0d %0d %0d %0d\\n", {j}, $signed({at(shown.v)}), '
+                f"{at(shown.spike)}, {sums}[{j}]); {sums}[{j}] = 0;")
+
+    out = [f"  integer file{index}, {at_hand}, {sums} [0:{n - 1}];", "  initial begin",
+           f'    file{index} = $fopen("layer{index}.log", "w");',
+           f"    for ({at_hand} = 0; {at_hand} < {n}; {at_hand} = {at_hand} + 1) "
+           f"{sums}[{at_hand}] = 0;", "  end"]
+    clock = ["  always @(negedge clk) begin"]
+    for name, view, strobe, values, statement in (
+            ("driven", drive, drive.strobe, drive.values, add),
+            ("lane", layer, layer.commit, layer.shown, write)):
+        clock.append(f"    if ({at(strobe)}) begin")
+        for lane, value in enumerate(values):
+            neurons = [members[lane] for members in view.members]
+            if view.group is None:
+                clock += [f"      {statement(j, value)}" for j in neurons if j >= 0]
+                continue
+            table = f"{name}{index}_{lane}"
+            out += [f"  integer {table} [0:{len(neurons) - 1}];", "  initial begin"]
+            out += [f"    {table}[{group}] = {j};" for group, j in enumerate(neurons)]
+            out.append("  end")
+            clock += [f"      {at_hand} = {table}[{at(view.group)}];",
+                      f"      if ({at_hand} >= 0) begin {statement(at_hand, value)} end"]
+        clock.append("    end")
+    return [*out, *clock, "  end"]
 
 
 def read_log(folder: Path, index: int, layer, graph: ir.Graph, batch: int) -> tuple:

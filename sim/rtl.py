@@ -1,5 +1,6 @@
 """The Verilog RTL of a design, before synthesis: every current, membrane and spike."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from .reference import Trace
 
 
 def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool = False,
-             shift: int = 0, note=None) -> tuple[Trace, dict]:
+             shift: int = 0, power_lost: Sequence[int] = (), note=None) -> tuple[Trace, dict]:
     """Replay images [batch, *input_shape] on the Verilog of a scheduled graph (`icarus.simulate`).
 
     The UART's divisor is 4 from reset on; weights that are loaded come from a flash. `folder` keeps
-    the Verilog.
+    the Verilog. power_lost: after how many clocks the power is lost, again and again, before the
+    images.
     """
     icarus.check()
     folder = Path(folder)
@@ -29,7 +31,8 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, *, waves: bool =
     layers = design.core.layers
     bench = folder / "bench.v"
     flash = {pin: f"flash__{pin}" for pin in FLASH_PINS} if hasattr(design, "flash") else None
-    bench.write_text(wrapper(Ports(clk="clk", rst="rst", rx="rx", tx="tx", flash=flash), layers,
-                             hierarchical))
+    ports = Ports(clk="clk", rst="rst", rx="rx", tx="tx", flash=flash, weights_at=WEIGHTS_AT)
+    bench.write_text(wrapper(ports, layers, hierarchical))
     return icarus.simulate(graph, images, folder, [source, bench], layers, divisor=MIN_DIVISOR,
-                           waves=waves, shift=shift, weights_at=WEIGHTS_AT)
+                           waves=waves, shift=shift, weights_at=WEIGHTS_AT,
+                           power_lost=power_lost)

@@ -16,13 +16,14 @@ from spikeloom.boards import BOARDS
 from spikeloom.flow import build, targets, weights_file
 from spikeloom.flow.cli import main
 from spikeloom.flow.commands import flash
-from spikeloom.flow.errors import ConfigError
+from spikeloom.flow.errors import ConfigError, ToolError
 from spikeloom.flow.lower import design_hash, top
 from spikeloom.flow.run import Run
 from spikeloom.flow.weights_image import weights_image
+from spikeloom.hdl.boot import boot_clocks
 from spikeloom.hdl.flash_image import pack, unpack
 from spikeloom.hdl.uart import MIN_DIVISOR
-from spikeloom.sim import readback, reference, rtl, spi_flash
+from spikeloom.sim import probe, readback, reference, rtl, spi_flash
 from spikeloom.sim.compare import ALL, compare
 from spikeloom.sim.spi_flash import SpiFlash
 
@@ -179,6 +180,24 @@ def test_a_board_without_a_flash_is_given_weights_over_the_link(tmp_path, monkey
     got, figures = rtl.simulate(graph, images, tmp_path)
     assert compare(reference.run(graph, images, trace=True), got, ALL) == []
     assert "load_clocks" not in figures and "flash" not in (tmp_path / "bench.v").read_text()
+
+
+def test_power_that_is_lost_in_the_middle_of_loading_costs_no_class(tmp_path):
+    """In waking the flash, in its command, in the header, in the words, and in the checksum."""
+    graph = small()
+    images = random_images(np.random.default_rng(0), graph, 2)
+    loading = boot_clocks(len(weights_image(graph)))
+    lost = (20, 2100, 2250, loading // 2 + 1200, loading - 30)
+    got, figures = rtl.simulate(graph, images, tmp_path, power_lost=lost)
+    assert compare(reference.run(graph, images, trace=True), got, ALL) == []
+    assert figures["load_clocks"] == loading > max(lost)
+
+
+def test_a_flash_that_is_asked_too_early_ends_the_simulation_with_its_reason(tmp_path, monkeypatch):
+    graph = small()
+    monkeypatch.setattr(probe, "WAKING", 1e-3)
+    with pytest.raises(ToolError, match="flash: it is selected before it is ready for another"):
+        rtl.simulate(graph, random_images(np.random.default_rng(0), graph, 1), tmp_path)
 
 
 #: Pins of the flash by the boards' schematics, which are those of the UP5K's configuration.

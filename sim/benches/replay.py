@@ -11,12 +11,10 @@ from pathlib import Path
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.task import bridge, resume
-from cocotb.triggers import Event, FallingEdge, First, ReadOnly, Timer, ValueChange
+from cocotb.triggers import Event, FallingEdge, First, Timer
 
 from ..host import Device
-from ..spi_flash import SpiFlash
 
 
 class Pins:
@@ -79,20 +77,6 @@ class Pins:
             self.arrived.set()
 
 
-async def answer(dut, flash: SpiFlash) -> None:
-    """A flash at the pins of the design; its output changes a picosecond after its inputs."""
-    pins = dut.flash_cs_n, dut.flash_clk, dut.flash_copi
-    while True:
-        await First(*map(ValueChange, pins))
-        await ReadOnly()  # until all that changes now has changed
-        now = cocotb.utils.get_sim_time("sec")
-        levels = [int(pin.value) for pin in pins] if all(
-            pin.value.is_resolvable for pin in pins) else [1, 0, 0]
-        out = flash.pins(*levels, now)
-        await Timer(1, "step")
-        dut.flash_cipo.value = out
-
-
 def infer_all(device: Device, images: np.ndarray, divisor: int | None, shift: int,
               weights: bytes) -> list:
     """The driver's part: bring the line to its highest rate, set the length, send every image.
@@ -116,17 +100,15 @@ async def replay(dut) -> None:
     with np.load(folder / "images.npz", allow_pickle=False) as data:
         images = data["images"]
     period = job["clock_ns"]
-    weights, at = Path(job["weights"]).read_bytes(), job["weights_at"]
-    if at is not None:
-        cocotb.start_soon(answer(dut, SpiFlash(bytes(at) + weights)))
-        dut.flash_cipo.value = 1
-        weights = b""
+    weights = Path(job["weights"]).read_bytes() if job["weights"] else b""
     dut.rx.value = 1
     dut.rst.value = 1
-    Clock(dut.clk, period, "ns").start()
-    await Timer(period * 5 // 2, "ns")  # from here on, half a clock away from every edge
-    dut.rst.value = 0
-    await Timer(period * (1 + job["settle"]), "ns")
+    await Timer(period * 3 // 2, "ns")  # from here on, half a clock away from every rising edge
+    for clocks in (*job["power_lost"], 1 + job["settle"]):
+        dut.rst.value = 1
+        await Timer(period, "ns")
+        dut.rst.value = 0
+        await Timer(period * clocks, "ns")
     pins = Pins(dut, job)
     cocotb.start_soon(pins.listen())
     device = Device(pins, expect=bytes.fromhex(job["design"]), clock_hz=pins.clock_hz)
