@@ -1,20 +1,23 @@
 """Integer operations of the reference model: exact products, windows of maps, delays.
 
-Written from the arithmetic contract and not from the gateware. Matrix products run in float64 BLAS
-where the largest possible sum is below 2**53, which is exact for integers.
+Written from the arithmetic contract and not from the gateware. Matrix products run in BLAS, of
+float32 where the largest possible sum is below 2**24, of float64 below 2**53, which are exact for
+integers.
 """
 
 import numpy as np
 
 from ..flow.ir import AvgPool2d, Conv2d, CurrentPool2d, MaxPool2d
 
+#: What floating point takes for a sum of integers, by the bits of its significand.
+_SIGNIFICANDS = {24: np.float32, 53: np.float64}
+
 
 def exact_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integer matrix product of `a` [..., n] and `b` [n, m], exact, through BLAS where it can."""
     bound = int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0)) * a.shape[-1]
-    if bound < 1 << 53:
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    return a.astype(np.int64) @ b.astype(np.int64)
+    kind = next((kind for bits, kind in _SIGNIFICANDS.items() if bound < 1 << bits), np.int64)
+    return (a.astype(kind) @ b.astype(kind)).astype(np.int64)
 
 
 def delayed(spikes: np.ndarray, delays: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ from .operations import convolve, delayed, exact_matmul, pooled, summed
 
 #: Currents int64 [T, batch, out] of a node for what reaches it, int64 [T, batch, in].
 Synapses = Callable[[Dense | Conv2d, np.ndarray], np.ndarray]
+#: Values of all timesteps that the largest node of a network has at once, where nothing wants them.
+PART = 1 << 21
 
 
 @dataclass
@@ -100,6 +102,9 @@ def stream_current(p8: np.ndarray, dense: Dense | Conv2d, x_kind: str, shift: in
     table = sng.count_table(x_kind, dense.sng, dense.bits, dense.weight_bits, shift) << shift
     codes = dense.weight.astype(np.int64)
     p = stream_codes(p8, dense.bits)
+    if isinstance(dense, Dense):  # a pixel that is zero in all images counts nothing
+        lit = p.any(0)
+        p, codes = p[:, lit], codes[:, lit]
     current = np.zeros((p8.shape[0], dense.out_features), np.int64)
     for c in np.unique(np.abs(codes)):
         if c:
@@ -119,6 +124,9 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
     skips, thresholds and leaks stay. synapses: computes the currents in the place of the exact sums
     of layers that spikes feed; all else stays. Raises GraphError for a graph without integer
     weights, inputs of another shape, or a shift that its generators or lengths do not allow.
+
+    Without a trace and `synapses`, a large batch is computed in parts, whose arrays nearly fit the
+    caches: 10,000 images of 784-256-10 with T = 4 take some 20 MB, not 240.
     """
     if graph.stage not in ("integer", "scheduled"):
         raise GraphError(f"the reference model runs integer graphs, not stage {graph.stage!r}; "
@@ -133,6 +141,26 @@ def run(graph: Graph, inputs: np.ndarray, *, trace: bool = False, shift: int = 0
     top = 1 if graph.input.encoder == "spikes" else 255
     if inputs.size and (inputs.min() < 0 or inputs.max() > top):
         raise GraphError(f"inputs must be in 0..{top}, not {inputs.min()}..{inputs.max()}")
+    size = len(inputs) if trace or synapses else _at_once(graph)
+    parts = [_run(graph, inputs[start:start + size], shift, synapses, trace)
+             for start in range(0, max(1, len(inputs)), max(1, size))]
+    if len(parts) == 1:
+        return parts[0]
+    return Trace(scores=np.concatenate([part.scores for part in parts]),
+                 classes=np.concatenate([part.classes for part in parts]),
+                 fired=[np.concatenate(counts) for counts in zip(*(p.fired for p in parts))])
+
+
+def _at_once(graph: Graph) -> int:
+    """How many images to compute at once."""
+    widest = max(graph.size(node.name) for node in graph.nodes[:-1])
+    return max(1, PART // (graph.num_steps * widest))
+
+
+def _run(graph: Graph, inputs: np.ndarray, shift: int, synapses: Synapses | None, trace: bool
+         ) -> Trace:
+    """`run`, of all images at once."""
+    steps = graph.num_steps
     inference = _Inference(graph, inputs, shift, synapses, trace)
     spans = [range(t, t + 1) for t in range(steps)] if graph.recurrent else [range(steps)]
     counts = sum(inference.advance(span).sum(0) for span in spans)

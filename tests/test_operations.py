@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from networks import maps, random_images, residual_graph
+from hypothesis import strategies as st
+from networks import maps, networks, random_images, residual_graph
 
 from spikeloom.flow import ir
 from spikeloom.hdl import sng
@@ -105,6 +106,27 @@ def test_a_residual_network_equals_plain_loops(encoder):
     check(graph, 2)
     trace = reference.run(graph, random_images(rng, graph, 4), trace=True)
     assert all(0 < layer.mean() < 1 for layer in trace.spikes[:-1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps() | networks(), st.integers(1, 600))
+def test_a_batch_in_parts_is_the_batch_at_once(graph, part):
+    images = random_images(np.random.default_rng(2), graph, 5)
+    images[..., ::3] = 0
+    wanted = reference.run(graph, images, trace=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "PART", part)
+        found = reference.run(graph, images)
+    for a, b in zip([wanted.scores, wanted.classes, *wanted.fired],
+                    [found.scores, found.classes, *found.fired], strict=True):
+        assert a.dtype == b.dtype and np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("bits", [10, 24, 53, 60])
+def test_products_are_exact_where_floating_point_is_not(bits):
+    """2**bits + 1 has one bit more than a significand of so many."""
+    a, b = np.array([[1 << bits // 2, -1]]), np.array([[1 << bits - bits // 2], [-1]])
+    assert operations.exact_matmul(a, b).tolist() == [[(1 << bits) + 1]]
 
 
 def test_convolution_is_torch_s():
