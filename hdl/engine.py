@@ -118,8 +118,9 @@ class NeuronEngine(wiring.Component):
         m.d.sync += [fresh.eq(self.first), self.o_valid.eq(stages[-1])]
         m.d.comb += [
             read.addr.eq(self._counted(m, Signal.like(self.comparing, name="reading"), stages[0])),
-            read.en.eq(1),
-            bias.addr.eq(self._counted(m, self.comparing, self.driving)), bias.en.eq(1),
+            read.en.eq(stages[0]),
+            bias.addr.eq(self._counted(m, self.comparing, self.driving)),
+            bias.en.eq(self.driving),
             constant.eq(bias.data),
             write.addr.eq(self.o_index), write.en.eq(self.o_valid),
         ]

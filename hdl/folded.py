@@ -383,13 +383,14 @@ class FoldedRun(wiring.Component):
         write, read = kept.write_port(), kept.read_port()
         entering = Signal()
         to, at = Signal(range(self.sizes[0])), Signal(range(self.sizes[0]))
-        m.d.sync += [entering.eq(unloading), write.en.eq(entering), at.eq(serving)]
+        m.d.sync += [entering.eq(unloading), write.en.eq(entering), at.eq(serving),
+                     read.en.eq(self._in["serve"])]
         with m.If(write.en):
             m.d.sync += to.eq(to + 1)
             with m.If(to == self.sizes[0] - 1):
                 m.d.sync += to.eq(0)
         m.d.comb += [write.addr.eq(to), write.data.eq(self.lanes.current),
-                     read.addr.eq(at), read.en.eq(1)]
+                     read.addr.eq(at)]
         first = self.step == 0
         with m.If(first & ~self._preparing if self.loaded else first):
             m.d.comb += self.engine.current.eq(read.data)

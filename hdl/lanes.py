@@ -158,14 +158,14 @@ class Lanes(wiring.Component):
             shape=self.operand_bits * self.lanes, depth=len(self.rows), init=self.rows, attrs=attrs)
         port = weights.read_port()
         adding = Signal()
-        m.d.comb += [port.addr.eq(self.row), port.en.eq(1)]
+        m.d.comb += [port.addr.eq(self.row), port.en.eq(self.add)]
         m.d.sync += adding.eq(self.add)
         if self.codes:
             m.submodules.codes = codes = Memory(
                 shape=self.code_bits * self.lanes, depth=len(self.codes), init=self.codes,
                 attrs=attrs)
             code = codes.read_port()
-            m.d.comb += [code.addr.eq(self.row), code.en.eq(1)]
+            m.d.comb += [code.addr.eq(self.row), code.en.eq(self.add)]
         accs = []
         for p in range(self.lanes):
             # cleared before it is used: a reset would be in the way of the start

@@ -141,7 +141,7 @@ class LoadedLanes(wiring.Component):
                 shape=width, depth=len(rows), init=rows,
                 attrs={"ebr": BLOCK_RAM, "lut": LOGIC}[memory])
             port = other.read_port()
-            m.d.comb += [port.addr.eq(self.row), port.en.eq(1)]
+            m.d.comb += [port.addr.eq(self.row), port.en.eq(self.add)]
             values[memory] = port.data
         return chosen(self.layer, [values[layer.memory] for layer in self.layers]) \
             if len(values) > 1 else values["spram"]

@@ -53,7 +53,7 @@ class ProductScanner(wiring.Component):
         m.submodules.table = rom = Memory(shape=len(self.o), depth=self.length,
                                           init=self.products.rows)
         port = rom.read_port()
-        m.d.comb += [port.addr.eq(code), port.en.eq(1), self.o.eq(port.data),
+        m.d.comb += [port.addr.eq(code), port.en.eq(self.any), self.o.eq(port.data),
                      self.any.eq(code != 0), self.spent.eq(1)]
         m.d.sync += code.eq(0)
         with m.If(self.take & ~self.clear):

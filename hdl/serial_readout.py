@@ -57,7 +57,7 @@ class SerialReadout(wiring.Component):
         so_far = Mux(now.first, 0, read.data)
         m.d.comb += [
             self.i.ready.eq(1),
-            read.addr.eq(upcoming), read.en.eq(1),
+            read.addr.eq(upcoming), read.en.eq(1 if self.counts else self.done),
             score.eq(so_far + now.spike if self.counts else now.v),
             write.addr.eq(index), write.data.eq(score), write.en.eq(now.valid),
             self.score.eq(read.data),

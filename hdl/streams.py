@@ -61,7 +61,7 @@ class StreamScanner(wiring.Component):
         m.submodules.thresholds = rom = Memory(shape=self.code_bits, depth=self.length,
                                                init=[int(x) for x in self.streams.thresholds])
         port = rom.read_port()
-        m.d.comb += [port.addr.eq(q), port.en.eq(1), self.threshold.eq(port.data),
+        m.d.comb += [port.addr.eq(q), port.en.eq(self.any), self.threshold.eq(port.data),
                      self.any.eq(left != 0), self.spent.eq(left[1:] == 0)]
         ones = self.value
         if self.streams.extra:

@@ -128,7 +128,7 @@ def test_products_of_a_pixel_are_those_of_the_contract(pixels, weights, bits, we
     simulate(scanner, bench)
 
 
-@pytest.mark.parametrize("n,bits", [(1, 3), (13, 3), (16, 6), (20, 8)])
+@pytest.mark.parametrize("n,bits", [(1, 3), (13, 3), (16, 6), (20, 8), (300, 3), (1024, 4)])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_list_has_the_pixels_that_are_not_zero(n, bits, share):
     """A pixel whose code is zero is none of them, though it may be 10 of 255."""
