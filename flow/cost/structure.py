@@ -16,6 +16,7 @@ import numpy as np
 
 from ...hdl import sng
 from ...hdl.delay import delay_cells
+from ...hdl.encoders.pixel_list import banks
 from ...hdl.words import WORD
 from .. import ir
 from ..fold import listed, runs, serial_input
@@ -25,7 +26,7 @@ from ..passes.schedule import inference_cycles, load_cycles, schedule
 from .cells import Block, Cells, Parts, merge, total
 from .folded import folded_block
 from .memories import plain_blocks, wider_blocks
-from .rom import rom_cells
+from .rom import mux_cells, rom_cells
 from .shared import shared_block
 from .spatial import spatial_block
 
@@ -174,9 +175,13 @@ def _encoder(graph: ir.Graph) -> Parts:
                 "image": Cells(lc=2 * address, lut=2 * address, ff=2 * address)}
     bits = first.bits
     if first.lowering == "folded":
-        counters = (4 if listed(graph) else 2) * address
+        counters, entry = 2 * address, 0
+        if listed(graph):
+            width = max(1, (n - 1).bit_length()) + bits + 1
+            counters, entry = 4 * address, width * mux_cells(banks(n, width))
+        image = 5 * bits + counters + entry
         return {"codes_encoder": Cells(lc=30, lut=30, ff=20),
-                "image": Cells(lc=5 * bits + counters, lut=5 * bits + counters, ff=counters)}
+                "image": Cells(lc=image, lut=image, ff=counters)}
     order = sng.rank_order(first.sng, bits)
     rom = rom_cells(sng.sequence(graph.input.sng, bits)[order].tolist(), bits)
     return {"stream": Cells(lc=75, lut=75, ff=50), "image": Cells(lc=9 * bits, lut=9 * bits,

@@ -13,6 +13,11 @@ from .memory import stream_code
 WORDS, PIXELS, BITS = 256, range(257, 1025), range(13, 17)
 
 
+def banks(n: int, width: int) -> int:
+    """In how many memories a list of n pixels with entries of so many bits is."""
+    return -(-n // WORDS) if n in PIXELS and width in BITS else 1
+
+
 class PixelList(wiring.Component):
     """`stream` codes of B bits that are not zero, with their pixels' indices, in index order.
 
@@ -53,7 +58,7 @@ class PixelList(wiring.Component):
     def _entry(self, m: Module, to, entry, keep):
         """What was read of the list, whose entry `to` becomes `entry` if that is to `keep`."""
         width = len(entry)
-        if self.n not in PIXELS or width not in BITS:
+        if banks(self.n, width) == 1:
             m.submodules.memory = memory = Memory(shape=width, depth=self.n, init=[],
                                                   attrs=BLOCK_RAM)
             write, read = memory.write_port(), memory.read_port()
@@ -62,7 +67,7 @@ class PixelList(wiring.Component):
             return read.data
         low = WORDS.bit_length() - 1
         found = []
-        for bank in range(-(-self.n // WORDS)):
+        for bank in range(banks(self.n, width)):
             memory = Memory(shape=width, depth=min(WORDS, self.n - bank * WORDS), init=[],
                             attrs=BLOCK_RAM)
             m.submodules[f"bank{bank}"] = memory
