@@ -112,4 +112,4 @@ def divisor_of(board: Board, baud: float | None) -> int:
     """Clocks per bit at a rate; of the board's reset for None."""
     if baud is None:
         return board.divisor
-    return import_module("spikeloom.sim.host").divisor_for(board.clock_hz, baud)
+    return import_module("spikeloom.sim.rates").divisor_for(board.clock_hz, baud)

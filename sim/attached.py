@@ -8,9 +8,10 @@ from ..boards import Board
 from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
-from .host import Device, NoAnswerError, divisor_for
+from .host import Device, NoAnswerError
 from .icarus import most_clocks
 from .images import payload
+from .rates import divisor_for
 from .reference import Trace
 from .serial_port import SerialTransport
 

@@ -1,55 +1,35 @@
 """The host's side of the link: one `Device` over a serial port, or over simulated gateware.
 
-The protocol's constants, frames and checksum come from `hdl.protocol`. A transport has
-``write(data)``, ``read(n, timeout) -> bytes`` (fewer than n after `timeout` seconds), ``close()``,
-a settable `baud`, a `name` for messages, and `timeout`, how many seconds an inference may take:
-`serial_port`, `simulated`, and `benches.replay` in cocotb. Whatever goes wrong on the way is a
-LinkError of one line.
+`exchange` has what goes over the line, and says what a transport is. Whatever goes wrong on the way
+is a LinkError of one line.
 """
 
 import math
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from ..boards.board import BAUD_TOLERANCE
 from ..flow.errors import ConfigError, LinkError
 from ..hdl import protocol
-from ..hdl.checksum import crc16
-from ..hdl.pixels import pack_pixels
-from ..hdl.protocol import CHECKSUM_BYTES, FRAME_BYTES, PIECE_BYTES, Command, Info, Status
-from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
+from ..hdl.protocol import FRAME_BYTES, PIECE_BYTES, Command, Info, Status
+from .answers import Result, Stats, image_payload, unpack_result, unpack_stats
+from .exchange import Broken, Exchange, NoAnswerError, NotLoadedError
+from .rates import CLOCK_HZ
 
-#: The clock that `hdl.top.Top`'s divisor expects after reset.
-CLOCK_HZ = 12_000_000
+__all__ = ["Device", "NoAnswerError", "NotLoadedError", "Result", "Stats"]
+
 #: Requests that a duplex device has at once: the one that it serves, and the next.
 AHEAD = 2
-
-_ADVICE = {
-    Status.UNKNOWN: "the device does not know this command; flash a bitstream of this version",
-    Status.LENGTH: "the device expected another length; flash the bitstream of this run",
-    Status.REFUSED: "the device could not take the payload; try a lower --baud",
-    Status.CHECKSUM: "the request arrived damaged; try a shorter cable or a lower --baud",
-    Status.OVERRUN: "the device was still busy with the request before; is another program "
-                    "using this port?",
-}
-#: Why there are no weights, and what to do about it.
-_NO_WEIGHTS = {
-    Status.LOADING: "its weights are not loaded yet; wait a moment, or send them",
-    Status.MISSING: "there are no weights in its flash; write them, or send them",
-    Status.VERSION: "the weights that it was given have the format of another version; write them "
-                    "again, or send them",
-    Status.NETWORK: "the weights that it was given are another network's; write those of this "
-                    "run, or send them",
-    Status.DAMAGED: "the weights that it was given are damaged or were cut short; write them "
-                    "again, or send them",
-}
-_HOW = "('spikeloom flash' writes, 'spikeloom infer --load' sends)"
+#: Images in a row that a duplex device gets before all of them must be answered: replies have no
+#: number, so only then is it sure that each is the reply to its own image.
+BATCH = 32
 #: Bit times between two looks at weights that are being loaded.
 _LOOK = 1000
+#: Times that a device may lose its weights within one inference.
+_LOSSES = 3
 #: What a link may lack, and what has it.
 _BUILT_WITHOUT = {
     Command.STEPS: ("run-time timesteps", "'--link steps' of synth, or of infer --sim"),
@@ -59,81 +39,33 @@ _BUILT_WITHOUT = {
 }
 
 
-@dataclass(frozen=True)
-class Result:
-    """One inference; scores: one integer per class; design: the first 8 digits of the hash.
-
-    crcs: of a proof build, a checksum per layer (`hdl.trace.trace_crc`).
-    """
-
-    cls: int
-    scores: tuple[int, ...]
-    design: str
-    crcs: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a device has counted: clocks of the last inference, its spikes per layer, and errors.
-
-    failed: requests and bytes that it could not take since its reset, at most 255.
-    """
-
-    cycles: int
-    failed: int
-    spikes: tuple[int, ...]
-
-
-def check_rate(option: str, value: float) -> None:
-    """ConfigError unless a rate is positive and finite."""
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{option} must be a positive number, not {value:g}")
-
-
-def divisor_for(clock_hz: float, baud: float) -> int:
-    """Clocks per bit for a rate; ConfigError if the clock cannot make it."""
-    check_rate("--clock", clock_hz)
-    check_rate("--baud", baud)
-    divisor = round(clock_hz / baud)
-    if not MIN_DIVISOR <= divisor <= MAX_DIVISOR:
-        raise ConfigError(f"--baud must be in {clock_hz / MAX_DIVISOR:.0f}.."
-                          f"{clock_hz / MIN_DIVISOR:.0f} with a clock of {clock_hz:.0f} Hz, "
-                          f"not {baud:g}")
-    made = clock_hz / divisor
-    if abs(made / baud - 1) > BAUD_TOLERANCE:
-        raise ConfigError(f"--baud must be within 2 % of the clock over an integer, not {baud:g}; "
-                          f"the nearest is {made:.0f}")
-    return divisor
-
-
-class NoAnswerError(LinkError):
-    """The device has not answered properly, twice."""
-
-
-class NotLoadedError(LinkError):
-    """The device has no weights, which is why it does not infer; status: why it has none."""
-
-    def __init__(self, name: str, status: Status) -> None:
-        super().__init__(f"{name}: {status.name}: {_NO_WEIGHTS[status]} {_HOW}")
-        self.status = status
-
-
-class _Broken(Exception):
-    """An exchange failed in a way that is worth one more try."""
-
-
 class Device:
     """A device behind a transport.
 
     expect: the design hash (8 bytes) it must answer with, None for any. clock_hz: its clock.
+    patience: seconds that its weights take from a reset on, at most, for which an inference waits
+    where they turn out not to be loaded (any more).
+
+    A device that loses its power forgets its rate, timesteps and lengths; where it is noticed,
+    since an answer is missing, they are set again before it is asked again.
     """
 
     def __init__(self, transport, *, expect: bytes | None = None,
-                 clock_hz: float = CLOCK_HZ) -> None:
-        self.transport = transport
+                 clock_hz: float = CLOCK_HZ, patience: float = 0.0) -> None:
+        self._line = Exchange(transport)
         self.expect = expect[:protocol.DESIGN_BYTES].hex() if expect is not None else None
-        self.clock_hz = clock_hz
+        self.clock_hz, self.patience = clock_hz, patience
         self._info: Info | None = None
+        self._numbers: dict[Command, int] = {}
+        self._rates: tuple[float, int] | None = None  # after a reset; the divisor chosen since
+
+    @property
+    def transport(self):
+        return self._line.transport
+
+    @transport.setter
+    def transport(self, transport) -> None:
+        self._line.transport = transport
 
     def info(self) -> Info:
         """Ask what the device is; LinkError if it is not the expected design."""
@@ -147,35 +79,22 @@ class Device:
 
     def infer(self, p8: np.ndarray) -> Result:
         """Classify one image: pixels in 0..255 of any shape, or for `spikes` bytes of frames."""
-        return self._infer(self._payload(p8))
+        return self._infer(image_payload(self._known(), p8))
 
     def infer_all(self, images: Iterable[np.ndarray]) -> Iterator[Result]:
         """Classify images in order; a duplex device gets the next while it infers one."""
         if not self._known().features.duplex:
             yield from (self.infer(p8) for p8 in images)
             return
-        waiting: deque[bytes] = deque()
-
-        def answered() -> Iterator[Result]:
-            sending = sum(self._seconds(len(payload) + FRAME_BYTES) for payload in waiting)
+        payloads = (image_payload(self._known(), p8) for p8 in images)
+        while batch := list(islice(payloads, BATCH)):
             try:
-                results = [self._result(self._reply(self._answer_bytes(), sending,
-                                                    self._known().proof))]
-                waiting.popleft()
-            except _Broken:  # all that wait once more, one by one, when none can be answered late
-                self._rest(sending + self.transport.timeout)
-                results = [self._infer(payload) for payload in waiting]
-                waiting.clear()
+                results = self._piped(batch)
+            except (Broken, NotLoadedError):  # once more, one by one, when nothing can come late
+                sending = AHEAD * self._line.seconds(len(batch[0]) + FRAME_BYTES)
+                self._line.rest(sending + self.transport.timeout)
+                results = map(self._infer, batch)
             yield from results
-
-        for p8 in images:
-            payload = self._payload(p8)
-            self.transport.write(protocol.frame(protocol.SYNC_REQUEST, Command.INFER, payload))
-            waiting.append(payload)
-            if len(waiting) == AHEAD:
-                yield from answered()
-        while waiting:
-            yield from answered()
 
     def set_divisor(self, divisor: int) -> None:
         """Change the rate to clock_hz / divisor on both sides, and check that it works."""
@@ -184,10 +103,11 @@ class Device:
             raise ConfigError(f"--baud must be in {math.ceil(self.clock_hz / limits[-1])}.."
                               f"{self.clock_hz / limits[0]:.0f} for this device, not "
                               f"{self.clock_hz / divisor:.0f}")
+        before = self._rates[0] if self._rates else self.transport.baud
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
-        self.transport.read(1, 4 / self.transport.baud)  # the device switches after its stop bit
-        self.transport.baud = self.clock_hz / divisor
+        self._at_divisor(divisor)
         self.info()
+        self._rates = before, divisor
 
     def set_steps(self, num_steps: int) -> None:
         """Let inferences have `num_steps` timesteps from now on."""
@@ -204,6 +124,16 @@ class Device:
             self.set_steps(info.num_steps)
         if info.features.max_shift:
             self.set_shift(0)
+        self._numbers.clear()
+
+    def settle(self) -> None:
+        """Set timesteps and lengths again: of a device that nobody has asked for a while."""
+        for command, number in self._numbers.items():
+            self._ask(command, struct.pack("<H", number), 0)
+
+    def rest(self) -> None:
+        """Bring the line to rest after an inference that was interrupted."""
+        self._line.rest(self.transport.timeout)
 
     def weights(self) -> Status:
         """OK if the weights are loaded, else why they are not."""
@@ -214,10 +144,11 @@ class Device:
             return error.status
         return Status.OK
 
-    def wait_for_weights(self, patience: float) -> None:
+    def wait_for_weights(self, patience: float,
+                         waited: Callable[[float], None] = lambda seconds: None) -> None:
         """Return when the weights are loaded; NotLoadedError if they are not in so many seconds.
 
-        Nothing to wait for with a network that needs none.
+        Nothing to wait for with a network that needs none. `waited` is told how long it has been.
         """
         if not self._known().features.weights:
             return
@@ -225,45 +156,48 @@ class Device:
         for look in range(1 + math.ceil(patience / pause)):
             if look:
                 self.transport.read(1, pause)
+            waited(look * pause)
             status = self.weights()
             if status == Status.OK:
                 return
             if status != Status.LOADING:
                 break
-        raise NotLoadedError(self.transport.name, status)
+        raise NotLoadedError(self.transport.name, status, look * pause)
 
     def load(self, image: bytes, sent: Callable[[int], None] = lambda count: None) -> None:
         """Send an image of weights (`hdl.flash_image`), all of it; `sent` is told of its bytes.
 
-        After a failure once more, from its beginning. Raises NotLoadedError if the device does not
-        take it for its own.
+        After a failure once more, from its beginning, and where the device did not get all of one
+        since it was reset meanwhile. Raises NotLoadedError if it does not take it for its own.
         """
         self._check_built(Command.WEIGHTS)
         image += bytes(-len(image) % PIECE_BYTES)
-        failure = None
+        failure, status = None, None
         for _ in range(2):
             if failure is not None:
-                self._rest()
+                self._line.rest()
             try:
                 self._exchange(Command.FORGET, b"", 0)
                 for start in range(0, len(image), PIECE_BYTES):
                     sent(start)
                     self._exchange(Command.LOAD, image[start:start + PIECE_BYTES], 0)
                 sent(len(image))
-                break
-            except _Broken as error:
+            except Broken as error:
                 failure = error
-        else:
-            raise NoAnswerError(f"{self.transport.name}: LOAD failed twice: {failure}")
-        if (status := self.weights()) != Status.OK:
+                continue
+            if (status := self.weights()) == Status.OK:
+                return
+            if status not in (Status.LOADING, Status.MISSING, Status.DAMAGED):
+                break
+        if status is not None:
             raise NotLoadedError(self.transport.name, status)
+        raise NoAnswerError(f"{self.transport.name}: LOAD failed twice: {failure}")
 
     def stats(self) -> Stats:
         """What the device has counted."""
         self._check_built(Command.STATS)
         data = self._ask(Command.STATS, b"", 2 * protocol.WORD_BYTES, words=True)
-        cycles, failed, *spikes = struct.unpack(f"<{len(data) // protocol.WORD_BYTES}I", data)
-        return Stats(cycles, failed, tuple(spikes))
+        return unpack_stats(data)
 
     def close(self) -> None:
         self.transport.close()
@@ -278,6 +212,7 @@ class Device:
             raise ConfigError(f"{what} must be in {limits[0]}..{limits[-1]}, for which the device "
                               f"was compiled, not {number}")
         self._ask(command, struct.pack("<H", number), 0)
+        self._numbers[command] = number
 
     def _check_built(self, command: Command) -> None:
         if command not in self._known().features.commands():
@@ -285,43 +220,45 @@ class Device:
             raise ConfigError(f"{self.transport.name}: its design was built without {what}; build "
                               f"one that has them, with {cure}")
 
-    def _payload(self, p8: np.ndarray) -> bytes:
-        """The payload of an image; ConfigError if it is none."""
-        info = self._known()
-        pixels = np.asarray(p8).reshape(-1)
-        bits = info.features.pixel_bits
-        if pixels.dtype.kind not in "iu":
-            raise ConfigError(f"an image must have integer pixels, not {pixels.dtype}")
-        if -(-pixels.size * bits // 8) != info.image_bytes:
-            fits = info.image_bytes * 8 // bits
-            raise ConfigError(f"an image must have {fits} pixels for this design, not "
-                              f"{pixels.size}")
-        if pixels.min() < 0 or pixels.max() > 255:
-            raise ConfigError("pixels must be in 0..255, not "
-                              f"{pixels.min()}..{pixels.max()}")
-        step = 255 // ((1 << bits) - 1)
-        odd = pixels[pixels % step != 0]
-        if odd.size:
-            raise ConfigError(f"pixels must be multiples of {step} for this device, which takes "
-                              f"{bits} bits each, not {odd[0]}; round them first")
-        return pack_pixels(pixels // step, bits)
-
     def _infer(self, payload: bytes) -> Result:
-        return self._result(self._ask(Command.INFER, payload, self._answer_bytes(),
-                                      self._known().proof))
+        """One inference; waits for weights that the device does not have (yet, or any more)."""
+        for loss in range(1 + _LOSSES):
+            try:
+                return self._result(self._ask(Command.INFER, payload, self._answer_bytes(),
+                                              self._known().proof))
+            except NotLoadedError as error:
+                if error.status != Status.LOADING or not self.patience or loss == _LOSSES:
+                    raise
+                self.wait_for_weights(self.patience)
+                self.settle()
+        raise AssertionError
+
+    def _piped(self, batch: list[bytes]) -> list[Result]:
+        """Inferences of which each is sent while the one before is computed; Broken if one fails.
+        """
+        results, waiting = [], deque()
+        for payload in batch:
+            waiting.append(self._line.send(Command.INFER, payload))
+            if len(waiting) == AHEAD:
+                results.append(self._piped_reply(waiting))
+        while waiting:
+            results.append(self._piped_reply(waiting))
+        return results
+
+    def _piped_reply(self, waiting: deque[float]) -> Result:
+        data = self._line.reply(self._answer_bytes(), sum(waiting), words=self._known().proof,
+                                loaded=self._known().features.weights)
+        waiting.popleft()
+        return self._result(data)
 
     def _answer_bytes(self) -> int:
         """Bytes of a reply to INFER, without those of a proof build."""
         return protocol.infer_reply_bytes(self._known().n_classes)
 
     def _result(self, data: bytes) -> Result:
-        design = data[1:protocol.TAG_BYTES].hex()
-        self._check_design(design)
-        end = self._answer_bytes() - 1
-        scores = tuple(int.from_bytes(data[k:k + protocol.SCORE_BYTES], "little", signed=True)
-                       for k in range(protocol.TAG_BYTES, end, protocol.SCORE_BYTES))
-        words = (len(data) - end - 1) // protocol.WORD_BYTES
-        return Result(data[end], scores, design, struct.unpack(f"<{words}I", data[end + 1:]))
+        result = unpack_result(self._known(), data)
+        self._check_design(result.design)
+        return result
 
     def _check_design(self, design: str) -> None:
         if self.expect is not None and not self.expect.startswith(design):
@@ -332,74 +269,40 @@ class Device:
     def _ask(self, command: Command, payload: bytes, wanted: int, words: bool = False) -> bytes:
         """The payload of the reply; after a failure once more, on a line brought to rest.
 
-        `words` may follow the `wanted` bytes.
+        `words` may follow the `wanted` bytes. If the rate was changed, a third time at the one
+        after a reset.
         """
         failure = None
-        for _ in range(2):
-            if failure is not None:
-                self._rest()
+        for attempt in range(3 if self._rates else 2):
             try:
+                if failure is not None:
+                    self._line.rest()
+                    self._again(command, revive=attempt == 2)
                 return self._exchange(command, payload, wanted, words)
-            except _Broken as error:
-                failure = error
+            except Broken as error:
+                failure = failure if attempt == 2 else error
         raise NoAnswerError(f"{self.transport.name}: {command.name} failed twice: {failure}")
+
+    def _again(self, command: Command, revive: bool) -> None:
+        """What a device may have lost is set anew, before it is asked again."""
+        if revive:
+            reset_baud, divisor = self._rates
+            self.transport.baud = reset_baud
+            self._line.rest()
+            try:
+                self._exchange(Command.DIVISOR, struct.pack("<H", divisor), 0)
+            finally:
+                self._at_divisor(divisor)
+        if command == Command.INFER:
+            for other, number in self._numbers.items():
+                self._exchange(other, struct.pack("<H", number), 0)
+
+    def _at_divisor(self, divisor: int) -> None:
+        """Go on at a rate; the device switches after its stop bit."""
+        self.transport.read(1, 4 / self.transport.baud)
+        self.transport.baud = self.clock_hz / divisor
 
     def _exchange(self, command: Command, payload: bytes, wanted: int, words: bool = False
                   ) -> bytes:
-        """Send a request once, and read its reply."""
-        request = protocol.frame(protocol.SYNC_REQUEST, command, payload)
-        self.transport.write(request)
-        return self._reply(wanted, self._seconds(len(request)), words)
-
-    def _reply(self, wanted: int, sending: float, words: bool = False) -> bytes:
-        """Read one reply; skips what comes before its sync byte."""
-        wait = sending + self.transport.timeout
-        skipped = 0
-        while (byte := self.transport.read(1, wait)) != bytes([protocol.SYNC_REPLY]):
-            skipped += len(byte)
-            if not byte or skipped > 4096:
-                what = f"{skipped} bytes of something else" if skipped else "no answer"
-                raise _Broken(f"{what} within {self.transport.timeout:g} s at "
-                              f"{self.transport.baud:.0f} baud; check that the board is flashed, "
-                              "connected here, and at this rate (its reset restores it)")
-        header = self._read(3)
-        status, length = struct.unpack("<BH", header)
-        more = length - wanted
-        right = more == 0 or (words and more > 0 and more % protocol.WORD_BYTES == 0)
-        if length and not right:
-            raise _Broken(f"a reply of {length} bytes, not {wanted}; another design or a bad line")
-        body = self._read(length + CHECKSUM_BYTES)
-        if crc16(header + body):
-            raise _Broken("wrong checksum in the reply; try a shorter cable or a lower --baud, or "
-                          "flash a bitstream of this version")
-        if status in _NO_WEIGHTS and self._info is not None and self._info.features.weights:
-            raise NotLoadedError(self.transport.name, Status(status))
-        if status != Status.OK:
-            known = status in _ADVICE
-            text = _ADVICE[Status(status)] if known else "of another protocol version"
-            raise _Broken(f"status {Status(status).name if known else status}: {text}")
-        if not right:
-            raise _Broken(f"a reply of {length} bytes, not {wanted}")
-        return body[:-CHECKSUM_BYTES]
-
-    def _read(self, n: int) -> bytes:
-        data = self.transport.read(n, self._seconds(n) + self.transport.timeout)
-        if len(data) < n:
-            raise _Broken("the reply broke off; check the cable")
-        return data
-
-    def _seconds(self, n: int) -> float:
-        """Time on the line of n bytes, with a start bit's worth of waiting each."""
-        return 11 * n / self.transport.baud
-
-    def _rest(self, more: float = 0.0) -> None:
-        """Wait until the device has given up on any half request, and drop what it sent.
-
-        more: seconds in which it may still answer.
-        """
-        silence = 1.25 * (1 << protocol.SILENCE_BITS) / self.transport.baud + more
-        for _ in range(64):
-            if not self.transport.read(4096, silence):
-                return
-        raise LinkError(f"{self.transport.name}: keeps sending without being asked; "
-                        "is it the port of this board?")
+        loaded = self._info is not None and self._info.features.weights
+        return self._line.exchange(command, payload, wanted, words=words, loaded=loaded)

@@ -4,7 +4,7 @@ from collections import deque
 
 from amaranth.sim import Simulator
 
-from .host import CLOCK_HZ
+from .rates import CLOCK_HZ
 from .spi_flash import SpiFlash
 
 

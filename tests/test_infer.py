@@ -18,8 +18,8 @@ from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import reference
-from spikeloom.sim.commands.infer import divisor_for
 from spikeloom.sim.images import read_images
+from spikeloom.sim.rates import divisor_for
 from spikeloom.sim.simulated import SimTransport
 
 

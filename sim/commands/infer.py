@@ -26,8 +26,9 @@ from ...hdl.protocol import Features
 from ...hdl.uart import MIN_DIVISOR
 from .. import reference
 from ..attached import open_device
-from ..host import CLOCK_HZ, Device, check_rate, divisor_for
+from ..host import Device
 from ..images import coarse, payload, read_images, shaped
+from ..rates import CLOCK_HZ, check_rate, divisor_for
 from ..simulated import SimTransport
 from ..spi_flash import SpiFlash
 
