@@ -103,11 +103,15 @@ class Device:
             raise ConfigError(f"--baud must be in {math.ceil(self.clock_hz / limits[-1])}.."
                               f"{self.clock_hz / limits[0]:.0f} for this device, not "
                               f"{self.clock_hz / divisor:.0f}")
-        before = self._rates[0] if self._rates else self.transport.baud
+        before = self._rates
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
+        self._rates = before[0] if before else self.transport.baud, divisor
         self._at_divisor(divisor)
-        self.info()
-        self._rates = before, divisor
+        try:
+            self.info()
+        except LinkError:
+            self._rates = before
+            raise
 
     def set_steps(self, num_steps: int) -> None:
         """Let inferences have `num_steps` timesteps from now on."""

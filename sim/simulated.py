@@ -28,11 +28,15 @@ class SimTransport:
         self._received = bytearray()
         self._sim = Simulator(top)
         self._sim.add_clock(1 / clock_hz)
-        self._sim.add_testbench(self._send, background=True)
-        self._sim.add_testbench(self._receive, background=True)
+        for bench in self._benches():
+            self._sim.add_testbench(bench, background=True)
         if flash is not None:
             attach(self._sim, top.flash, flash, clock_hz)
         self._sim.advance()  # Python warns of testbenches that never ran
+
+    def _benches(self) -> list:
+        """What runs beside the design."""
+        return [self._send, self._receive]
 
     @property
     def clocks(self) -> int:

@@ -167,6 +167,23 @@ def test_a_damaged_image_among_many_is_sent_again(wire, monkeypatch):
     assert line.count > 6
 
 
+class Losing(Damaged):
+    """A line that loses its third request whole, so that the fourth's reply is the third's."""
+
+    def write(self, data):
+        self.count += 1
+        if self.count != 3:
+            self.inner.write(data)
+
+
+def test_an_image_that_never_arrives_does_not_get_the_next_one_s_answer(wire, monkeypatch):
+    monkeypatch.setattr("spikeloom.hdl.protocol.SILENCE_BITS", 6)
+    images = np.random.default_rng(2).integers(0, 200, (6, 6))
+    line = Losing(wire(features=DUPLEX))
+    assert [r.scores[0] for r in Device(line).infer_all(images)] == images.sum(1).tolist()
+    assert line.count > 7
+
+
 @pytest.mark.parametrize("duplex", [False, True])
 @pytest.mark.parametrize("encoder", ["rate", "stream", "spikes"])
 def test_fewer_timesteps_at_run_time_equal_the_reference_model(encoder, duplex):
