@@ -127,7 +127,8 @@ def test_a_port(run_dir, graph, samples, tmp_path, capsys):
     (["--sim", "--baud", "1"], 2, "--baud must be in 2930..3000000 with a clock of 12000000 Hz"),
     (["--sim", "--clock", "nan"], 2, "--clock must be a positive number, not nan"),
     (["--sim", "nothing.csv"], 2, "nothing.csv: cannot be read"),
-    (["--sim", "image.png"], 2, "unknown file type '.png'"),
+    (["--sim", "image.png"], 2, "image.png: cannot be read"),
+    (["--sim", "image.gif"], 2, "unknown file type '.gif'"),
 ])
 def test_bad_arguments_are_one_line(run_dir, capsys, argv, code, text):
     assert main(["infer", "--run", str(run_dir), *argv]) == code

@@ -4,46 +4,53 @@ Every answer is compared with the reference model; one that differs ends the com
 code 1.
 """
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, track
 
-from ...boards.board import RESET_BAUD, WEIGHTS_AT
+from ...boards.board import RESET_BAUD
 from ...flow import link_options
 from ...flow.errors import ConfigError
 from ...flow.ir import Graph
 from ...flow.lengths import shift_of
 from ...flow.link_options import link_features
-from ...flow.lower import design_hash, top
+from ...flow.lower import design_hash
+from ...flow.output import counted
 from ...flow.passes.compile import compile_graph
-from ...flow.passes.schedule import inference_cycles, load_cycles
 from ...flow.run import Run
-from ...flow.weights_file import packed
 from ...flow.weights_image import weights_image
-from ...hdl.boot import boot_clocks
-from ...hdl.protocol import Features
-from ...hdl.uart import MIN_DIVISOR
-from .. import reference
-from ..attached import open_device
+from .. import batch, drawn, reference
+from ..connected import connect, get_weights
 from ..host import Device
 from ..images import coarse, payload, read_images, shaped
+from ..keys import Terminal
+from ..live import Bar, Spikes, Tally
+from ..pictures import INVERT, is_picture, read_pictures
 from ..rates import CLOCK_HZ, check_rate, divisor_for
-from ..simulated import SimTransport
-from ..spi_flash import SpiFlash
 
 
 def configure(parser) -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--port", metavar="DEV", help="serial port of the board: /dev/ttyUSB1")
     where.add_argument("--sim", action="store_true", help="simulate the board's gateware")
-    parser.add_argument("file", metavar="FILE", nargs="?",
+    parser.add_argument("files", metavar="FILE", nargs="*",
                         help="images: .npy, .npz or .safetensors (array p8), .csv or .txt (a row "
-                             "of pixels 0..255 each), or a recording of events in the format of "
-                             "the run's data set (.bin, .aedat, .h5); default: the run's test "
-                             "images")
+                             "of pixels 0..255 each), a recording of events in the format of "
+                             "the run's data set (.bin, .aedat, .h5), or any number of pictures "
+                             "(.png, .jpg, .bmp); default: the run's test images")
     parser.add_argument("--count", type=int, metavar="N",
                         help="classify the first N images (default: all of FILE, or 10)")
+    parser.add_argument("--draw", action="store_true",
+                        help="draw digits in the terminal, with keys or the mouse")
+    parser.add_argument("--live", action="store_true",
+                        help="show image after image with the spikes or scores of each class")
+    parser.add_argument("--as-is", action="store_true",
+                        help="pictures have the network's size: do not scale and centre them")
+    parser.add_argument("--invert", choices=INVERT, default="auto",
+                        help="whether a picture's ink is darker than its ground (default: auto, "
+                             "by the brightness of its border)")
     parser.add_argument("--baud", type=float, metavar="RATE",
                         help="rate to change to; a board starts at 115200")
     parser.add_argument("--steps", type=int, metavar="N",
@@ -70,15 +77,6 @@ def run(args, out) -> int:
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
     shift = args.shift if args.length is None else shift_of(graph, args.length)
-    if args.file is None:
-        p8, labels = opened.first_samples("--count", args.count)
-    else:
-        p8, labels = read_images(args.file, graph, opened.recorded(), args.count)
-        if args.count is not None and args.count > len(p8):
-            raise ConfigError(f"--count must be in 1..{len(p8)}, the images of {args.file}, not "
-                              f"{args.count}")
-        p8 = p8[:args.count]
-    p8 = shaped(graph, p8, args.file or str(opened.samples_file))
     features = link_features(args.link)
     if args.link and args.port:
         raise ConfigError("--link must be used with --sim; a board's link is what 'synth --link' "
@@ -86,6 +84,9 @@ def run(args, out) -> int:
     if args.load and not len(weights_image(graph)):
         raise ConfigError("--load must be used with a network of which a layer has memory spram, "
                           "since the bitstream has the weights of any other; leave it out")
+    images = None if args.draw else _images(args, graph, opened)
+    shape = drawn.image_of(graph) if args.draw else None
+    terminal = _terminal(args, shape, out) if args.draw else None
     device = connect(args, graph, divisor, features)
     try:
         get_weights(args, graph, device, out)
@@ -94,88 +95,116 @@ def run(args, out) -> int:
             device.set_steps(args.steps)
         if shift:
             device.set_shift(shift)
-        p8 = coarse(graph, p8, device.info().features.pixel_bits)
-        wanted = reference.run(*_fewer(graph, p8, args.steps), shift=shift)
-        images = []
-        results = device.infer_all(np.frombuffer(payload(graph, image), np.uint8) for image in p8)
-        for index, result in enumerate(track(results, "inferring", len(p8), console=out.progress,
-                                             transient=True)):
-            scores = [int(score) for score in wanted.scores[index]]
-            images.append({
-                "index": index, "class": result.cls, "scores": list(result.scores),
-                "label": None if labels is None else int(labels[index]),
-                "reference": {"class": int(wanted.classes[index]), "scores": scores},
-                "equal": (result.cls == wanted.classes[index] and list(result.scores) == scores),
-            })
+        asked = _Asked(args, graph, device, shift, out)
+        data = asked.batch(images) if images else asked.drawings(terminal, shape)
         device.restore()
         if divisor is not None and args.port:
             device.set_divisor(round(args.clock / RESET_BAUD))  # as the next host expects it
     finally:
         device.close()
-    data = summary(images, device, design_hash(graph).hex())
-    out.result(data, *(line(image) for image in images), closing(data))
+    out.result(data, *batch.told(data))
+    if data["count"] < data["asked"]:
+        raise KeyboardInterrupt(f"{data['count']:,} of {counted(data['asked'], 'image')} "
+                                "classified, which are above; --count N classifies fewer")
     return 0 if data["equal"] == data["count"] else 1
 
 
-def _fewer(graph: Graph, images: np.ndarray, steps: int | None) -> tuple[Graph, np.ndarray]:
-    """A network with its first `steps` timesteps alone, and what it gets of its inputs."""
-    if steps is None:
-        return graph, images
-    return replace(graph, num_steps=steps), (
-        images[:, :steps] if graph.input.encoder == "spikes" else images)
+@dataclass(frozen=True)
+class _Images:
+    """Images [n, *input_shape], their labels, and the pictures that they are of, if they are."""
+
+    p8: np.ndarray
+    labels: np.ndarray | None = None
+    pictures: list[str] | None = None
 
 
-def connect(args, graph: Graph, divisor: int | None, features: Features) -> Device:
-    """The device of this run's design, at the rate asked for."""
-    if args.sim:
-        design = top(graph, divisor=MIN_DIVISOR, features=features, weights_at=WEIGHTS_AT)
-        clocks = inference_cycles(graph) + load_cycles(graph) + 8 * design.core.n_inputs
-        transport = SimTransport(design, clock_hz=args.clock, flash=SpiFlash.of(design, graph),
-                                 timeout=(2 * clocks + 1000) / args.clock)
-        device = Device(transport, expect=design_hash(graph), clock_hz=args.clock)
-        device.info()
-        if divisor is not None:
-            device.set_divisor(divisor)
-        return device
-    return open_device(graph, args.port, args.clock, args.baud)
+@dataclass(frozen=True)
+class _Asked:
+    """A device that is ready, and how it is asked."""
+
+    args: object
+    graph: Graph
+    device: Device
+    shift: int
+    out: object
+
+    def batch(self, images: _Images) -> dict:
+        """Images one after the other, as they are there."""
+        p8, wanted = self._wanted(images.p8)
+        tally = Tally(len(p8), self._clock)
+        console, live = self.out.progress, self.args.live
+        view = Spikes(console, tally, self.graph) if live else Bar(console, tally)
+        found = batch.classify(self.graph, p8, images.labels, wanted, self.device, view, tally,
+                               counted=live and self.device.info().features.counters)
+        for image in found if images.pictures else ():
+            image["file"] = images.pictures[image["index"]]
+        return self._summary(found, tally)
+
+    def drawings(self, terminal: Terminal, shape: tuple[int, int]) -> dict:
+        """Images as they are drawn, until there are no more."""
+        tally = Tally(0, self._clock)
+
+        def classify(image: np.ndarray) -> dict:
+            p8, wanted = self._wanted(image.reshape(1, -1))
+            self.device.settle()  # nobody has asked it for as long as it took to draw
+            result = self.device.infer(np.frombuffer(payload(self.graph, p8[0]), np.uint8))
+            answer = batch.compared(0, result, wanted) | {"index": tally.done, "p8": p8[0]}
+            tally.add(answer)
+            return answer
+
+        answers = drawn.draw(self.out.progress, terminal, shape, classify)
+        tally.total = tally.done
+        return self._summary(answers, tally) | {"seconds": None, "images_per_second": None}
+
+    def _summary(self, found: list[dict], tally: Tally) -> dict:
+        return batch.summary(found, self.device, design_hash(self.graph).hex(), tally,
+                             self.graph.readout.size)
+
+    def _wanted(self, p8: np.ndarray) -> tuple[np.ndarray, reference.Trace]:
+        """Images as the device gets them, and what the reference model answers."""
+        p8 = coarse(self.graph, p8, self.device.info().features.pixel_bits)
+        graph, first, steps = self.graph, p8, self.args.steps
+        if steps is not None:
+            graph = replace(graph, num_steps=steps)
+            first = p8[:, :steps] if graph.input.encoder == "spikes" else p8
+        return p8, reference.run(graph, first, shift=self.shift)
+
+    def _clock(self) -> float:
+        """Seconds: of the simulation, where there is one."""
+        if self.args.sim:
+            return self.device.transport.clocks / self.args.clock
+        return time.monotonic()
 
 
-def get_weights(args, graph: Graph, device: Device, out) -> None:
-    """Have the device's weights be loaded: wait for those of its flash, or send them."""
-    words = len(weights_image(graph))
-    if not words:
-        return
-    if not args.load:
-        device.wait_for_weights(2 * boot_clocks(words) / args.clock)
-        return
-    image = packed(graph)
-    with Progress(console=out.progress, transient=True) as progress:
-        task = progress.add_task("loading weights", total=len(image))
-        device.load(image, lambda count: progress.update(task, completed=count))
+def _terminal(args, shape: tuple[int, int], out) -> Terminal:
+    if args.files or args.count is not None or args.live or args.as_is or args.invert != "auto":
+        raise ConfigError("--draw must be used without FILE, --count, --live, --as-is and "
+                          "--invert; what is drawn is what is classified")
+    return drawn.terminal(out.progress, shape)
 
 
-def summary(images: list[dict], device: Device, design: str) -> dict:
-    labelled = [image for image in images if image["label"] is not None]
-    right = sum(image["class"] == image["label"] for image in labelled)
-    return {
-        "device": device.transport.name, "design": design, "count": len(images),
-        "equal": sum(image["equal"] for image in images),
-        "labelled": len(labelled), "correct": right, "images": images,
-    }
-
-
-def line(image: dict) -> str:
-    label = "" if image["label"] is None else f", label {image['label']}"
-    text = f"{image['index']:4}: class {image['class']}{label}, scores {image['scores']}"
-    if image["equal"]:
-        return f"{text}, equal to the reference"
-    wanted = image["reference"]
-    return f"{text}, NOT the reference's class {wanted['class']}, scores {wanted['scores']}"
-
-
-def closing(data: dict) -> str:
-    text = (f"{data['device']}, design {data['design']}: {data['equal']} of {data['count']} equal "
-            "to the reference")
-    if data["labelled"]:
-        text += f", {data['correct']} of {data['labelled']} labels right"
-    return text
+def _images(args, graph: Graph, opened: Run) -> _Images:
+    pictures = [path for path in args.files if is_picture(path)]
+    if not pictures and (args.as_is or args.invert != "auto"):
+        raise ConfigError("--as-is and --invert must be used with pictures as FILE, .png, .jpg or "
+                          ".bmp; other files are arrays, and taken as they are")
+    if not args.files:
+        p8, labels = opened.first_samples("--count", args.count)
+        return _Images(p8=shaped(graph, p8, str(opened.samples_file)), labels=labels)
+    if pictures and len(pictures) < len(args.files):
+        other = next(path for path in args.files if path not in pictures)
+        raise ConfigError(f"FILE must be pictures alone or one other file, not {pictures[0]} and "
+                          f"{other}; classify them one after the other")
+    if len(args.files) > 1 and not pictures:
+        raise ConfigError(f"FILE must be one file, or pictures, not {len(args.files)} files; "
+                          "classify them one after the other")
+    if pictures:
+        p8, labels = read_pictures(pictures, graph, invert=args.invert, as_is=args.as_is), None
+    else:
+        p8, labels = read_images(Path(args.files[0]), graph, opened.recorded(), args.count)
+    where = args.files[0] if len(args.files) == 1 else "FILE"
+    if args.count is not None and args.count > len(p8):
+        raise ConfigError(f"--count must be in 1..{len(p8)}, the images of {where}, not "
+                          f"{args.count}")
+    return _Images(p8=shaped(graph, p8[:args.count], where), pictures=pictures or None,
+                   labels=None if labels is None else labels[:args.count])
