@@ -240,20 +240,15 @@ class Device:
     def _piped(self, batch: list[bytes]) -> list[Result]:
         """Inferences of which each is sent while the one before is computed; Broken if one fails.
         """
-        results, waiting = [], deque()
-        for payload in batch:
+        info, results, waiting = self._known(), [], deque()
+        for index, payload in enumerate(batch):
             waiting.append(self._line.send(Command.INFER, payload))
-            if len(waiting) == AHEAD:
-                results.append(self._piped_reply(waiting))
-        while waiting:
-            results.append(self._piped_reply(waiting))
+            while len(waiting) == AHEAD or (waiting and index == len(batch) - 1):
+                results.append(self._result(self._line.reply(
+                    self._answer_bytes(), sum(waiting), words=info.proof,
+                    loaded=info.features.weights)))
+                waiting.popleft()
         return results
-
-    def _piped_reply(self, waiting: deque[float]) -> Result:
-        data = self._line.reply(self._answer_bytes(), sum(waiting), words=self._known().proof,
-                                loaded=self._known().features.weights)
-        waiting.popleft()
-        return self._result(data)
 
     def _answer_bytes(self) -> int:
         """Bytes of a reply to INFER, without those of a proof build."""

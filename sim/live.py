@@ -29,13 +29,13 @@ FRAMES = 10
 class Tally:
     """Images so far of `total`, how many of those with a label are right, and how fast they come.
 
-    clock: seconds, of the device where it is simulated.
+    clock: seconds, of the device where it is simulated; what is left is in seconds of ours.
     """
 
     def __init__(self, total: int, clock: Callable[[], float]) -> None:
         self.total, self._clock = total, clock
         self.done = self.labelled = self.right = self.differ = 0
-        self._began = clock()
+        self._began, self._here = clock(), time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -60,8 +60,9 @@ class Tally:
             words.append(f"accuracy {self.right / self.labelled:.2%}")
         if self.differ:
             words.append(f"{self.differ:,} NOT as the reference")
-        if self.rate and self.done < self.total:
-            words.append(f"{(self.total - self.done) / self.rate:,.0f} s left")
+        if self.done and self.done < self.total:
+            each = (time.monotonic() - self._here) / self.done
+            words.append(f"{(self.total - self.done) * each:,.0f} s left")
         return ", ".join(words)
 
 

@@ -1,7 +1,9 @@
 """Batches of images: what is said of them, live or not, pictures, and what ends them early."""
 
 import json
+from contextlib import nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from test_infer import graph, run_dir, samples  # noqa: F401
 
 from spikeloom.flow import ir
 from spikeloom.flow.cli import main
+from spikeloom.flow.errors import LinkError
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import live, reference
 from spikeloom.sim.batch import closing, confusion, told
+from spikeloom.sim.commands.infer import leave
 from spikeloom.sim.fitted import fit, ink_of
 from spikeloom.sim.host import Device
 from spikeloom.sim.live import Bar, Spikes, Tally
@@ -131,21 +135,37 @@ def test_live_on_the_simulation_with_counters(run_dir, graph, samples, capsys): 
 
 
 def test_ctrl_c_reports_what_has_been_done(run_dir, monkeypatch, capsys):  # noqa: F811
-    real, rested = Device.infer, []
+    real, calls = Device.infer, []
 
     def infer(self, p8):
-        if infer.calls == 2:
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        infer.calls += 1
+        calls.append(p8)
         return real(self, p8)
 
-    infer.calls = 0
     monkeypatch.setattr(Device, "infer", infer)
-    monkeypatch.setattr(Device, "rest", lambda self: rested.append(self))
     assert main(["infer", "--sim", "--run", str(run_dir), "--count", "5"]) == 130
     out, err = capsys.readouterr()
     assert out.count("equal to the reference") == 3 and "2 of 2 equal to the reference" in out
-    assert "interrupted: 2 of 5 images classified, which are above" in err and len(rested) == 1
+    assert "interrupted: 2 of 5 images classified, which are above" in err
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_board_is_left_as_the_next_host_expects_it(interrupted):
+    calls = []
+
+    class Board:
+        rest = staticmethod(lambda: calls.append("rest"))
+        restore = staticmethod(lambda: calls.append("restore"))
+
+        def set_divisor(self, divisor):
+            calls.append(divisor)
+            raise LinkError("gone")
+
+    args = SimpleNamespace(baud=3e6, clock=12e6)
+    with nullcontext() if interrupted else pytest.raises(LinkError, match="gone"):
+        leave(Board(), args, interrupted)
+    assert calls == ["rest"] * interrupted + ["restore", 104]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ code 1.
 """
 
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ...boards.board import RESET_BAUD
 from ...flow import link_options
-from ...flow.errors import ConfigError
+from ...flow.errors import ConfigError, LinkError
 from ...flow.ir import Graph
 from ...flow.lengths import shift_of
 from ...flow.link_options import link_features
@@ -97,16 +98,26 @@ def run(args, out) -> int:
             device.set_shift(shift)
         asked = _Asked(args, graph, device, shift, out)
         data = asked.batch(images) if images else asked.drawings(terminal, shape)
-        device.restore()
-        if divisor is not None and args.port:
-            device.set_divisor(round(args.clock / RESET_BAUD))  # as the next host expects it
+        interrupted = data["count"] < data["asked"]
+        if args.port:
+            leave(device, args, interrupted)
     finally:
         device.close()
     out.result(data, *batch.told(data))
-    if data["count"] < data["asked"]:
+    if interrupted:
         raise KeyboardInterrupt(f"{data['count']:,} of {counted(data['asked'], 'image')} "
                                 "classified, which are above; --count N classifies fewer")
     return 0 if data["equal"] == data["count"] else 1
+
+
+def leave(device: Device, args, interrupted: bool) -> None:
+    """A board is left as the next host expects it, if it still answers."""
+    with suppress(LinkError) if interrupted else nullcontext():
+        if interrupted:
+            device.rest()
+        device.restore()
+        if args.baud is not None:
+            device.set_divisor(round(args.clock / RESET_BAUD))
 
 
 @dataclass(frozen=True)
