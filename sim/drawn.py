@@ -20,7 +20,8 @@ from .screen import bars, halfblocks
 ORIGIN = (1, 1)
 KEYS = ("arrows or hjkl: move   space: pen up, down   x: erase   c: clear   enter: classify   "
         "q: quit   or draw with the mouse, right button erases")
-_BARS = 8
+#: Columns that the classes need, and their bars get at most.
+_CLASSES, _BAR = 14, 24
 
 
 def seen(canvas: Canvas, shape: tuple[int, int]) -> np.ndarray:
@@ -68,17 +69,30 @@ def verdict(answer: dict) -> str:
 
 
 def frame(canvas: Canvas, answer: dict | None, said: str, shape: tuple[int, int], *,
-          colour: bool = True) -> Group:
+          colour: bool = True, columns: int = 80) -> Group:
     """What is to be seen: the canvas at the top left, so that `ORIGIN` holds."""
     row = Table.grid(padding=(0, 1, 0, 0))
+    for width in (SIDE + 2, shape[1] + 2):
+        row.add_column(width=width)
+    row.add_column()
     drawn = halfblocks(canvas.ink, colour=colour, cursor=(canvas.x, canvas.y))
     sees = halfblocks(seen(canvas, shape), colour=colour)
     row.add_row(
         Panel(drawn, title="drawn", width=SIDE + 2, padding=0),
         Panel(sees, title="seen by the network"[:max(4, shape[1] - 2)], width=shape[1] + 2,
               padding=0),
-        bars(answer["scores"], answer["class"], width=_BARS) if answer else "")
+        _classes(answer, columns - _width(shape)) if answer else "")
     return Group(row, Text(said, "bold"), Text(KEYS, "bright_black"))
+
+
+def _width(shape: tuple[int, int]) -> int:
+    """Columns of the canvas and of what the network sees."""
+    return SIDE + 3 + shape[1] + 3
+
+
+def _classes(answer: dict, columns: int) -> Table:
+    others = 4 + max(len(str(score)) for score in answer["scores"])
+    return bars(answer["scores"], answer["class"], width=max(3, min(columns - others, _BAR)))
 
 
 def image_of(graph: ir.Graph) -> tuple[int, int]:
@@ -93,7 +107,7 @@ def image_of(graph: ir.Graph) -> tuple[int, int]:
 def terminal(console: Console, shape: tuple[int, int]) -> Terminal:
     """The terminal that is on stdin and `console`; ConfigError if it is none, or too small."""
     found = Terminal(console.file)
-    needed = SIDE + shape[1] + 5, max(SIDE, shape[0]) // 2 + 5
+    needed = _width(shape) + _CLASSES, max(SIDE, shape[0]) // 2 + 5
     if console.width < needed[0] or console.height < needed[1]:
         raise ConfigError(f"--draw needs a terminal of {needed[0]} x {needed[1]} characters, not "
                           f"{console.width} x {console.height}; make it larger")
@@ -106,6 +120,6 @@ def draw(console: Console, found: Terminal, shape: tuple[int, int],
     colour = console.color_system is not None
     with found, Live(console=console, screen=True, auto_refresh=False) as live:
         def show(*what) -> None:
-            live.update(frame(*what, shape, colour=colour), refresh=True)
+            live.update(frame(*what, shape, colour=colour, columns=console.width), refresh=True)
 
         return session(found.events(), shape, classify, show)

@@ -118,15 +118,16 @@ def test_a_session_classifies_what_the_network_sees():
 def test_what_is_shown_has_the_canvas_at_its_origin():
     console = Console(width=80, height=24, color_system=None)
     canvas = drawn([" ", *"llll"])
-    answer = {"class": 1, "scores": [-5, 10], "equal": True}
+    answer = {"class": 1, "scores": [-5, 10, -12345], "equal": True}
     with console.capture() as capture:
         console.print(frame(canvas, answer, "class 1", (28, 28), colour=False))
     lines = capture.get().splitlines()
-    assert len(lines) <= 24 and lines[1].startswith("│ ")
+    assert len(lines) <= 24 and lines[1].startswith("│ ") and "…" not in capture.get()
+    assert all(line[SIDE + 1] == "│" for line in lines[1:SIDE // 2 + 1])
     column, row = ORIGIN
     assert lines[row + canvas.y // 2][column + canvas.x] == "+"
     assert lines[row + canvas.y // 2][column + canvas.x - 2] == "█"
-    assert any(line.endswith(" 10") and ">1" in line for line in lines)
+    assert any(line.rstrip().endswith(" 10") and ">1" in line for line in lines)
     assert "class 1" in [line.strip() for line in lines]
 
 
