@@ -15,6 +15,7 @@ from ..flow.events import Recorded
 from ..hdl.encoders.spikes import pack_frames
 from ..hdl.pixels import pack_pixels
 from . import recordings
+from .pictures import FORMATS
 
 
 def input_shape(graph: ir.Graph) -> tuple[int, ...]:
@@ -67,7 +68,7 @@ def read_images(path: Path, graph: ir.Graph, recorded: Recorded | None = None,
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ConfigError(f"{path}: " + unknown("file type", path.suffix,
-                                                [*_READERS, *recordings.SUFFIXES]))
+                                                [*_READERS, *recordings.SUFFIXES, *FORMATS]))
     try:
         p8, labels = read(path)
     except OSError as error:

@@ -128,7 +128,8 @@ def test_files_that_do_not_fit_the_run(root, monkeypatch, capsys):
     short.write_bytes((folder / "Test/7/00008.bin").read_bytes()[:-1])
     for file, words in ((root / "DvsGesture/user24_led.aedat", "must be .bin files, not .aedat"),
                         (short, "short.bin: event "), (root / "none.bin", "cannot be read (No"),
-                        (root / "a.png", "known: .aedat, .bin, .csv, .h5, .npy")):
+                        (root / "a.png", "takes pixels, not events (encoder 'spikes')"),
+                        (root / "a.gif", "known: .aedat, .bin, .bmp, .csv, .h5, .jpeg, ")):
         code, out, err = command(capsys, "infer", *where, "--sim", str(file))
         assert (code, out) == (2, "") and words in err and err.count("\n") == 1
     run.recorded_file.write_text(run.recorded_file.read_text().replace('"time"', '"mean"'))
