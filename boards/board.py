@@ -5,11 +5,12 @@ A new board is one file in this folder that calls `register`. Everything else (s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import io
 
+from .clock import MEMORIES_START, Clock, PllDomain
 from .lights import lights
 
 #: The rate of every board's UART after reset.
@@ -45,7 +46,8 @@ class Flash:
 class Board:
     """One board.
 
-    device and package as in data sheets ("UP5K", "SG48"); clock_hz is the clock of domain `sync`;
+    device and package as in data sheets ("UP5K", "SG48"); clock_hz is the clock of domain `sync`,
+    which is that of a pin unless there is a `clock`;
     uart, leds and buttons name resources of the platform; what the LEDs show is up to `lights`, and
     the first button steps through stored images, if the design has any. programmer is the command
     to which the bitstream's path is appended; sram_programmer loads the configuration memory
@@ -60,6 +62,7 @@ class Board:
     device: str
     package: str
     clock_hz: int
+    clock: Clock | None = None
     make_platform: Callable[[], object]
     uart: tuple[str, int] = ("uart", 0)
     leds: tuple[tuple[str, int], ...] = ()
@@ -79,7 +82,51 @@ class Board:
 
     def platform(self) -> object:
         """A fresh platform; each serves one build."""
-        return self.make_platform()
+        platform = self.make_platform()
+        if self.clock is not None:
+            self.clock.configure(platform)
+        return platform
+
+    def clocked(self, clock: Clock | None) -> "Board":
+        """This board, fresh from the registry or a pin file, with another clock; None: its own."""
+        return self if clock is None else replace(self, clock=clock, clock_hz=clock.hz)
+
+    @property
+    def source(self) -> str:
+        """Where its clock comes from, of `clock.SOURCES`."""
+        return "board" if self.clock is None else self.clock.source
+
+    @property
+    def tolerance(self) -> float:
+        """The share by which its clock may be off; 0 for a crystal's, whose ppm do not matter."""
+        return 0.0 if self.clock is None else self.clock.tolerance
+
+    @property
+    def needed_hz(self) -> float:
+        """What a design must be able to run at: the fastest that its clock may be."""
+        return self.clock_hz * (1 + self.tolerance)
+
+    @property
+    def reset_clocks(self) -> int:
+        """Of the power-on reset, at least, once a PLL is locked."""
+        seconds = MEMORIES_START if self.clock is None else self.clock.reset_seconds
+        return round(seconds * self.clock_hz)
+
+    @property
+    def clock_pin(self) -> str:
+        """The name of its clock's pin, in its package."""
+        platform = self.make_platform()
+        return _pin(platform.request(platform.default_clk, dir="-"))
+
+    @property
+    def input_pins(self) -> set[str]:
+        """Names of the other pins that may be inputs of a design: rx, a button, of a flash cipo."""
+        platform = self.make_platform()
+        found = {_pin(platform.request(*self.uart, dir="-").rx)}
+        found |= {_pin(platform.request(*button, dir="-")) for button in self.buttons[:1]}
+        if self.flash is not None:
+            found.add(_pin(platform.request(*self.flash.resource, dir="-").cipo))
+        return found
 
     @property
     def divisor(self) -> int:
@@ -88,10 +135,11 @@ class Board:
 
     @property
     def ports(self) -> dict[str, str]:
-        """Names of a build's top-level ports, as Amaranth makes them: clk, rx, tx."""
-        uart = "_".join(map(str, self.uart))
-        return {"clk": f"{self.platform().default_clk}_0__io", "rx": f"{uart}__rx__io",
-                "tx": f"{uart}__tx__io"}
+        """Names of a build's top-level ports, as Amaranth makes them: clk, if it has it, rx, tx."""
+        uart, clk = "_".join(map(str, self.uart)), {}
+        if self.source != "hfosc":
+            clk = {"clk": f"{self.platform().default_clk}_0__io"}
+        return {**clk, "rx": f"{uart}__rx__io", "tx": f"{uart}__tx__io"}
 
     @property
     def flash_ports(self) -> dict[str, str]:
@@ -107,6 +155,11 @@ class Board:
     def pins(self, top) -> "Pins":
         """`top` connected to this board's pins."""
         return Pins(self, top)
+
+
+def _pin(port: io.SingleEndedPort) -> str:
+    """The name of a requested pin, in the device's package."""
+    return port.io.metadata[0].name
 
 
 #: Pins of a design that reads a flash.
@@ -137,6 +190,8 @@ class Pins(Elaboratable):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.top = self.top
+        if self.board.source == "pll":
+            m.submodules.clock = PllDomain(self.board.clock)
         uart = platform.request(*self.board.uart, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
