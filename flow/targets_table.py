@@ -76,7 +76,8 @@ def _fpga(run: Run, graph: Graph, name: str) -> Target:
     cycles, notes = inference_cycles(graph), []
     numbers |= {"clock_mhz": Number(value=clock_mhz, basis=GIVEN),
                 "us": Number(value=cycles / clock_mhz, basis=COUNTED, most=event_driven(graph))}
-    energy = energy_if_known(name, numbers["lc"].value, cycles, clock_mhz * 1e6)
+    energy = energy_if_known(name, numbers["lc"].value, cycles, clock_mhz * 1e6,
+                             report.clock if report else "board")
     if energy is None:
         notes.append(f"no energy figures of the {name} are known")
     else:
@@ -110,7 +111,7 @@ def _measured(report: Report) -> tuple[dict[str, Number], str]:
     if report.fits:
         numbers["fmax_mhz"] = Number(value=report.fmax_mhz, basis=MEASURED)
     slow = "" if report.meets_clock or not report.fits else (
-        f"Fmax {report.fmax_mhz:.1f} MHz misses the board's {report.clock_mhz:g} MHz")
+        f"Fmax {report.fmax_mhz:.1f} MHz misses the board's {report.needed_mhz:g} MHz")
     return numbers, report.problem or slow
 
 

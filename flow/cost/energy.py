@@ -37,21 +37,27 @@ class Energy:
 
 
 def energy_of(report, cycles: float) -> Energy | None:
-    """Energy of `cycles` clocks of a build at its board's clock, None without figures for it."""
-    return energy_if_known(report.device, report.lc, cycles, report.clock_mhz * 1e6)
+    """Energy of `cycles` clocks of a build at its own clock, None without figures for it."""
+    return energy_if_known(report.device, report.lc, cycles, report.clock_mhz * 1e6, report.clock)
 
 
-def energy_if_known(device: str, lc: float, cycles: float, clock_hz: float) -> Energy | None:
+def energy_if_known(device: str, lc: float, cycles: float, clock_hz: float,
+                    clock: str = "board") -> Energy | None:
     """As `energy_nj`, None for a device without figures."""
-    return energy_nj(device, lc, cycles, clock_hz) if shipped().known(device) else None
+    if not shipped().known(device):
+        return None
+    return energy_nj(device, lc, cycles, clock_hz, clock)
 
 
-def energy_nj(device: str, lc: float, cycles: float, clock_hz: float) -> Energy:
+def energy_nj(device: str, lc: float, cycles: float, clock_hz: float,
+              clock: str = "board") -> Energy:
     """Energy of `cycles` clocks at `clock_hz` on a device with `lc` cells in use.
+
+    clock: where they come from (`boards.clock.SOURCES`), which is part of the static energy.
 
     Raises ConfigError for a device without figures.
     """
-    prices = shipped().of(device)
+    prices = shipped().of(device, clock)
     return Energy(
         static_nj=1e9 * prices.static.middle * cycles / clock_hz,
         clock_nj=1e9 * prices.clock.middle * cycles,

@@ -1,5 +1,7 @@
 """Energy per action, as data: `prices.toml`, or a user's own table laid over it.
 
+What makes a clock takes power whatever is done with it, so it is part of the static price.
+
 A price is an interval: nobody has measured most actions alone. Counts of actions are elsewhere
 (`actions`), so any table prices any run.
 """
@@ -12,8 +14,9 @@ from importlib import resources
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
+from ...boards.clock import SOURCES
 from .. import targets
 from ..config import Rule, section
 from ..errors import ConfigError, unknown
@@ -40,7 +43,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Static(Price, frozen=True, forbid_unknown_fields=True):
-    """Watts of a configured device whose clock stands still."""
+    """Watts of a configured device whose clock stands still, or of a source of clocks."""
 
     def rules(self) -> Iterator[Rule]:
         yield from _bounds(self, MOST_STATIC, "watts")
@@ -85,29 +88,39 @@ MEMORIES = {"ebr_reads": "ebr_read", "ebr_writes": "ebr_write", "spram_reads": "
             "spram_writes": "spram_write"}
 #: Of these, what a device without SPRAM does not do.
 _OF_SPRAM = ("spram_read", "spram_write")
+#: What [clock.DEVICE] holds: sources of clocks on the chip.
+CLOCKS = SOURCES[1:]
 
 
 class Prices:
-    """A table: static prices by device, dynamic ones by device and action."""
+    """A table: static prices by device, those of sources of clocks by device and source, dynamic
+    ones by device and action.
+    """
 
-    def __init__(self, static: dict[str, Static], dynamic: dict[str, dict[str, Action]]) -> None:
-        self.static, self.dynamic = static, dynamic
+    def __init__(self, static: dict[str, Static], clocks: dict[str, dict[str, Static]],
+                 dynamic: dict[str, dict[str, Action]]) -> None:
+        self.static, self.clocks, self.dynamic = static, clocks, dynamic
 
     def known(self, device: str) -> bool:
         """Whether energy can be told on a device."""
         return device in self.static
 
-    def of(self, device: str) -> DevicePrices:
+    def of(self, device: str, clock: str = "board") -> DevicePrices:
         """The prices of a device, its dynamic ones borrowed where it has none.
 
-        Raises ConfigError for a device without static power.
+        clock: where its clock comes from, of `boards.clock.SOURCES`. Raises ConfigError for a
+        device without static power.
         """
         if device not in self.static:
             raise ConfigError(unknown("device with energy figures", device, self.static)
                               + f"; 'estimate --prices' takes a table with [static.{device}]")
-        own = self.dynamic.get(device, {})
+        own, static = self.dynamic.get(device, {}), self.static[device]
+        if clock != "board":
+            made = self.clocks.get(device, {}).get(clock) or self.clocks[LENDER][clock]
+            static = replace(static, low=static.low + made.low, high=static.high + made.high,
+                             typical=static.middle + made.middle)
         needed = set(ACTIONS) - (set() if targets.device(device).spram else set(_OF_SPRAM))
-        return DevicePrices(static=self.static[device], borrowed=not needed <= set(own),
+        return DevicePrices(static=static, borrowed=not needed <= set(own),
                             **{**self.dynamic[LENDER], **own})
 
 
@@ -115,7 +128,7 @@ class Prices:
 def shipped() -> Prices:
     """The table that ships."""
     file = resources.files(__package__) / "prices.toml"
-    return _parse(tomllib.loads(file.read_text()), "prices.toml", Prices({}, {}))
+    return _parse(tomllib.loads(file.read_text()), "prices.toml", Prices({}, {}, {}))
 
 
 def load(path: Path) -> Prices:
@@ -127,21 +140,27 @@ def load(path: Path) -> Prices:
 
 
 def _parse(data: dict, source: str, base: Prices) -> Prices:
-    sections = ("format", "static", "dynamic")
+    sections = ("format", "static", "clock", "dynamic")
     for name in data:
         if name not in sections:
             raise ConfigError(f"{source}: " + unknown("section", name, sections))
     if data.get("format") != FORMAT:
         raise ConfigError(f"{source}: format must be {FORMAT}, not {data.get('format')!r}; see "
                           "flow/cost/prices.toml for the table that ships")
-    static, dynamic = dict(base.static), {name: dict(item) for name, item in base.dynamic.items()}
+    static = dict(base.static)
+    clocks, dynamic = ({name: dict(item) for name, item in own.items()}
+                       for own in (base.clocks, base.dynamic))
     for device, item in _table(data, "static", source, targets.DEVICES, "device"):
         static[device] = _price(Static, item, source, f"static.{device}")
+    for device, made in _table(data, "clock", source, targets.DEVICES, "device"):
+        for name, item in _table({device: made}, device, source, CLOCKS, "clock"):
+            clocks.setdefault(device, {})[name] = _price(Static, item, source,
+                                                         f"clock.{device}.{name}")
     for device, actions in _table(data, "dynamic", source, targets.DEVICES, "device"):
         for action, item in _table({device: actions}, device, source, ACTIONS, "action"):
             dynamic.setdefault(device, {})[action] = _price(
                 Action, item, source, f"dynamic.{device}.{action}")
-    return Prices(static, dynamic)
+    return Prices(static, clocks, dynamic)
 
 
 def _table(data: dict, key: str, source: str, known, kind: str) -> list[tuple[str, object]]:
