@@ -10,12 +10,15 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Lock
 from types import MappingProxyType
 
 import msgspec
@@ -76,9 +79,12 @@ def build(top, board: Board, *, design: str, seed: int = 1, **options) -> Report
 
 def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
                 out_dir: Path | None = None, use_cache: bool = True, must_fit: bool = True,
-                exact: bool = False, predicted_low: float | None = None, note: Note | None = None,
-                record: Callable[[Outcome], None] | None = None) -> list[Report]:
+                exact: bool = False, predicted_low: float | None = None, jobs: int = 1,
+                note: Note | None = None, record: Callable[[Outcome], None] | None = None
+                ) -> list[Report]:
     """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`.
+
+    jobs: so many seeds at once, whose reports do not depend on it.
 
     Raises FitError if it does not fit (with must_fit=False returns a report of the counts, where
     `fits` is False, and writes nothing), ToolError if a tool is missing, fails or takes too long.
@@ -94,9 +100,13 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
     with nullcontext(None) if use_cache else TemporaryDirectory(prefix="spikeloom-") as path:
         builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None),
                            exact, predicted_low)
-        results = [builder.recorded(seed, record) for seed in seeds]
+        results = list(builder.all(seeds, jobs, record))
+        reached = {str(report.seed): report.fmax_mhz for report, _ in results if report.fits}
+        results = [(msgspec.structs.replace(report, seeds=reached), files)
+                   for report, files in results]
         reports = [report for report, _ in results]
-        best, files = max(results, key=lambda result: (result[0].fits, result[0].fmax_mhz))
+        best = fastest(reports)
+        files = results[reports.index(best)][1]
         if not best.fits and must_fit:
             raise FitError(f"{board.name}: {best.problem}")
         if out_dir is not None and best.fits:
@@ -106,6 +116,23 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
             # Last, so that a report never speaks of a bitstream that is not there.
             write_report(best, Path(out_dir) / REPORT)
     return reports
+
+
+def fastest(found: Sequence):
+    """Of reports or measurements of one design the fastest, of equals the smallest; one that does
+    not fit has no clock, or 0.
+    """
+    return max(found, key=lambda item: (item.fmax_mhz or 0.0, -(item.lc or 0)))
+
+
+def spread(reports: Sequence[Report]) -> str:
+    """How far the seeds of one design lie apart, in a line."""
+    found = sorted(report.fmax_mhz for report in reports if report.fits)
+    if not found:
+        return f"none of {len(reports)} seeds was routed"
+    low, high, mean = found[0], found[-1], sum(found) / len(found)
+    return (f"{len(found)} of {len(reports)} seeds routed: {low:.1f} to {high:.1f} MHz, mean "
+            f"{mean:.1f}, so the fastest is {high / mean - 1:.1%} above the mean")
 
 
 def netlist(top, board: Board, *, design: str, note: Note | None = None) -> bytes:
@@ -128,6 +155,8 @@ class _Builder:
     note: Note
     exact: bool = False
     predicted_low: float | None = None
+    lock: Lock = field(default_factory=Lock)
+    stopped: Event = field(default_factory=Event)
 
     @property
     def identities(self) -> dict[str, str]:
@@ -136,17 +165,33 @@ class _Builder:
     def netlist(self) -> dict[str, bytes]:
         """The files of the netlist, from the cache or synthesised."""
         key = cache.key("netlist", self.plan.read_by_yosys, self.found["yosys"].identity)
-        files = self.cache.get(key, self.note)
-        if files is None:
-            files = self._synthesise()
-            self.cache.put(key, files)
+        with self.lock:  # one of many seeds at once makes it for all
+            files = self.cache.get(key, self.note)
+            if files is None:
+                files = self._synthesise()
+                self.cache.put(key, files)
         return files
 
-    def recorded(self, seed: int, record) -> tuple[Report, dict[str, bytes]]:
-        """`result`, of which `record` is told, if there is such."""
+    def all(self, seeds: Iterable[int], jobs: int, record) -> Iterator:
+        """`recorded` of each seed in order, `jobs` at once."""
+        if jobs == 1:
+            yield from (self.recorded(record, seed, partial(self.result, seed)) for seed in seeds)
+            return
+        with ThreadPoolExecutor(jobs) as pool:
+            running = {seed: pool.submit(self.result, seed) for seed in seeds}
+            try:
+                for seed, future in running.items():
+                    yield self.recorded(record, seed, future.result)
+            except BaseException:  # tools that run are ended within a second
+                self.stopped.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def recorded(self, record, seed: int, made) -> tuple[Report, dict[str, bytes]]:
+        """What `made` gives for a seed, of which `record` is told, if there is such."""
         try:
             self._check_prediction()
-            result = self.result(seed)
+            result = made()
         except (Cancelled, ToolError) as error:
             if record is not None:
                 status = ("cancelled" if isinstance(error, Cancelled) else
@@ -255,9 +300,9 @@ class _Builder:
         return Report(
             design=self.plan.design, board=board.name, device=board.device,
             **used, **_primitives(json.loads(netlist["cells.json"])), bound=bound,
-            fmax_mhz=round(fmax, 3), clock_mhz=board.clock_hz / 1e6,
-            meets_clock=fmax * 1e6 >= board.clock_hz, fits=not problem, problem=problem,
-            router=router, tools=self.identities, seed=seed,
+            fmax_mhz=round(fmax, 3), clock_mhz=board.clock_hz / 1e6, clock=board.source,
+            tolerance=board.tolerance, meets_clock=fmax * 1e6 >= board.needed_hz,
+            fits=not problem, problem=problem, router=router, tools=self.identities, seed=seed,
             seconds={name: round(value, 3) for name, value in seconds.items()},
             cached=False, plan=self.plan.digest, bitstream=BITSTREAM if bitstream else "",
             bitstream_bytes=len(bitstream),
@@ -270,14 +315,17 @@ class _Builder:
         detail = folder / {"yosys": "top.rpt", "nextpnr-ice40": "top.tim"}.get(name, log.name)
         detail.unlink(missing_ok=True)  # of the router before, which this one would be judged by
 
+        route = name == "nextpnr-ice40"
+
         def hopeless() -> bool:
+            if self.stopped.is_set() or not route:
+                return self.stopped.is_set()
             text = detail.read_text(errors="replace") if detail.is_file() else ""
             over = is_packed(text) and self._excess(read_utilisation(text))
             return bool(over) or routing_is_stuck(text)
 
-        route = name == "nextpnr-ice40"
         ran = tools.run(self.found[name], [*self.plan.commands[name], *options], cwd=folder,
-                        log=log, timeout=TIMEOUTS[name], hopeless=hopeless if route else None)
+                        log=log, timeout=TIMEOUTS[name], hopeless=hopeless)
         text = (detail if detail.is_file() else log).read_bytes()
         problem = ran.problem
         if problem is None:

@@ -67,7 +67,7 @@ def fit(graph: ir.Graph, board: Board, *, note: Callable[[str], None] | None = N
         if report.fits and report.meets_clock:
             return Fitted(name, candidate, report, tried)
         tried[name] = report.problem or (f"{report.fmax_mhz:.1f} MHz misses the board's "
-                                         f"{report.clock_mhz:g} MHz")
+                                         f"{report.needed_mhz:g} MHz")
         if note is not None:
             note(f"{board.name}, {name}: {tried[name]}")
     return Fitted("", None, None, tried)

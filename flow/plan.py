@@ -58,5 +58,5 @@ def prepare(top, board: Board, *, design: str) -> Plan:
     """
     start = time.monotonic()
     plan = board.platform().build(board.pins(top), do_build=False, emit_src=False,
-                                  script_after_read=script(board.clock_hz))
+                                  script_after_read=script(board.needed_hz))
     return Plan(board, design, plan.digest(32).hex(), dict(plan.files), time.monotonic() - start)

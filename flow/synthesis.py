@@ -19,9 +19,12 @@ from .weights_image import check_board
 Note = Callable[[str], None]
 
 
-def variant_of(trace: bool, features: Features, stored: Sequence[bytes]) -> str:
-    """What is built beside the plain design of a network, in a few words."""
+def variant_of(trace: bool, features: Features, stored: Sequence[bytes],
+               clock: str = "board") -> str:
+    """What is built beside the plain design of a network on a board's own clock, in a few words."""
     words = ["proof"] if trace else []
+    if clock != "board":
+        words.append(f"clock={clock}")
     for field in fields(features):
         value = getattr(features, field.name)
         if value != field.default:
@@ -48,7 +51,7 @@ def synthesise(graph: ir.Graph, board: Board, *, seeds: Iterable[int] = (1,), tr
     if design is None:
         design = top(graph, board.divisor, trace=trace, features=features, stored=stored,
                      weights_at=board.weights_at)
-    variant, known = variant_of(trace, features, stored), describe(structure(graph))
+    variant, known = variant_of(trace, features, stored, board.source), describe(structure(graph))
 
     def record(outcome: Outcome) -> None:
         item = measurement(graph, board, outcome, variant=variant, options=flow_options(),

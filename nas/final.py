@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ..flow import ir
+from ..flow.build import fastest
 from ..flow.errors import FitError
 from ..flow.passes.simplify import simplify
 from ..sim import reference
@@ -135,7 +136,7 @@ def finish(task: Task, store: Store, executor: Executor, folder: Path, routed: S
         if not good:
             why.append(f"{item.id}: {built[0].reason or 'misses the clock'}")
             continue
-        best = max(good, key=lambda found: found.fmax_mhz)
+        best = fastest(good)
         counts = {name: float(getattr(best, name)) for name in ("lc", "lut4", "ff", "ebr", "spram",
                                                                 "fmax_mhz")}
         found = held(graph, task.data.validation)

@@ -29,4 +29,4 @@ def line(name: str, found: fit.Fitted) -> str:
         return f"{name} not built ({why})"
     report = found.report
     return (f"{name} {found.choice}, {report.lc:,} LCs, {report.ebr} EBRs, "
-            f"{report.fmax_mhz:.1f} MHz ({report.clock_mhz:g} needed)")
+            f"{report.fmax_mhz:.1f} MHz ({report.needed_mhz:g} needed)")
