@@ -28,13 +28,14 @@ def actions_file(opened: Run, board: Board) -> Path:
     return opened.build_dir(board.name) / FILE
 
 
-def known_actions(opened: Run, graph: Graph, board_name: str) -> Actions | None:
-    """What has been counted of this very network on a board, None without."""
+def known_actions(opened: Run, graph: Graph, board_name: str, clock_hz: float) -> Actions | None:
+    """What has been counted of this very network on a board with this clock, None without."""
     path = opened.build_dir(board_name) / FILE
     if not path.exists():
         return None
     found = read_actions(path)
-    return found if found.design == graph.digest() else None
+    same = found.design == graph.digest() and round(found.clock_hz) == round(clock_hz)
+    return found if same else None
 
 
 def actions_of(opened: Run, graph: Graph, board: Board, images: int | None, out) -> Actions:
@@ -44,7 +45,7 @@ def actions_of(opened: Run, graph: Graph, board: Board, images: int | None, out)
     only if a number is asked for.
     """
     try:
-        known = known_actions(opened, graph, board.name)
+        known = known_actions(opened, graph, board.name, board.clock_hz)
     except RunError:
         if images is None:
             raise

@@ -16,7 +16,7 @@ from msgspec import to_builtins
 from rich.table import Table
 
 from ...hdl.neurons import Lif
-from .. import activity, activity_table, bare, estimated, estimated_table, ir, targets
+from .. import activity, activity_table, bare, clocks, estimated, estimated_table, ir, targets
 from ..cost import currents, prices
 from ..cost.energy import energy_if_known
 from ..cost.estimate import Estimate, estimate
@@ -86,10 +86,11 @@ def run(args, out) -> int:
     if args.layers is None:
         opened = Run.open(args.run)
         graph, source = compile_graph(opened.graph()), str(opened.graph_file)
+        board = clocks.kept(opened, board)
     else:
         graph, source = graph_from(args), f"--layers {args.layers}"
     found = estimate(graph, board.device)
-    energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz)
+    energy = energy_if_known(board.device, found.lc, found.cycles, board.clock_hz, board.source)
     used = {key: math.ceil(getattr(found, key)) for key in LIMITED}
     fits = not targets.device(board.device).excess(used)
     problem = "" if fits else targets.advice(board.device, used)
@@ -99,7 +100,7 @@ def run(args, out) -> int:
         "synapses": sum(dense.synapses for dense, _ in graph.layers),
         "weight_memory": work(graph).weight_memory,
         "board": board.name, "device": board.device, "fits": fits, "problem": problem,
-        "clock_mhz": board.clock_hz / 1e6,
+        "clock_mhz": board.clock_hz / 1e6, "clock": board.source,
         "microseconds_per_inference": 1e6 * found.cycles / board.clock_hz,
         "energy": energy and {**asdict(energy), "low_nj": energy.low_nj,
                               "total_nj": energy.total_nj},
@@ -139,8 +140,11 @@ def _activity(args, board, out) -> int:
                           "and test images; leave one of them out")
     table = prices.shipped() if args.prices is None else prices.load(Path(args.prices))
     measured = None if args.measured is None else currents.load_currents(Path(args.measured))
-    price, divisor = table.of(board.device), activity.divisor_of(board, args.baud)
+    table.of(board.device)  # before anything is simulated
     opened = Run.open(args.run)
+    board = clocks.kept(opened, board)
+    price = table.of(board.device, board.source)
+    divisor = activity.divisor_of(board, args.baud)
     graph = compile_graph(opened.graph())
     actions = activity.actions_of(opened, graph, board, args.images, out)
     fitted = None

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ...boards.board import Board
-from .. import bare, bitstream, ports, tools, weights_file
+from .. import bare, bitstream, clocks, ports, tools, weights_file
 from ..build import BITSTREAM, REPORT
 from ..errors import ConfigError, RunError, ToolError
 from ..files import write_atomic
@@ -58,6 +58,7 @@ def run(args, out) -> None:
         raise ConfigError("--one-image must not be used with --sram, which leaves the flash as it "
                           "is; leave one of them out")
     opened = Run.open(args.run)
+    board = clocks.kept(opened, board)
     port = (args.port or ports.uart(board)) if args.verify else None
     data = program(board, opened, out, sram=args.sram, dry_run=args.dry_run, proof=args.proof,
                    one_image=args.one_image)
@@ -88,6 +89,8 @@ def program(board: Board, opened: Run, out, *, sram: bool = False, dry_run: bool
     if not folder.is_dir():
         raise RunError(f"{folder}: does not exist; run '{build}' first")
     report = read_report(folder / REPORT)
+    if proof:
+        clocks.check_same(report, board, build)
     graph = compile_graph(opened.graph())
     path = folder / BITSTREAM
     checked = bitstream.check(path, report, board=board.name, design=graph.digest(), again=build)

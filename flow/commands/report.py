@@ -136,11 +136,11 @@ def _published(opened: Run, graph: Graph, report: Report, rows: list) -> tuple[d
     clock_hz, device, priced = report.clock_mhz * 1e6, report.device, None
     divisor, damaged = round(clock_hz / RESET_BAUD), {}
     try:
-        known = activity.known_actions(opened, graph, report.board)
+        known = activity.known_actions(opened, graph, report.board, clock_hz)
     except RunError as error:
         known, damaged = None, {"problem": str(error)}
     if known is not None and shipped().known(device):
-        priced = activity.priced(known, shipped().of(device), divisor=divisor)
+        priced = activity.priced(known, shipped().of(device, report.clock), divisor=divisor)
     quick = energy_of(report, inference_cycles(graph))
     ours = claims.Ours(
         accuracy=rows[0].accuracy, lut4=report.lut4, lc=report.lc,

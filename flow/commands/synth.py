@@ -6,10 +6,11 @@ from importlib import import_module
 from msgspec import structs, to_builtins
 from rich.table import Table
 
-from .. import bare, build, length_table, link_options, lowering_options
+from .. import bare, build, clocks, length_table, link_options, lowering_options, tuning
 from ..cost.estimate import estimate
-from ..errors import ConfigError
+from ..errors import ConfigError, RunError
 from ..ir import Graph
+from ..output import Wide
 from ..passes.compile import compile_graph
 from ..passes.generators import advise
 from ..report import compare, write_report
@@ -24,8 +25,11 @@ IMAGES = "spikeloom.sim.images"
 def configure(parser) -> None:
     bare.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=1, help="first seed of place and route")
-    parser.add_argument("--pnr-seeds", type=int, default=1, metavar="N",
+    parser.add_argument("--seeds", "--pnr-seeds", type=int, default=1, metavar="N",
                         help="try N seeds from --seed on and keep the fastest result")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N",
+                        help="seeds that are placed and routed at once (default: 2)")
+    clocks.add_arguments(parser)
     parser.add_argument("--proof", action="store_true",
                         help="build the proof build, which also answers a checksum per layer over "
                              "every membrane and spike, for 'sim --level board'")
@@ -41,12 +45,23 @@ def run(args, out) -> None:
     board = bare.chosen(args)
     if not 0 <= args.seed < 2**31:
         raise ConfigError(f"--seed must be in 0..2**31 - 1, not {args.seed}")
-    if not 1 <= args.pnr_seeds <= 100:
-        raise ConfigError(f"--pnr-seeds must be in 1..100, not {args.pnr_seeds}")
+    if not 1 <= args.seeds <= 100:
+        raise ConfigError(f"--seeds must be in 1..100, not {args.seeds}")
+    if not 1 <= args.jobs <= 100:
+        raise ConfigError(f"--jobs must be in 1..100, not {args.jobs}")
+    clocks.check(args.clock, args.clock_mhz)
     if args.stored and not board.buttons:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     features = link_options.link_features(args.link)
+    tuned, chooses = None, args.clock in (clocks.AUTO, clocks.FASTEST)
+    if chooses and args.proof:
+        raise ConfigError(f"--clock {args.clock} must not be used with --proof, which takes the "
+                          "clock of the build that ships; choose that one first")
+    if args.clock in ("hfosc", "pll"):
+        board = clocks.clocked(board, args.clock, args.clock_mhz)
     opened = Run.open(args.run)
+    if args.clock is None:
+        board = _kept(opened, board, out)
     images = opened.first_samples("--stored", args.stored)[0] if args.stored else ()
     lowering_options.apply(args, opened, board, out)
     graph = compile_graph(opened.graph())
@@ -59,23 +74,32 @@ def run(args, out) -> None:
             status.update(text)
             out.note(text)
 
-        reports = synthesise(
-            graph, board, trace=args.proof, features=features, stored=stored, out_dir=folder,
-            note=note, use_cache=not args.no_cache,
-            seeds=range(args.seed, args.seed + args.pnr_seeds))
+        options = {
+            "trace": args.proof, "features": features, "stored": stored, "note": note,
+            "use_cache": not args.no_cache, "jobs": min(args.jobs, args.seeds),
+            "seeds": range(args.seed, args.seed + args.seeds)}
+        if chooses:
+            board, reports, tuned = tuning.tune(graph, board, objective=args.clock, folder=folder,
+                                                most_mhz=args.clock_mhz, **options)
+        else:
+            reports = synthesise(graph, board, out_dir=folder, **options)
     out.record(seeds={"place and route": [report.seed for report in reports]},
                tools=reports[0].tools)
-    best = max(reports, key=lambda report: report.fmax_mhz)
+    best = build.fastest(reports)
     if not args.proof:
         best = structs.replace(best, lengths=tuple(length_table.costed(rows, best)))
         write_report(best, folder / build.REPORT)
     if not best.meets_clock:
-        out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the board's {best.clock_mhz:g} MHz; try "
-                 "more --pnr-seeds")
+        out.note(f"warning: {best.fmax_mhz:.1f} MHz misses the {best.needed_mhz:g} MHz "
+                 "that its clock may be; try more --seeds, or a slower --clock")
     speed = throughput(graph, best.clock_mhz * 1e6)
     bitstream = folder / best.bitstream
     guess = estimate(graph, board.device)
     tables = [compare(best, guess)]
+    if tuned is not None:
+        tables.append(Wide(tuning.table(tuned)))
+    for line in clocks.says(board):
+        out.note(line)
     if best.lengths:
         tables.append(length_table.table(list(best.lengths), why))
     if args.proof:
@@ -88,13 +112,25 @@ def run(args, out) -> None:
         seeds = Table("seed", "LCs", "Fmax (MHz)", title="place and route", title_justify="left")
         for report in reports:
             seeds.add_row(str(report.seed), f"{report.lc:,}", f"{report.fmax_mhz:.1f}")
-        tables.append(seeds)
+        tables += [seeds, build.spread(reports)]
     tables.append(speed.text(best.clock_mhz * 1e6))
     data = {"report": to_builtins(best), "throughput": asdict(speed),
             "estimate": asdict(guess), "path": str(bitstream), "proof": args.proof,
-            "stored": len(stored),
+            "stored": len(stored), "clocks": tuned and to_builtins(tuned),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))
+
+
+def _kept(opened: Run, board, out):
+    """The board with the clock of the run's build for it, if there is one that can be read."""
+    try:
+        board = clocks.kept(opened, board)
+    except RunError:  # it is written anew
+        return board
+    if board.clock is not None:
+        out.note(f"clock: {board.source} of {board.clock_hz / 1e6:g} MHz, as the run's build for "
+                 f"{board.name} has; --clock board goes back to the pin's")
+    return board
 
 
 def _stored(images, opened: Run, graph: Graph, pixel_bits: int) -> list[bytes]:
