@@ -25,7 +25,7 @@ from .flat_netlist import read_netlist
 from .host import Device
 from .icarus import most_clocks
 from .images import shaped
-from .netlist import SETTLE
+from .netlist import settle
 from .pins import NetlistPins
 from .places import groups, parts_of, places
 from .preset import load_weights
@@ -51,9 +51,9 @@ def count(graph: ir.Graph, images: np.ndarray, board: Board, *, note=None,
     seen: list[tuple[str, Seen]] = []
     rx, tx = (circuit.ports[board.ports[name]][0] for name in ("rx", "tx"))
     # of weights that it does not find in its flash, the design gives up
-    settle = SETTLE + (boot_clocks(1) if circuit.sprams else 0)
+    before = settle(board) + (boot_clocks(1) if circuit.sprams else 0)
     pins = NetlistPins(circuit, rx, tx, divisor=board.divisor, clock_hz=board.clock_hz,
-                       timeout=2 * (most_clocks(graph) + 10_000) / board.clock_hz, settle=settle,
+                       timeout=2 * (most_clocks(graph) + 10_000) / board.clock_hz, settle=before,
                        mark=lambda name: seen.append((name, circuit.seen())))
     device = Device(pins, expect=design_hash(graph), clock_hz=board.clock_hz)
     device.info()

@@ -5,9 +5,11 @@ import time
 import numpy as np
 
 from ..boards import Board
+from ..boards.board import RESET_BAUD
 from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
+from . import rate
 from .host import Device, NoAnswerError
 from .icarus import most_clocks
 from .images import payload
@@ -19,28 +21,38 @@ from .serial_port import SerialTransport
 TIMEOUT = 2.0
 
 
-def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None) -> Device:
+def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None,
+                tolerance: float = 0.0) -> Device:
     """The device of this design on a serial port, at the rate asked for.
 
-    A board starts at 115,200 baud; a host that was interrupted may have left it at `baud`.
+    A board starts at 115,200 baud; a host that was interrupted may have left it at `baud`. With a
+    tolerance of its clock its rate is looked for (`rate`).
     """
     divisor = None if baud is None else divisor_for(clock_hz, baud)
     transport = SerialTransport(port, timeout=max(TIMEOUT, 2 * most_clocks(graph) / clock_hz))
     device = Device(transport, expect=design_hash(graph), clock_hz=clock_hz)
     try:
         try:
-            device.info()
+            _meet(device, round(clock_hz / RESET_BAUD), tolerance)
         except NoAnswerError:
             if baud is None:
                 raise
             device.transport.baud = baud
-            device.info()
+            _meet(device, divisor, tolerance)
         if divisor is not None:
             device.set_divisor(divisor)
     except BaseException:
         device.close()
         raise
     return device
+
+
+def _meet(device: Device, divisor: int, tolerance: float) -> None:
+    """Ask a device what it is, whose line is at so many clocks a bit."""
+    if tolerance:
+        rate.meet(device, device.clock_hz / divisor, tolerance)
+    else:
+        device.info()
 
 
 def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
@@ -52,7 +64,7 @@ def infer(graph: ir.Graph, images: np.ndarray, board: Board, port: str | None,
     if port is None:
         raise ConfigError("--level board needs --port, the serial port of the board; 'spikeloom "
                           "doctor' lists what is connected")
-    device = open_device(graph, port, board.clock_hz, baud)
+    device = open_device(graph, port, board.clock_hz, baud, board.tolerance)
     try:
         device.wait_for_weights(TIMEOUT)
         device.restore()

@@ -16,12 +16,14 @@ from ..flow.report import Report
 from ..flow.synthesis import build_graph
 from ..flow.weights_image import sprams
 from ..hdl.uart import MIN_DIVISOR
-from . import icarus
-from .netlist import DEFINES, SETTLE
+from . import clock_models, icarus
+from .netlist import DEFINES, settle
 from .probe import Ports, wrapper
 from .reference import Trace
 
 _MODULE = "chip"
+#: icebox_vlog does not know the oscillator: the net that it drives is a pad's, at its place.
+_OSCILLATOR = "io_19_31_0"
 #: Of place and route, in this order.
 SEEDS = (1, 2, 3, 4)
 
@@ -49,11 +51,14 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     """Replay images on the bitstream of a scheduled graph (`icarus.simulate`).
 
     proof: take the proof build, whose trace has `crcs`. Builds what is not in the cache. Raises
-    ToolError for a design that uses SPRAM or DSP: those are what IceStorm cannot read back, of any
-    device in `flow.targets`.
+    ToolError for a design that uses SPRAM or DSP, or a PLL of an UP5K behind another pin than its
+    own pad: those are what IceStorm cannot read back, of any device in `flow.targets`.
     """
     icarus.check()
     _readable(board, sprams(graph), 0)
+    if board.source == "pll" and board.device == "UP5K" and not board.clock.pad:
+        raise ToolError(f"{board.name}: icebox_vlog cannot read back a PLL of the UP5K whose clock "
+                        "is not at its own pad; use --level netlist")
     for tool in ("iceunpack", "icebox_vlog"):
         tools.find(tool)  # place and route takes minutes: first see that it is of use
     folder = Path(folder)
@@ -62,15 +67,16 @@ def simulate(graph: ir.Graph, images: np.ndarray, folder: Path, board: Board, *,
     report = routed(design, graph, board, folder, proof, note)
     _readable(board, report.spram, report.dsp)
     source, bench = folder / "recovered.v", folder / "bench.v"
-    source.write_text(tools.recovered_verilog(
+    source.write_text(clock_models.modelled(tools.recovered_verilog(
         folder / report.bitstream, folder / build.CONSTRAINTS, package=board.package,
-        module=_MODULE))
+        module=_MODULE)))
     layers = design.core.layers
-    bench.write_text(wrapper(Ports(**board.ports), layers, None, module=_MODULE))
+    ports = board.ports if "clk" in board.ports else {**board.ports, "clk": _OSCILLATOR}
+    bench.write_text(wrapper(Ports(**ports), layers, None, module=_MODULE))
     trace, figures = icarus.simulate(
         graph, images, folder, [tools.ice40_cells(), source, bench], layers,
-        divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR, settle=SETTLE, logs=False,
-        waves=waves, defines=DEFINES, shift=shift)
+        divisor=design.link.divisor.init, fast_divisor=MIN_DIVISOR, settle=settle(board),
+        logs=False, waves=waves, defines=DEFINES, shift=shift)
     return trace, {**figures, "lc": report.lc, "bitstream": str(folder / report.bitstream)}
 
 

@@ -124,7 +124,9 @@ class Circuit:
                 source, out = _passes(name, cell)
                 if out in at:
                     self._functions.append((drives(at[out], "pin"), at[source], 0, 0, 0, _BUFFER))
-            elif cell.type != "SB_GB_IO":  # which brings the clock
+            elif cell.type in ("SB_PLL40_PAD", "SB_PLL40_CORE"):  # locked from the beginning
+                self._functions.append((drives(at["LOCK"], "pin"), 1, 0, 0, 0, _BUFFER))
+            elif cell.type not in ("SB_GB_IO", "SB_HFOSC"):  # which bring the clock
                 raise ToolError(f"{name}: cells of type {cell.type} have no model here; count "
                                 "the activity of a design without it")
         clocks -= {0, 1}

@@ -29,7 +29,8 @@ def connect(args, graph: Graph, divisor: int | None, features: Features) -> Devi
         if divisor is not None:
             device.set_divisor(divisor)
     else:
-        device = attached.open_device(graph, args.port, args.clock, args.baud)
+        device = attached.open_device(graph, args.port, args.clock, args.baud,
+                                      args.tolerance)
     device.patience = patience(args, graph)
     return device
 

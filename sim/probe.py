@@ -35,9 +35,9 @@ class Ports:
     has weights (`flow.weights_file`, from the file that `icarus` writes) from byte `weights_at` on.
     """
 
-    clk: str
     rx: str
     tx: str
+    clk: str | None = None
     rst: str | None = None
     flash: dict[str, str] | None = None
     weights_at: int | None = None
@@ -56,9 +56,9 @@ def flat(name: str) -> str:
 def wrapper(ports: Ports, layers: list, path: Callable[[str], str] | None,
             module: str = "top") -> str:
     """The wrapper's Verilog; layers: the design's layers; path None: no names, no logs."""
-    connected = [f".{ports.clk}(clk)", f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
-    if ports.rst:
-        connected.append(f".{ports.rst}(rst)")
+    connected = [f".{ports.rx}(rx)", f".{ports.tx}(tx)"]
+    connected += [f".{port}({name})" for name, port in (("clk", ports.clk), ("rst", ports.rst))
+                  if port]
     connected += [f".{name}(flash_{pin})" for pin, name in (ports.flash or {}).items()]
     lines = ["`timescale 1ns/1ps", f"module {BENCH}(input rst, input rx, output tx);",
              "  reg level = 1;", f"  always #({CLOCK_NS / 2}) level = !level;",

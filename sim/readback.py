@@ -24,7 +24,7 @@ def readback(graph: ir.Graph, board: Board, port: str, *,
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            device = open_device(graph, port, board.clock_hz, None)
+            device = open_device(graph, port, board.clock_hz, None, board.tolerance)
         except LinkError as error:
             if time.monotonic() >= end:
                 raise LinkError(f"programmed, but not verified: {error}") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...boards.board import RESET_BAUD
-from ...flow import link_options
+from ...flow import clocks, link_options
 from ...flow.errors import ConfigError, LinkError
 from ...flow.ir import Graph
 from ...flow.lengths import shift_of
@@ -66,17 +66,23 @@ def configure(parser) -> None:
     parser.add_argument("--load", action="store_true",
                         help="send the weights over the link first, if the network has some that "
                              "are loaded; by default the board has them from its flash")
-    parser.add_argument("--clock", type=float, metavar="HZ", default=CLOCK_HZ,
-                        help="the board's clock, for --baud (default: 12000000)")
+    parser.add_argument("--clock", type=float, metavar="HZ",
+                        help="the board's clock, for --baud (default: that of the run's build, or "
+                             "12000000)")
 
 
 def run(args, out) -> int:
-    check_rate("--clock", args.clock)
-    divisor = None if args.baud is None else divisor_for(args.clock, args.baud)
+    if args.clock is not None:
+        check_rate("--clock", args.clock)
     if args.count is not None and args.count < 1:
         raise ConfigError(f"--count must be at least 1, not {args.count}")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
+    args.tolerance = 0.0
+    if args.clock is None:
+        args.clock, args.tolerance = (CLOCK_HZ, 0.0) if args.sim else clocks.of_run(
+            opened, graph.digest(), CLOCK_HZ)
+    divisor = None if args.baud is None else divisor_for(args.clock, args.baud)
     shift = args.shift if args.length is None else shift_of(graph, args.length)
     features = link_features(args.link)
     if args.link and args.port:

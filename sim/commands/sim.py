@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from ...flow import bare
+from ...flow import bare, clocks
 from ...flow.errors import ConfigError, FitError, GraphError
 from ...flow.lower import design_hash
 from ...flow.passes.compile import compile_graph
@@ -61,6 +61,8 @@ def run(args, out) -> int:
     if rung.name == crossbar.LEVEL:
         return crossbar.run(args, out)
     opened = Run.open(args.run)
+    if board is not None:
+        board = clocks.kept(opened, board)
     graph = opened.graph()
     unbuilt = rung.name == "reference" and without_gateware(graph) is not None
     graph = graph if unbuilt else compile_graph(graph)
