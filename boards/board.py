@@ -7,7 +7,7 @@ A new board is one file in this folder that calls `register`. Everything else (s
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import ClockDomain, Elaboratable, Module
 from amaranth.lib import io
 
 from .clock import MEMORIES_START, Clock, PllDomain
@@ -191,6 +191,7 @@ class Pins(Elaboratable):
         m = Module()
         m.submodules.top = self.top
         if self.board.source == "pll":
+            m.domains.sync = ClockDomain()
             m.submodules.clock = PllDomain(self.board.clock)
         uart = platform.request(*self.board.uart, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)

@@ -7,9 +7,17 @@ board; the power-on reset waits until that one is stable.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import (
+    ClockDomain,
+    ClockSignal,
+    Elaboratable,
+    Instance,
+    Module,
+    ResetSignal,
+    Signal,
+)
 from amaranth.lib import io
-from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
+from amaranth.lib.cdc import FFSynchronizer
 
 #: Of the command line, and of a report.
 SOURCES = ("board", "hfosc", "pll")
@@ -107,7 +115,7 @@ class Clock:
 
 
 class PllDomain(Elaboratable):
-    """Domain `sync` from a PLL behind the platform's clock pin; its reset ends after the lock.
+    """Drives domain `sync` from a PLL behind the clock pin; its reset ends after the lock.
 
     Where the pin is the PLL's own pad (`Clock.pad`) it has no other way in, elsewhere that is
     through the fabric. A lock that is lost resets the design.
@@ -130,9 +138,9 @@ class PllDomain(Elaboratable):
             p_DIVR=pll.divr, p_DIVF=pll.divf, p_DIVQ=pll.divq, p_FILTER_RANGE=pll.filter_range,
             i_RESETB=1, i_BYPASS=0, o_PLLOUTGLOBAL=out, o_LOCK=lock, **source)
         m.submodules.hold = hold = Hold(round(self.clock.reset_seconds * self.clock.hz))
-        m.domains += [ClockDomain("por", reset_less=True, local=True), ClockDomain("sync")]
-        m.d.comb += [ClockSignal("por").eq(out), ClockSignal("sync").eq(out), hold.lock.eq(lock)]
-        m.submodules.reset = ResetSynchronizer(~hold.ready, domain="sync")
+        m.domains += ClockDomain("por", reset_less=True, local=True)
+        m.d.comb += [ClockSignal("por").eq(out), ClockSignal("sync").eq(out), hold.lock.eq(lock),
+                     ResetSignal("sync").eq(~hold.ready)]
         return m
 
 
