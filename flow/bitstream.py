@@ -40,9 +40,10 @@ def check(path: Path, report: Report, *, board: str, design: str,
         raise RunError(f"{path}: holds design {report.design[:16]}, but the run's network is "
                        f"{design[:16]}; {again}")
     if not report.meets_clock:
-        raise RunError(f"{path}: runs at {report.fmax_mhz:.1f} MHz at most, its clock may be "
-                       f"{report.needed_mhz:g} MHz; try 'spikeloom synth --seeds 8', a slower "
-                       "--clock, or a smaller network")
+        inexact = f", up to {report.needed_mhz:g}" if report.tolerance else ""
+        raise RunError(f"{path}: runs at {report.fmax_mhz:.1f} MHz at most, its clock is "
+                       f"{report.clock_mhz:g} MHz{inexact}; try 'spikeloom synth --seeds 8', a "
+                       "slower --clock, or a smaller network")
     return {"size": f"{size:,} bytes", "sync word": "present",
             "checksum": f"sha256 {report.bitstream_sha256[:16]}",
             "design": design[:16],

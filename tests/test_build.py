@@ -122,10 +122,12 @@ def test_corrupt_cache_entries_are_rebuilt(warm, own_cache):
 def test_seeds_share_one_synthesis_and_the_fastest_is_kept(tmp_path):
     notes = []
     reports = build.build_seeds(Registers(3), HX8K, design="d", seeds=[1, 2], use_cache=False,
-                                out_dir=tmp_path, note=notes.append)
+                                jobs=2, out_dir=tmp_path, note=notes.append)
     assert [report.seed for report in reports] == [1, 2]
     assert sum("synthesis" in note for note in notes) == 1
     assert reports[0].bitstream_sha256 != reports[1].bitstream_sha256
+    assert reports[0].seeds == {"1": reports[0].fmax_mhz, "2": reports[1].fmax_mhz}
+    assert build.spread(reports).startswith("2 of 2 seeds routed: ")
     best = max(reports, key=lambda report: report.fmax_mhz)
     assert read_report(tmp_path / "report.json") == best
     assert sha256((tmp_path / "top.bin").read_bytes()).hexdigest() == best.bitstream_sha256

@@ -81,18 +81,18 @@ def test_synth_prints_what_it_measured_and_ends_with_the_path(run, command):
 
 
 def test_synth_tries_seeds_as_json(run, command):
-    code, out, _ = command("synth", "--run", run, "--board", "icebreaker", "--pnr-seeds", 2,
-                           "--json")
+    code, out, _ = command("synth", "--run", run, "--board", "icebreaker", "--seeds", 2, "--json")
     data = json.loads(out)
     assert code == 0 and [item["seed"] for item in data["seeds"]] == [1, 2]
     assert data["report"]["fmax_mhz"] == max(item["fmax_mhz"] for item in data["seeds"])
     stored = json.loads((run / "build/icebreaker/report.json").read_text())
     assert stored == data["report"] and data["path"].endswith("top.bin")
+    assert stored["seeds"] == {str(item["seed"]): item["fmax_mhz"] for item in data["seeds"]}
 
 
 @pytest.mark.parametrize("arguments, message", [
     (["--board", "icebraker"], "unknown board 'icebraker'; did you mean 'icebreaker'?"),
-    (["--pnr-seeds", "0"], "--pnr-seeds must be in 1..100, not 0"),
+    (["--seeds", "0"], "--seeds must be in 1..100, not 0"),
     (["--stored", "2", "--board", "icestick"],
      "--stored must be used with a board that has a button, not icestick"),
     (["--seed", "-1"], "--seed must be in 0..2**31 - 1, not -1"),
@@ -225,7 +225,7 @@ HARM = {
         b'"board": "icebreaker"', b'"board": "ice40_hx8k_b_evn"')),
         "must be for board icebreaker, not ice40_hx8k_b_evn"),
     "too slow": (lambda d: _edit(d / "report.json", lambda b: b.replace(
-        b'"meets_clock": true', b'"meets_clock": false')), "MHz at most, the board's clock is 12"),
+        b'"meets_clock": true', b'"meets_clock": false')), "MHz at most, its clock is 12"),
 }
 
 

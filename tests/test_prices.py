@@ -38,6 +38,10 @@ def counted(source, clocks):
 def test_the_prices_that_ship_follow_from_the_measured_currents():
     price = prices.shipped().of("UP5K")
     assert price.static.high == pytest.approx(HALTED * 1e-6 * VOLTS, rel=0.01)
+    oscillator = prices.shipped().of("UP5K", "hfosc").static
+    most = 1e-6 * (OSCILLATOR[6e6] - 6 * (OSCILLATOR[48e6] - OSCILLATOR[6e6]) / 42) * VOLTS
+    assert oscillator.middle == pytest.approx(most, rel=0.01)  # at 0 Hz, leakage included
+    assert oscillator.low <= most <= oscillator.high
     slope = 1e-6 * (OSCILLATOR[48e6] - OSCILLATOR[6e6]) * VOLTS / 42e6
     for clock in (slope, joules(COUNTERS[32] - HALTED)):
         assert price.clock.low <= clock <= price.clock.high
@@ -80,9 +84,10 @@ def test_a_device_without_sprams_needs_no_price_of_theirs(tmp_path):
 
 def test_every_shipped_price_names_its_source():
     table = prices.shipped()
-    found = [*table.static.values(), *(price for item in table.dynamic.values()
-                                       for price in item.values())]
-    assert len(found) == 3 + len(prices.ACTIONS) and all(len(price.source) > 10 for price in found)
+    found = [*table.static.values(), *(price for items in (table.clocks, table.dynamic)
+                                       for item in items.values() for price in item.values())]
+    assert len(found) == 3 + len(prices.CLOCKS) + len(prices.ACTIONS)
+    assert all(len(price.source) > 10 for price in found)
     assert set(table.dynamic["UP5K"]) == set(prices.ACTIONS)
 
 
