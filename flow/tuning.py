@@ -97,8 +97,9 @@ def tune(graph: ir.Graph, board: Board, *, objective: str, most_mhz: float | Non
                     continue
                 count += 1
                 note(f"trying {_title(item)}")
+                made = built(number, boards[number])
                 item = found[number] = msgspec.structs.replace(
-                    item, fmax_mhz=built(number, boards[number]).fmax_mhz)
+                    _priced(graph, boards[number], made), fmax_mhz=made.fmax_mhz)
             if item.fits:
                 chosen = number
                 break
@@ -135,10 +136,10 @@ def _others(board: Board, reached_mhz: float, most_mhz: float | None) -> list[Bo
     return found
 
 
-def _priced(graph: ir.Graph, board: Board, first: Report) -> Alternative:
-    """What a clock gives and costs, with the cells of the first build."""
+def _priced(graph: ir.Graph, board: Board, report: Report) -> Alternative:
+    """What a clock gives and costs, with the cells of a build."""
     speed, hz = throughput(graph, board.clock_hz), board.clock_hz
-    energy = energy_if_known(board.device, first.lc, speed.cycles + speed.load, hz, board.source)
+    energy = energy_if_known(board.device, report.lc, speed.cycles + speed.load, hz, board.source)
     return Alternative(
         source=board.source, mhz=hz / 1e6, needed_mhz=board.needed_hz / 1e6,
         images_per_second=speed.per_second, low_nj=energy and energy.low_nj,
