@@ -9,7 +9,7 @@ from ..boards.board import RESET_BAUD
 from ..flow import fold, ir
 from ..flow.errors import ConfigError
 from ..flow.lower import design_hash
-from . import rate
+from . import rate_search
 from .host import Device, NoAnswerError
 from .icarus import most_clocks
 from .images import payload
@@ -26,7 +26,7 @@ def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None,
     """The device of this design on a serial port, at the rate asked for.
 
     A board starts at 115,200 baud; a host that was interrupted may have left it at `baud`. With a
-    tolerance of its clock its rate is looked for (`rate`).
+    tolerance of its clock its rate is looked for (`rate_search`).
     """
     divisor = None if baud is None else divisor_for(clock_hz, baud)
     transport = SerialTransport(port, timeout=max(TIMEOUT, 2 * most_clocks(graph) / clock_hz))
@@ -50,7 +50,7 @@ def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None,
 def _meet(device: Device, divisor: int, tolerance: float) -> None:
     """Ask a device what it is, whose line is at so many clocks a bit."""
     if tolerance:
-        rate.meet(device, device.clock_hz / divisor, tolerance)
+        rate_search.meet(device, device.clock_hz / divisor, tolerance)
     else:
         device.info()
 

@@ -25,10 +25,10 @@ from spikeloom.boards.clock import (
     dividers,
     nearest_dividers,
 )
-from spikeloom.flow import build, clocks, targets, tuning
+from spikeloom.flow import build, clocks, nextpnr, targets, tuning
 from spikeloom.flow.cli import main
 from spikeloom.flow.cost.prices import shipped
-from spikeloom.flow.errors import ConfigError, FitError, RunError
+from spikeloom.flow.errors import ConfigError, FitError, RunError, ToolError
 from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.report import Report, write_report
 from spikeloom.flow.run import Run
@@ -287,3 +287,11 @@ def test_of_several_builds_the_fastest_is_taken_and_of_equals_the_smallest():
     assert build.fastest(found) is found[2]
     assert targets.board("icebreaker") is ICEBREAKER
     assert Clock(12_000_000).source == "hfosc"
+
+
+def test_the_constraint_of_a_pll_may_be_a_rounded_one():
+    timing = nextpnr.Timing(fmax={"clk": nextpnr._Clock(achieved=40.0, constraint=32.283)},
+                            utilization={})
+    assert timing.fmax_mhz(32_250_000) == 40.0
+    with pytest.raises(ToolError, match=r"no clock of 32\.1 MHz, only clk"):
+        timing.fmax_mhz(32_100_000)

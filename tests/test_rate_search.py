@@ -6,7 +6,7 @@ import pytest
 
 from spikeloom.flow.errors import LinkError
 from spikeloom.hdl import protocol
-from spikeloom.sim import rate
+from spikeloom.sim import rate_search
 from spikeloom.sim.host import Device, NoAnswerError
 from spikeloom.sim.simulated import SimTransport
 
@@ -31,7 +31,7 @@ def device(counting_top, true_hz, **options):
 @pytest.mark.parametrize("off", [-0.095, 0.06])
 def test_the_rate_of_any_clock_within_the_tolerance_is_found(counting_top, off):
     found = device(counting_top, CLOCK_HZ * (1 + off))
-    rate.meet(found, CLOCK_HZ / DIVISOR, 0.1)
+    rate_search.meet(found, CLOCK_HZ / DIVISOR, 0.1)
     assert found.clock_hz == pytest.approx(CLOCK_HZ * (1 + off), rel=0.02)
     assert found.transport.baud == pytest.approx(found.clock_hz / DIVISOR)
     assert found.transport.timeout == 0.0005
@@ -52,18 +52,18 @@ def test_a_device_that_answers_at_no_rate_is_said_to():
 
     line = Silent()
     with pytest.raises(NoAnswerError, match="no answer from 900000 to 1100000 baud"):
-        rate.meet(Device(line, clock_hz=CLOCK_HZ), 1e6, 0.1)
+        rate_search.meet(Device(line, clock_hz=CLOCK_HZ), 1e6, 0.1)
     assert {round(baud, -4) for baud in line.tried} == {1e6, 1.04e6, 0.96e6, 1.08e6, 0.92e6}
     assert line.timeout == 2.0
 
 
 def test_another_design_is_said_at_once(counting_top):
     with pytest.raises(LinkError, match="runs design"):
-        rate.meet(device(counting_top, CLOCK_HZ, expect=bytes(8)), CLOCK_HZ / DIVISOR, 0.1)
+        rate_search.meet(device(counting_top, CLOCK_HZ, expect=bytes(8)), CLOCK_HZ / DIVISOR, 0.1)
 
 
 def test_tries_lie_close_enough_to_meet_every_clock():
     for tolerance in (0.01, 0.05, 0.1, 0.2):
-        tried = sorted(rate.offsets(tolerance))
-        assert tried[-1] >= tolerance - rate.STEP / 2 and tried[0] == -tried[-1]
-        assert all(b - a == pytest.approx(rate.STEP) for a, b in pairwise(tried))
+        tried = sorted(rate_search.offsets(tolerance))
+        assert tried[-1] >= tolerance - rate_search.STEP / 2 and tried[0] == -tried[-1]
+        assert all(b - a == pytest.approx(rate_search.STEP) for a, b in pairwise(tried))
