@@ -30,7 +30,7 @@ FILE, FORMAT = "clocks.json", 1
 #: How much faster than at first a design is hoped to get when it is built for a faster clock.
 HOPE = 1.1
 #: Clocks that are tried for one network, at most, beside the board's pin.
-TRIES = 4
+TRIES = 5
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,13 +119,14 @@ def tune(graph: ir.Graph, board: Board, *, objective: str, most_mhz: float | Non
 
 def _others(board: Board, reached_mhz: float, most_mhz: float | None) -> list[Board]:
     """What else a board can have: every clock of the oscillator, and of a PLL the fastest that the
-    design may make, with and without hope, since what a PLL takes does not depend on its clock.
+    design may make, with hope and with less, since what a PLL takes does not depend on its clock.
     """
     found = []
     if can(board, "hfosc"):
         found = [clocked(board, "hfosc", hz / 1e6) for hz in HFOSC_HZ]
     if can(board, "pll"):
-        for limit in (HOPE * reached_mhz, reached_mhz, 0.9 * reached_mhz):
+        for share in (HOPE, 1.0, 0.9, 0.8):
+            limit = share * reached_mhz
             limit = min(limit, most_mhz or limit, PLL_HZ[1] / 1e6)
             try:
                 made = clocked(board, "pll", limit)
