@@ -25,6 +25,9 @@ MOST_SPARSE = 0.95
 #: Kinds of networks that a space may be of; the last ones have sections of their own (`_OWN`).
 NETWORKS = ("chain", "layered", "residual", "cells", "blocks")
 
+#: What `target.clock` may be.
+CLOCKS = ("board", "auto", "fastest")
+
 #: What the rules of a section yield: key, whether it holds, and what the value must be.
 Rule = tuple[str, bool, str]
 
@@ -290,13 +293,20 @@ class BlockSearch(Asked, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
-    """The board to build for, and the seed of place and route."""
+    """The board to build for, and the seed of place and route.
+
+    clock: what the network that a search keeps runs at. Its first `synth` takes the board's pin, or
+    chooses by the energy of an image (`auto`) or by its speed (`fastest`), with `search.pnr_seeds`
+    seeds. Candidates are built for the pin's.
+    """
 
     board: str = "icebreaker"
     seed: int = 1
+    clock: str = "board"
 
     def rules(self) -> Iterator[Rule]:
         yield "seed", 0 <= self.seed < 1 << 31, "in 0..2**31-1"
+        yield "clock", self.clock in CLOCKS, f"one of {', '.join(CLOCKS)}"
 
 
 class Experiment(Struct, frozen=True, forbid_unknown_fields=True):

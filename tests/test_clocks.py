@@ -25,8 +25,9 @@ from spikeloom.boards.clock import (
     dividers,
     nearest_dividers,
 )
-from spikeloom.flow import build, clocks, nextpnr, targets, tuning
+from spikeloom.flow import build, clocks, config, nextpnr, targets, tuning
 from spikeloom.flow.cli import main
+from spikeloom.flow.commands import synth
 from spikeloom.flow.cost.prices import shipped
 from spikeloom.flow.errors import ConfigError, FitError, RunError, ToolError
 from spikeloom.flow.passes.compile import compile_graph
@@ -262,6 +263,30 @@ def test_bitstreams_have_the_clock_that_was_asked_for(cache, tmp_path, source):
         values.append(circuit.values[tx])
     held = math.floor(MEMORIES_START * 24e6) if source == "pll" else 2400
     assert not any(values[:held]) and any(values[held:]), "the reset ends, and not before"
+
+
+def test_an_experiment_says_what_the_first_build_is_tuned_for(monkeypatch, tmp_path, capsys):
+    """With as many seeds as its search has; not where there is a build, or for another board."""
+    run = Run.create(tmp_path / "run")
+    network().save(run.graph_file)
+    run.experiment.write_text(config.to_toml(config.experiment_from(
+        {"search": {"pnr_seeds": 3}, "target": {"clock": "fastest"}})))
+    asked = []
+
+    def tune(graph, board, *, objective, seeds, **rest):
+        asked.append((board.name, objective, list(seeds)))
+        raise FitError("stopped here")
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    monkeypatch.setattr(synth, "synthesise", lambda graph, board, **rest: tune(
+        graph, board, objective=None, seeds=rest["seeds"]))
+    for more in ([], ["--seeds", "2"], ["--board", "upduino_v3"], ["--clock", "board"]):
+        assert main(["synth", "--run", str(run.path), *more]) == 2
+    assert asked == [("icebreaker", "fastest", [1, 2, 3]), ("icebreaker", "fastest", [1, 2]),
+                     ("upduino_v3", None, [1]), ("icebreaker", None, [1])]
+    assert "clock: fastest, as the run's experiment says" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"target\.clock must be one of board, auto, fastest"):
+        config.experiment_from({"target": {"clock": "pll"}})
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from importlib import import_module
 from msgspec import structs, to_builtins
 from rich.table import Table
 
-from .. import bare, build, clocks, length_table, link_options, lowering_options, tuning
+from .. import bare, build, clocks, config, length_table, link_options, lowering_options, tuning
 from ..cost.estimate import estimate
 from ..errors import ConfigError, RunError
 from ..ir import Graph
@@ -20,13 +20,16 @@ from ..throughput import throughput
 
 #: What knows an image's bytes on the link, in a package that this one must not import.
 IMAGES = "spikeloom.sim.images"
+#: What --clock, or an experiment, may ask for that is chosen by building.
+CHOOSING = (clocks.AUTO, clocks.FASTEST)
 
 
 def configure(parser) -> None:
     bare.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=1, help="first seed of place and route")
-    parser.add_argument("--seeds", "--pnr-seeds", type=int, default=1, metavar="N",
-                        help="try N seeds from --seed on and keep the fastest result")
+    parser.add_argument("--seeds", "--pnr-seeds", type=int, metavar="N",
+                        help="try N seeds from --seed on and keep the fastest result (default: 1; "
+                             "where the run's experiment chooses the clock, its search.pnr_seeds)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N",
                         help="seeds that are placed and routed at once (default: 2)")
     clocks.add_arguments(parser)
@@ -45,7 +48,7 @@ def run(args, out) -> None:
     board = bare.chosen(args)
     if not 0 <= args.seed < 2**31:
         raise ConfigError(f"--seed must be in 0..2**31 - 1, not {args.seed}")
-    if not 1 <= args.seeds <= 100:
+    if args.seeds is not None and not 1 <= args.seeds <= 100:
         raise ConfigError(f"--seeds must be in 1..100, not {args.seeds}")
     if not 1 <= args.jobs <= 100:
         raise ConfigError(f"--jobs must be in 1..100, not {args.jobs}")
@@ -53,14 +56,17 @@ def run(args, out) -> None:
     if args.stored and not board.buttons:
         raise ConfigError(f"--stored must be used with a board that has a button, not {board.name}")
     features = link_options.link_features(args.link)
-    tuned, chooses = None, args.clock in (clocks.AUTO, clocks.FASTEST)
-    if chooses and args.proof:
+    tuned, objective, count = None, args.clock, args.seeds or 1
+    if args.clock in CHOOSING and args.proof:
         raise ConfigError(f"--clock {args.clock} must not be used with --proof, which takes the "
                           "clock of the build that ships; choose that one first")
     if args.clock in ("hfosc", "pll"):
         board = clocks.clocked(board, args.clock, args.clock_mhz)
     opened = Run.open(args.run)
-    if args.clock is None:
+    if args.clock is None and not args.proof and (asked := _asked(opened, board, out)):
+        objective = asked.target.clock
+        count = args.seeds or getattr(asked.search, "pnr_seeds", 1)
+    elif args.clock is None:
         board = _kept(opened, board, out)
     images = opened.first_samples("--stored", args.stored)[0] if args.stored else ()
     lowering_options.apply(args, opened, board, out)
@@ -76,10 +82,10 @@ def run(args, out) -> None:
 
         options = {
             "trace": args.proof, "features": features, "stored": stored, "note": note,
-            "use_cache": not args.no_cache, "jobs": min(args.jobs, args.seeds),
-            "seeds": range(args.seed, args.seed + args.seeds)}
-        if chooses:
-            board, reports, tuned = tuning.tune(graph, board, objective=args.clock, folder=folder,
+            "use_cache": not args.no_cache, "jobs": min(args.jobs, count),
+            "seeds": range(args.seed, args.seed + count)}
+        if objective in CHOOSING:
+            board, reports, tuned = tuning.tune(graph, board, objective=objective, folder=folder,
                                                 most_mhz=args.clock_mhz, **options)
         else:
             reports = synthesise(graph, board, out_dir=folder, **options)
@@ -119,6 +125,18 @@ def run(args, out) -> None:
             "stored": len(stored), "clocks": tuned and to_builtins(tuned),
             "seeds": [{"seed": r.seed, "fmax_mhz": r.fmax_mhz, "lc": r.lc} for r in reports]}
     out.result(data, *tables, str(bitstream))
+
+
+def _asked(opened: Run, board, out) -> config.Experiment | None:
+    """The run's experiment, where it chooses a clock and nothing was built for the board yet."""
+    if (opened.build_dir(board.name) / build.REPORT).exists() or not opened.experiment.exists():
+        return None
+    found = config.load_experiment(opened.experiment)
+    if found.target.clock not in CHOOSING or found.target.board != board.name:
+        return None
+    out.note(f"clock: {found.target.clock}, as the run's experiment says; --clock board is the "
+             "pin's")
+    return found
 
 
 def _kept(opened: Run, board, out):
