@@ -19,8 +19,9 @@ from ..blocks.recipe import BlockTraining
 
 #: The points of a study, as its `points.json` holds them.
 SHIPPED = Path(__file__).with_name("autosnn-effects.json")
-COMMAND = ("spikeloom study autosnn --varied global-pooling,down-sampling --seeds 3 --run RUN "
-           "makes it: RUN/study/autosnn/points.json")
+COMMAND = ("spikeloom study autosnn --data cifar10-batch1 --epochs 12 --train-images 0 --varied "
+           "global-pooling,down-sampling --seeds 10 --run RUN makes it: "
+           "RUN/study/autosnn/points.json")
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ def _about(points: list[Point]) -> str:
     one = points[0]
     macro, training = one.macro, one.training
     data, block = one.key["data"], one.key["blocks"][0]
+    images = f"{training.images:,} images" if training.images else "all images"
     return (f"{block} everywhere, C={macro.channels}, {macro.image_size} x {macro.image_size}, "
-            f"T={macro.num_steps}; {training.epochs} epochs of {training.images:,} images; "
+            f"T={macro.num_steps}; {training.epochs} epochs of {images}; "
             f"{datasets.described(data)}")
 
 
