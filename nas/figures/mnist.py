@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ...flow import config, ir, targets
+from ...flow import clocks, config, ir, targets
 from ...flow.cost import prices
 from ...flow.errors import ConfigError
 from ...flow.memories import image_bytes
@@ -30,7 +30,7 @@ BOARD = "icebreaker"
 #: Trainings of a network, that of the run first.
 SEEDS = 4
 #: Test images whose clocks are averaged, and those whose toggles are counted in the netlist.
-TIMED, COUNTED = 1000, 4
+TIMED, COUNTED = 1000, 10
 #: Test images on two rungs.
 RTL_IMAGES, NETLIST_IMAGES = 20, 2
 #: Widths, bits of a weight, lanes and epochs of the second network.
@@ -89,9 +89,10 @@ def network(bench: Bench) -> dict:
     _, right, seconds = final(bench)
     report, name = outcome["report"], outcome["final"]["network"]
     where = f"{name} on the {report['board']}, with link, flash reader and loader"
+    routed = {item["id"]: item for item in outcome["routed"]}
     front = "; ".join(f"{item['accuracy']:.4f} {item['measured']['mean_cycles']:,.0f} clocks "
                       f"{item['measured']['lc']:,.0f} LCs {item['network']}"
-                      for item in outcome["front"])
+                      for item in map(routed.get, outcome["front"]))
     return {
         "mnist.test_accuracy": (statistics.mean(right), (
             f"{name}; integer reference model, {SEEDS} training seeds on train and validation "
@@ -159,15 +160,16 @@ def energy(bench: Bench) -> dict:
     from ...sim import activity
 
     opened, outcome = searched(bench)
-    graph, board = compile_graph(opened.graph()), targets.board(BOARD)
+    graph, board = compile_graph(opened.graph()), clocks.kept(opened, targets.board(BOARD))
     images = data().test.inputs[:COUNTED]
     actions = activity.count(graph, images, board, note=bench.note)
-    found = priced(actions, prices.shipped().of(board.device), divisor=board.divisor)
+    known = prices.shipped().of(board.device, board.source)
+    found = priced(actions, known, divisor=board.divisor)
     span, (least, most) = found.split.total("compute"), found.spread
     return {"mnist.nj_per_image": (span.high, (
         f"core's supply, the image in the device; {span.low:,.0f}..{span.high:,.0f} nJ by the "
         f"prices, mean of {COUNTED} test images ({least:,.0f}..{most:,.0f}); netlist of "
-        f"{outcome['final']['network']}"))}
+        f"{outcome['final']['network']}, clock: {board.source}, {board.clock_hz / 1e6:g} MHz"))}
 
 
 @group(mnist__rtl_images_equal=("images", ">= 20"))
