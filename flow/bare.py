@@ -29,9 +29,10 @@ from ..boards.bare import bare
 from ..boards.board import BAUD_TOLERANCE, RESET_BAUD
 from ..hdl.uart import MAX_DIVISOR, MIN_DIVISOR
 from . import targets, tools
-from .config import Rule, section
+from .config import section
 from .errors import ConfigError, unknown
 from .files import read_toml
+from .rules import Rule
 
 #: Option of nextpnr for a device.
 _OPTIONS = {name: f"--{name.lower()}" for name in targets.DEVICES}

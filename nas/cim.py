@@ -21,8 +21,8 @@ from ..flow.cim.devices import preset
 from ..flow.cim.mapper import map_network
 from ..flow.cim.shapes import Network, of_graph
 from ..flow.cim.weights import columns_per_weight
-from ..flow.config import Rule
 from ..flow.errors import FitError
+from ..flow.rules import Rule
 from ..sim import reference
 from ..sim.crossbar import network as crossbars
 from ..sim.crossbar.effects import Effects

@@ -20,8 +20,8 @@ import msgspec
 
 from ..flow import ir
 from ..flow.cim.array import Array
-from ..flow.config import MOST_SPARSE
 from ..flow.errors import ConfigError
+from ..flow.space_settings import MOST_SPARSE
 from ..sim import reference
 from .datasets import Split
 

@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct, structs
 
-from ..config import Rule, section
+from ..config import section
 from ..errors import ConfigError, unknown
+from ..rules import Rule
 from .array import Array
 
 #: Law of variation -> states, digits, sigma and standard normal numbers -> siemens, maybe negative.

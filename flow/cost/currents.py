@@ -40,9 +40,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ..config import Rule, section
+from ..config import section
 from ..errors import ConfigError, unknown
 from ..files import read_toml
+from ..rules import Rule
 from .actions import Actions, Phase
 from .prices import MEMORIES, Action, DevicePrices, Price
 

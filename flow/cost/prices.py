@@ -18,9 +18,10 @@ from msgspec.structs import fields, replace
 
 from ...boards.clock import SOURCES
 from .. import targets
-from ..config import Rule, section
+from ..config import section
 from ..errors import ConfigError, unknown
 from ..files import read_toml
+from ..rules import Rule
 
 FORMAT = 1
 #: Where dynamic prices of a device without its own come from.

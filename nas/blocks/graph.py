@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from ...flow import ir
 from ...flow.builder import Builder
-from ...flow.config import Rule
 from ...flow.errors import ConfigError, GraphError
 from ...flow.fold import check as check_folds
 from ...flow.passes import generators
 from ...flow.passes.schedule import schedule
+from ...flow.rules import Rule
 from ...hdl import sng
 from ...hdl.neurons import FixedPointLif
 from .block import Conv, Plan

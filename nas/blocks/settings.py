@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from ...flow import config
 from ...flow.cim.array import Array
 from ...flow.cim.cost.switches import MODES
-from ...flow.config import Rule
+from ...flow.rules import Rule
 from .block import BLOCKS, KNOWN
 from .graph import Gateware, check
 from .macro import Macro

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from msgspec import Struct
 
-from ...flow.config import Rule
 from ...flow.errors import ConfigError, unknown
+from ...flow.rules import Rule
 from ..problem import WORST
 from ..space import Genome
 from .cell import Cell

@@ -7,8 +7,8 @@ from msgspec import Struct, field, structs
 from ...flow import config
 from ...flow.cim.array import Array
 from ...flow.cim.cost.switches import MODES
-from ...flow.config import Rule
 from ...flow.errors import ConfigError
+from ...flow.rules import Rule
 from .cell import MAX_NODES, OPERATIONS
 from .macro import Macro
 

@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...flow import config, ir, plugins
 from ...flow.cim.array import ENCODINGS
-from ...flow.config import MOST_SPARSE
 from ...flow.errors import ConfigError, unknown
 from ...flow.output import Output
 from ...flow.passes.generators import advise
 from ...flow.passes.simplify import simplify
 from ...flow.run import Run
+from ...flow.space_settings import MOST_SPARSE
 from ...hdl.neurons import KINDS
 from ...hdl.neurons.izhikevich import PRESETS
 from .. import datasets

@@ -5,8 +5,8 @@ import statistics
 from functools import lru_cache
 
 from ...flow import ir, targets
-from ...flow.config import Space
 from ...flow.fit import lowered
+from ...flow.space_settings import Space
 from ...flow.synthesis import build_graph
 from .. import datasets
 from ..bench import Bench, group

@@ -175,19 +175,20 @@ def energy(bench: Bench) -> dict:
 @group(mnist__rtl_images_equal=("images", ">= 20"))
 def rtl(bench: Bench) -> dict:
     """Test images through the RTL, which first loads its weights from a model of the flash."""
-    graph = compile_graph(searched(bench)[0].graph())
-    equal, _, figures, detail = replay(bench, "rtl", RTL_IMAGES, graph, BOARD, "mnist")
-    return {"mnist.rtl_images_equal": (equal, f"{detail}, loading included; "
-                                              f"{figures['wall']:.0f} s in all")}
+    return {"mnist.rtl_images_equal": _equal(bench, "rtl", RTL_IMAGES)}
 
 
 @group(mnist__netlist_images_equal=("images", ">= 2"))
 def netlist(bench: Bench) -> dict:
     """Test images through the netlist that nextpnr is given, loading included."""
+    return {"mnist.netlist_images_equal": _equal(bench, "netlist", NETLIST_IMAGES)}
+
+
+def _equal(bench: Bench, level: str, count: int) -> tuple[int, str]:
+    """Of so many test images on a rung, those that are equal in everything."""
     graph = compile_graph(searched(bench)[0].graph())
-    equal, _, figures, detail = replay(bench, "netlist", NETLIST_IMAGES, graph, BOARD, "mnist")
-    return {"mnist.netlist_images_equal": (equal, f"{detail}, loading included; UP5K; "
-                                                  f"{figures['wall']:.0f} s in all")}
+    equal, _, figures, detail = replay(bench, level, count, graph, BOARD, "mnist")
+    return equal, f"{detail}, loading included; {figures['wall']:.0f} s in all"
 
 
 @group(mnist__reference_seconds=("s", "<= 10"))

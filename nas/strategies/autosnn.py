@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from msgspec import Struct
 
-from ...flow.config import Rule
 from ...flow.errors import ConfigError
+from ...flow.rules import Rule
 from ..space import Genome
 
 #: Draws for a newcomer before there is taken to be no other.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from msgspec import Struct
 
-from ...flow.config import Rule
+from ...flow.rules import Rule
 from ..space import Genome
 
 #: Draws for each network that is wanted before there is taken to be no other.

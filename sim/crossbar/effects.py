@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from ...flow.cim.array import MOST, Array
 from ...flow.cim.devices import LAWS, States, programmed, states
-from ...flow.config import Rule
+from ...flow.rules import Rule
 from ...flow.errors import ConfigError
 
 IR_DROPS = ("none", "columns", "full")
