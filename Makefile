@@ -16,6 +16,7 @@ FILE  ?=
 
 PYTHON    ?= $(shell command -v python3.11 || command -v python3)
 SPIKELOOM  = .venv/bin/spikeloom
+DATASETS   = $(if $(DATA_DIR),SPIKELOOM_DATASETS="$(DATA_DIR:~/%=$(HOME)/%)")
 PIP        = .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt
 APT        = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
 INSTALL    = apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
@@ -43,7 +44,7 @@ help:
 	@echo "make setup     .venv and system packages    make clean    remove .venv, keep runs/"
 	@echo
 	@echo "variables (now): BOARD=$(BOARD) DATA=$(DATA) RUN=$(RUN) JOBS=$(JOBS) SIM=$(SIM)"
-	@echo "  DATA=name: examples/name.toml is searched (search)   DATA_DIR=folder of its files"
+	@echo "  DATA=name: examples/name.toml is searched (search)   DATA_DIR=folder of its files (bench, too)"
 	@echo "  SIM=reference, amaranth, rtl, netlist, bitstream or, with PORT, board"
 	@echo "  SEED=n (search, synth)  COUNT=n images (sim, infer, export)  WAVES=1 (sim)  PORT=/dev/ttyUSB1"
 	@echo "  FILE=images (infer)  ONE_IMAGE=1 (flash: bitstream and weights as one file)"
@@ -52,8 +53,7 @@ help:
 setup: .venv/full.stamp system
 
 search: .venv/full.stamp
-	$(if $(DATA_DIR),SPIKELOOM_DATASETS="$(abspath $(DATA_DIR))") \
-	  $(SPIKELOOM) search --run $(RUN) --board $(BOARD) --jobs $(JOBS) \
+	$(DATASETS) $(SPIKELOOM) search --run $(RUN) --board $(BOARD) --jobs $(JOBS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(RUN)/search.sqlite),--resume) \
 	  examples/$(DATA).toml
 
@@ -74,7 +74,7 @@ demo: .venv/base.stamp system-flash
 	$(SPIKELOOM) demo --board $(BOARD)
 
 bench: .venv/full.stamp system-sim
-	$(SPIKELOOM) bench --json --jobs $(JOBS) $(if $(ONLY),--only "$(ONLY)")
+	$(DATASETS) $(SPIKELOOM) bench --json --jobs $(JOBS) $(if $(ONLY),--only "$(ONLY)")
 
 infer: .venv/base.stamp
 	$(SPIKELOOM) infer --run $(RUN) $(if $(PORT),--port $(PORT),--sim) \

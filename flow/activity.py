@@ -11,7 +11,7 @@ from rich.progress import track
 
 from ..boards import Board
 from .cost.actions import FILE, Actions, read_actions, write_actions
-from .cost.prices import DevicePrices, shipped
+from .cost.prices import DevicePrices
 from .cost.split import Span, Split, split
 from .errors import RunError
 from .ir import Graph
@@ -95,18 +95,6 @@ def priced(actions: Actions, prices: DevicePrices, *, divisor: int) -> Priced:
     each = [split(actions, prices, image=k, **options).total("compute")
             for k in range(len(actions.images))]
     return Priced(actions, split(actions, prices, **options), each, prices, divisor)
-
-
-def image_nj(actions: Actions, prices: DevicePrices | None = None, *,
-             clock_hz: float | None = None) -> Span:
-    """nJ of the mean image that was counted, from its last bit to the first of its answer.
-
-    Neither the line nor loading weights is in it. prices: those that ship, for None. clock_hz: of
-    the board as it was counted, for None; another one changes what leaks meanwhile, nothing else.
-    """
-    prices = shipped().of(actions.device) if prices is None else prices
-    clock_hz = actions.clock_hz if clock_hz is None else clock_hz
-    return split(actions, prices, divisor=actions.divisor, clock_hz=clock_hz).total("compute")
 
 
 def divisor_of(board: Board, baud: float | None) -> int:

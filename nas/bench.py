@@ -110,6 +110,7 @@ class Bench:
                 found = g.measure(self)
             except Unmeasured as error:
                 self.note(f"not measured: {error}")
+                save(out, path)
                 continue
             for name, (value, detail) in found.items():
                 unit, goal = g.goals[name]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..flow import ir
 from ..flow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,16 +15,17 @@ if TYPE_CHECKING:
 
 
 class Shifts:
-    """Moves images of `shape`, (rows, columns) or (channels, rows, columns), in one epoch.
+    """Moves images of an input's shape, (rows, columns) or (channels, rows, columns), in one epoch.
 
     What is drawn depends on the settings and the number of the epoch alone. Raises ConfigError for
-    inputs that have no rows and columns.
+    inputs that have no rows and columns, or are events.
     """
 
-    def __init__(self, shape: tuple[int, ...], settings: "TrainSettings", epoch: int) -> None:
-        if len(shape) not in (2, 3):
-            raise ConfigError(f"shift must be 0 for inputs of shape {list(shape)}, which have no "
-                              "rows and columns to move along")
+    def __init__(self, given: ir.Input, settings: "TrainSettings", epoch: int) -> None:
+        shape = given.shape
+        if len(shape) not in (2, 3) or given.encoder == "spikes":
+            raise ConfigError(f"shift must be 0 for {given.encoder!r} inputs of shape "
+                              f"{list(shape)}, which are no images to move")
         self.shape = (1, *shape) if len(shape) == 2 else tuple(shape)
         self.most = settings.shift
         seed = settings.order_seed * 1_000_003 + epoch

@@ -73,6 +73,9 @@ class Task(Problem):
         if self.settings.sparsity and any(experiment.space.sparsities):
             raise ConfigError(f"{source}: train.sparsity must be 0 where space.sparsities gives "
                               f"shares to choose from, not {self.settings.sparsity}")
+        if self.settings.shift and (self.data.num_steps or len(self.data.shape) not in (2, 3)):
+            raise ConfigError(f"{source}: train.shift must be 0 for {self.data.name!r}, which has "
+                              f"no images to move, not {self.settings.shift}")
         if "spram" in experiment.space.memories and not self.device.spram:
             raise ConfigError(f"{source}: space.memories must be without 'spram' for board "
                               f"{self.board.name}, whose {self.device.name} has none; use 'ebr', "

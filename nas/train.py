@@ -197,7 +197,7 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     step = 0
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
-        moves = settings.shift and Shifts(graphs[0].input.shape, settings, epoch)
+        moves = settings.shift and Shifts(graphs[0].input, settings, epoch)
         for index in order(len(fit), settings, epoch):
             images = moves.moved(inputs[index]) if moves else inputs[index]
             loss, correct = program.loss(images.long(), labels[index],

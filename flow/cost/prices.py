@@ -116,12 +116,13 @@ class Prices:
             raise ConfigError(unknown("device with energy figures", device, self.static)
                               + f"; 'estimate --prices' takes a table with [static.{device}]")
         own, static = self.dynamic.get(device, {}), self.static[device]
+        lent = clock != "board" and clock not in self.clocks.get(device, {})
         if clock != "board":
-            made = self.clocks.get(device, {}).get(clock) or self.clocks[LENDER][clock]
+            made = self.clocks[LENDER if lent else device][clock]
             static = replace(static, low=static.low + made.low, high=static.high + made.high,
                              typical=static.middle + made.middle)
         needed = set(ACTIONS) - (set() if targets.device(device).spram else set(_OF_SPRAM))
-        return DevicePrices(static=static, borrowed=not needed <= set(own),
+        return DevicePrices(static=static, borrowed=lent or not needed <= set(own),
                             **{**self.dynamic[LENDER], **own})
 
 

@@ -66,8 +66,11 @@ def figures(args: Namespace, out: Output) -> int:
         verdict = {True: "yes", False: "NO", None: ""}[figure.holds]
         value = f"{figure.value:,}" if isinstance(figure.value, int) else f"{figure.value:.4g}"
         table.add_row(figure.name, value, figure.unit, figure.goal, verdict)
-    out.result({"figures": [asdict(f) for f in found], "file": str(FILE)}, table, str(FILE))
-    return 0
+    missing = [name for name in wanted if name not in {figure.name for figure in found}]
+    said = [f"not measured: {', '.join(missing)}"] if missing else []
+    out.result({"figures": [asdict(f) for f in found], "missing": missing, "file": str(FILE)},
+               table, *said, str(FILE))
+    return 1 if missing and args.only else 0
 
 
 def characterise(args: Namespace, out: Output) -> int:

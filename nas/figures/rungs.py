@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
+from ...boards import Board
 from ...flow import ir, targets
 from ...flow.passes.compile import compile_graph
 from ...sim import reference
@@ -34,7 +35,7 @@ def new_cache(folder: Path):
 
 
 def replay(bench: Bench, name: str, count: int, graph: ir.Graph | None = None,
-           board: str = BOARD, data: str = "digits") -> tuple[int, int, dict, str]:
+           board: str | Board = BOARD, data: str = "digits") -> tuple[int, int, dict, str]:
     """Images equal, images that differ, figures and a description of `count` images on a rung.
 
     `wall` of the figures is all that the rung took, synthesis included: the cache is a new one.
@@ -42,7 +43,8 @@ def replay(bench: Bench, name: str, count: int, graph: ir.Graph | None = None,
     graph = graph or trained_digits()
     images = datasets.load(data).test.inputs[:count]
     wanted = reference.run(graph, images, trace=True)
-    setting = Setting(folder=FOLDER / "rungs" / name, board=targets.board(board), note=bench.note)
+    board = targets.board(board) if isinstance(board, str) else board
+    setting = Setting(folder=FOLDER / "rungs" / name, board=board, note=bench.note)
     with new_cache(FOLDER / "rungs" / "cache"):
         start = time.monotonic()
         got, figures, sees = LEVELS[name].run(graph, images, setting)

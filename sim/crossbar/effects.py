@@ -8,8 +8,8 @@ from msgspec import Struct, structs
 
 from ...flow.cim.array import MOST, Array
 from ...flow.cim.devices import LAWS, States, programmed, states
-from ...flow.rules import Rule
 from ...flow.errors import ConfigError
+from ...flow.rules import Rule
 
 IR_DROPS = ("none", "columns", "full")
 FULL_SCALES = ("lossless", "calibrated")
