@@ -29,11 +29,13 @@ def open_device(graph: ir.Graph, port: str, clock_hz: float, baud: float | None,
     tolerance of its clock its rate is looked for (`rate_search`).
     """
     divisor = None if baud is None else divisor_for(clock_hz, baud)
+    after_reset = round(clock_hz / RESET_BAUD)
     transport = SerialTransport(port, timeout=max(TIMEOUT, 2 * most_clocks(graph) / clock_hz))
-    device = Device(transport, expect=design_hash(graph), clock_hz=clock_hz)
+    device = Device(transport, expect=design_hash(graph), clock_hz=clock_hz,
+                    reset_divisor=after_reset)
     try:
         try:
-            _meet(device, round(clock_hz / RESET_BAUD), tolerance)
+            _meet(device, after_reset, tolerance)
         except NoAnswerError:
             if baud is None:
                 raise

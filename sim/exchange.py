@@ -2,8 +2,9 @@
 
 The protocol's constants, frames and checksum come from `hdl.protocol`. A transport has
 ``write(data)``, ``read(n, timeout) -> bytes`` (fewer than n after `timeout` seconds), ``close()``,
-a settable `baud`, a `name` for messages, and `timeout`, how many seconds an inference may take:
-`serial_port`, `simulated`, and `benches.replay` in cocotb.
+``now()``, seconds of a clock (simulated ones where time is), a settable `baud`, a `name` for
+messages, and `timeout`, how many seconds an inference may take: `serial_port`, `simulated`, `pins`,
+and `benches.replay` in cocotb.
 """
 
 import struct

@@ -44,17 +44,19 @@ class Device:
 
     expect: the design hash (8 bytes) it must answer with, None for any. clock_hz: its clock.
     patience: seconds that its weights take from a reset on, at most, for which an inference waits
-    where they turn out not to be loaded (any more).
+    where they turn out not to be loaded (any more). reset_divisor: clocks a bit after a reset; those
+    at which `set_divisor` finds it, unless said.
 
     A device that loses its power forgets its rate, timesteps and lengths; where it is noticed,
     since an answer is missing, they are set again before it is asked again.
     """
 
     def __init__(self, transport, *, expect: bytes | None = None,
-                 clock_hz: float = CLOCK_HZ, patience: float = 0.0) -> None:
+                 clock_hz: float = CLOCK_HZ, patience: float = 0.0,
+                 reset_divisor: int | None = None) -> None:
         self._line = Exchange(transport)
         self.expect = expect[:protocol.DESIGN_BYTES].hex() if expect is not None else None
-        self.clock_hz, self.patience = clock_hz, patience
+        self.clock_hz, self.patience, self.reset_divisor = clock_hz, patience, reset_divisor
         self._info: Info | None = None
         self._numbers: dict[Command, int] = {}
         self._rates: tuple[float, int] | None = None  # after a reset; the divisor chosen since
@@ -93,6 +95,7 @@ class Device:
             except (Broken, NotLoadedError):  # once more, one by one, when nothing can come late
                 sending = AHEAD * self._line.seconds(len(batch[0]) + FRAME_BYTES)
                 self._line.rest(sending + self.transport.timeout)
+                self.settle()  # it may have been reset, and answers as before all the same
                 results = map(self._infer, batch)
             yield from results
 
@@ -105,7 +108,10 @@ class Device:
                               f"{self.clock_hz / divisor:.0f}")
         before = self._rates
         self._ask(Command.DIVISOR, struct.pack("<H", divisor), 0)
-        self._rates = before[0] if before else self.transport.baud, divisor
+        reset_baud = before[0] if before else self.transport.baud
+        if self.reset_divisor is not None:
+            reset_baud = self.clock_hz / self.reset_divisor
+        self._rates = reset_baud, divisor
         self._at_divisor(divisor)
         try:
             self.info()
@@ -156,17 +162,15 @@ class Device:
         """
         if not self._known().features.weights:
             return
-        pause = _LOOK / self.transport.baud
-        for look in range(1 + math.ceil(patience / pause)):
-            if look:
-                self.transport.read(1, pause)
-            waited(look * pause)
+        began = self.transport.now()
+        while True:
+            waited(seconds := self.transport.now() - began)
             status = self.weights()
             if status == Status.OK:
                 return
-            if status != Status.LOADING:
-                break
-        raise NotLoadedError(self.transport.name, status, look * pause)
+            if status != Status.LOADING or seconds >= patience:
+                raise NotLoadedError(self.transport.name, status, seconds)
+            self.transport.read(1, _LOOK / self.transport.baud)
 
     def load(self, image: bytes, sent: Callable[[int], None] = lambda count: None) -> None:
         """Send an image of weights (`hdl.flash_image`), all of it; `sent` is told of its bytes.

@@ -67,6 +67,9 @@ class NetlistPins:
         del self._received[:n]
         return data
 
+    def now(self) -> float:
+        return self.circuit.clock / self.clock_hz
+
     def close(self) -> None:
         """Nothing to do."""
 

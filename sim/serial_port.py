@@ -1,6 +1,7 @@
 """A serial port, as a transport of `host`, with pyserial."""
 
 import errno
+import time
 from collections.abc import Callable
 
 from ..boards.board import RESET_BAUD
@@ -39,6 +40,9 @@ class SerialTransport:
     def read(self, n: int, timeout: float) -> bytes:
         self._serial.timeout = timeout
         return self._guard(lambda: self._serial.read(n))
+
+    def now(self) -> float:
+        return time.monotonic()
 
     def close(self) -> None:
         self._serial.close()

@@ -55,6 +55,9 @@ class SimTransport:
         del self._received[:n]
         return data
 
+    def now(self) -> float:
+        return self._now
+
     def close(self) -> None:
         self._to_send.clear()
 

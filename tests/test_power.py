@@ -73,6 +73,28 @@ def test_among_images_each_still_gets_its_own_class(duplex):
     assert line.ctx.get(line.top.link.steps) == 3 and line.ctx.get(line.top.link.divisor) == 5
 
 
+def test_a_duplex_device_that_is_reset_in_a_batch_gets_its_timesteps_again(counting_top):
+    """At the rate of its reset, where nothing is missed but the answers under way."""
+    line = LosingPower(counting_top(features=Features(duplex=True, steps=True)), losses=[9000])
+    line.timeout = 0.0001
+    device = Device(line)
+    device.set_steps(3)
+    images = np.random.default_rng(0).integers(0, 200, (9, 6))
+    assert [r.scores[0] for r in device.infer_all(images)] == images.sum(1).tolist()
+    assert line.lost == 1 and line.ctx.get(line.top.link.steps) == 3
+
+
+def test_a_device_that_was_met_at_another_rate_is_found_at_that_of_its_reset(counting_top):
+    line = LosingPower(counting_top(), losses=[9000])
+    line.timeout = 0.0001
+    Device(line).set_divisor(6)  # and the host is interrupted
+    device = Device(line, reset_divisor=4)
+    device.set_divisor(6)
+    images = np.random.default_rng(0).integers(0, 200, (9, 6))
+    assert [r.scores[0] for r in device.infer_all(images)] == images.sum(1).tolist()
+    assert line.lost == 1 and line.ctx.get(line.top.link.divisor) == 6
+
+
 def test_without_patience_or_for_good_it_is_a_clear_error():
     device = Device(losing(BOOT + 3000), expect=DESIGN)
     device.wait_for_weights(PATIENCE)
@@ -80,6 +102,12 @@ def test_without_patience_or_for_good_it_is_a_clear_error():
     with pytest.raises(NotLoadedError, match="simulation: LOADING: "):
         list(device.infer_all(images))
     device = Device(losing(flash=False), patience=PATIENCE)  # nobody sends it any
+    waited = []
+    began = device.transport.now()
+    with pytest.raises(NotLoadedError, match=r"LOADING after .* s: its weights are not loaded yet"):
+        device.wait_for_weights(PATIENCE, waited.append)
+    took = device.transport.now() - began
+    assert PATIENCE <= waited[-1] <= took and waited[-1] == pytest.approx(took, rel=0.2)
     with pytest.raises(NotLoadedError, match=r"LOADING after .* s: its weights are not loaded yet"):
         device.infer(images[0])
 

@@ -43,6 +43,9 @@ class Pins:
     def read(self, n: int, timeout: float) -> bytes:
         return resume(self._take)(n, timeout)
 
+    def now(self) -> float:
+        return cocotb.utils.get_sim_time("ns") / 1e9
+
     def close(self) -> None:
         """Nothing to do."""
 
