@@ -80,11 +80,12 @@ def build(top, board: Board, *, design: str, seed: int = 1, **options) -> Report
 def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
                 out_dir: Path | None = None, use_cache: bool = True, must_fit: bool = True,
                 exact: bool = False, predicted_low: float | None = None, jobs: int = 1,
-                note: Note | None = None, record: Callable[[Outcome], None] | None = None
-                ) -> list[Report]:
+                logs_dir: Path | None = None, note: Note | None = None,
+                record: Callable[[Outcome], None] | None = None) -> list[Report]:
     """One report per nextpnr seed, after one synthesis; the fastest goes to `out_dir`.
 
-    jobs: so many seeds at once, whose reports do not depend on it.
+    jobs: so many seeds at once, whose reports do not depend on it. logs_dir: in whose `failed/` the
+    log of a tool that failed is kept, `out_dir` by default, of the cache without one.
 
     Raises FitError if it does not fit (with must_fit=False returns a report of the counts, where
     `fits` is False, and writes nothing), ToolError if a tool is missing, fails or takes too long.
@@ -98,8 +99,8 @@ def build_seeds(top, board: Board, *, design: str, seeds: Iterable[int],
     found = {item.tool.name: item for item in tools.prepare(TIMEOUTS, note)}
     # Without the cache, one of this call's own still saves synthesis for the other seeds.
     with nullcontext(None) if use_cache else TemporaryDirectory(prefix="spikeloom-") as path:
-        builder = _Builder(plan, found, cache.Cache(path), out_dir, note or (lambda text: None),
-                           exact, predicted_low)
+        builder = _Builder(plan, found, cache.Cache(path), logs_dir or out_dir,
+                           note or (lambda text: None), exact, predicted_low)
         results = list(builder.all(seeds, jobs, record))
         reached = {str(report.seed): report.fmax_mhz for report, _ in results if report.fits}
         results = [(msgspec.structs.replace(report, seeds=reached), files)
@@ -151,7 +152,7 @@ class _Builder:
     plan: Plan
     found: dict[str, tools.Found]
     cache: cache.Cache
-    out_dir: Path | None
+    logs_dir: Path | None
     note: Note
     exact: bool = False
     predicted_low: float | None = None
@@ -190,7 +191,6 @@ class _Builder:
     def recorded(self, record, seed: int, made) -> tuple[Report, dict[str, bytes]]:
         """What `made` gives for a seed, of which `record` is told, if there is such."""
         try:
-            self._check_prediction()
             result = made()
         except (Cancelled, ToolError) as error:
             if record is not None:
@@ -214,6 +214,7 @@ class _Builder:
 
     def result(self, seed: int) -> tuple[Report, dict[str, bytes]]:
         """The report of one seed and the files that belong to it."""
+        self._check_prediction()
         key = cache.key("routed", self.plan.digest, self.identities, _NEXTPNR_OPTIONS, ROUTERS,
                         seed)
         files = self.cache.get(key, self.note)
@@ -326,6 +327,8 @@ class _Builder:
 
         ran = tools.run(self.found[name], [*self.plan.commands[name], *options], cwd=folder,
                         log=log, timeout=TIMEOUTS[name], hopeless=hopeless)
+        if self.stopped.is_set():  # by another seed, whose error is told and whose log is kept
+            raise ToolError(f"{name} was stopped, since another seed failed")
         text = (detail if detail.is_file() else log).read_bytes()
         problem = ran.problem
         if problem is None:
@@ -341,7 +344,7 @@ class _Builder:
             problem += (": a chain of several thousand cells is too deep for the tool's "
                         "WebAssembly; shorten it, or name a native one in "
                         f"{tools.TOOLS[name].variable}")
-        keep = (Path(self.out_dir) if self.out_dir else cache.root()) / "failed" / f"{name}.log"
+        keep = (Path(self.logs_dir) if self.logs_dir else cache.root()) / "failed" / f"{name}.log"
         write_atomic(keep, text + b"\n" + (log.read_bytes() if detail != log else b""))
         kind = ToolTimeout if ran.timed_out else ToolError
         raise kind(f"{name} failed: {problem} (log: {keep})")

@@ -123,20 +123,24 @@ def kept(opened: Run, board: Board) -> Board:
     return of_report(board, read_report(path)) if path.exists() else board
 
 
-def of_run(opened: Run, design: str, otherwise: float) -> tuple[float, float]:
-    """Hz and tolerance of the clock of a run's builds of a design, whichever board it is on.
+def of_run(opened: Run, design: str, otherwise: float, *, asked: float | None = None,
+           any_will_do: bool = False) -> tuple[float, float]:
+    """Hz of the clock of a run's builds of a design, whichever board it is on, and the largest
+    tolerance of the run's builds with that clock.
 
-    otherwise: Hz where there is no build. Raises ConfigError where they differ, RunError where a
-    report is damaged.
+    otherwise: Hz where there is no build. asked: Hz to take whatever was built. Raises ConfigError
+    where builds have several clocks (any_will_do: takes `otherwise`), RunError where a report is
+    damaged.
     """
-    reports = [read_report(path) for _, path in opened.builds()]
-    found = {(report.clock_mhz * 1e6, report.tolerance) for report in reports
-             if report.design == design}
-    if len(found) > 1:
-        rates = ", ".join(f"{hz / 1e6:g}" for hz, _ in sorted(found))
+    reports = [(round(report.clock_mhz * 1e6), report)
+               for report in (read_report(path) for _, path in opened.builds())]
+    found = {hz for hz, report in reports if report.design == design}
+    if asked is None and len(found) > 1 and not any_will_do:
+        rates = ", ".join(f"{hz / 1e6:g}" for hz in sorted(found))
         raise ConfigError(f"--clock must be given, since the run has builds of {rates} MHz; give "
                           "the one of the board, in Hz")
-    return found.pop() if found else (otherwise, 0.0)
+    hz = asked or (found.pop() if len(found) == 1 else otherwise)
+    return hz, max((report.tolerance for own, report in reports if own == round(hz)), default=0.0)
 
 
 def check_same(report: Report, board: Board, again: str) -> None:

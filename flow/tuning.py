@@ -18,7 +18,7 @@ from ..boards.clock import HFOSC_HZ, PLL_HZ
 from . import ir
 from .build import REPORT, fastest
 from .clocks import AUTO, can, clocked
-from .cost.energy import Energy, energy_if_known
+from .cost.energy import energy_if_known
 from .cost.prices import shipped
 from .errors import ConfigError, FitError
 from .files import write_atomic
@@ -34,10 +34,12 @@ TRIES = 5
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
-    """One clock: images a second and nJ of each (None without figures), both without the link.
+    """One clock: images a second and nJ of each (None without figures), both without the link, of
+    the most clocks that an image can take.
 
     waiting_uw: low and high microwatts while nothing is done. fmax_mhz: what was reached when it
-    was built for this clock, None where it was not; needed_mhz: what it had to. why: of its state.
+    was built for this clock, None where it was not, 0 where no seed was routed; needed_mhz: what it
+    had to. why: of its state.
     """
 
     source: str
@@ -73,14 +75,15 @@ def tune(graph: ir.Graph, board: Board, *, objective: str, most_mhz: float | Non
 
     objective: the least energy of an image (`AUTO`; without figures of the device as `FASTEST`), or
     the most images a second. most_mhz: of the clock. options: those of `synthesise`, seeds among
-    them; the build that is kept goes to `folder`. Raises FitError if the design does not fit, or no
-    clock is slow enough for it.
+    them; the build that is kept goes to `folder`, as do logs of tools that fail. Raises FitError if
+    the design does not fit at the pin's clock, or no clock is slow enough for it.
     """
-    tries: dict[int, tuple[list[Report], TemporaryDirectory]] = {}
+    tries: dict[int, tuple[list[Report], Path]] = {}
     with TemporaryDirectory(prefix="spikeloom-") as work:
         def built(number: int, candidate: Board) -> Report:
             where = Path(work) / str(number)
-            tries[number] = synthesise(graph, candidate, out_dir=where, note=note, **options), where
+            tries[number] = synthesise(graph, candidate, out_dir=where, logs_dir=folder, note=note,
+                                       **options), where
             return fastest(tries[number][0])
 
         first = built(0, board)
@@ -97,7 +100,12 @@ def tune(graph: ir.Graph, board: Board, *, objective: str, most_mhz: float | Non
                     continue
                 count += 1
                 note(f"trying {_title(item)}")
-                made = built(number, boards[number])
+                try:
+                    made = built(number, boards[number])
+                except FitError as error:
+                    note(f"{_title(item)}: {error}")
+                    found[number] = msgspec.structs.replace(item, fmax_mhz=0.0, why=str(error))
+                    continue
                 item = found[number] = msgspec.structs.replace(
                     _priced(graph, boards[number], made), fmax_mhz=made.fmax_mhz)
             if item.fits:
@@ -144,14 +152,17 @@ def _priced(graph: ir.Graph, board: Board, report: Report) -> Alternative:
     return Alternative(
         source=board.source, mhz=hz / 1e6, needed_mhz=board.needed_hz / 1e6,
         images_per_second=speed.per_second, low_nj=energy and energy.low_nj,
-        high_nj=energy and energy.total_nj, waiting_uw=energy and _waiting(board, energy))
+        high_nj=energy and energy.total_nj, waiting_uw=energy and _waiting(board, report.ff))
 
 
-def _waiting(board: Board, energy: Energy) -> tuple[float, float]:
-    """Microwatts of clock network and static power, at both ends of their prices."""
+def _waiting(board: Board, flip_flops: int) -> tuple[float, float]:
+    """Microwatts of static power, clock network and flip-flops that are clocked, at both ends of
+    their prices.
+    """
     prices = shipped().of(board.device, board.source)
-    return tuple(1e6 * (getattr(prices.static, end) + board.clock_hz * getattr(prices.clock, end))
-                 for end in ("low", "high"))
+    return tuple(1e6 * (getattr(prices.static, end) + board.clock_hz * (
+        getattr(prices.clock, end) + flip_flops * getattr(prices.flip_flop, end)))
+        for end in ("low", "high"))
 
 
 def _rank(item: Alternative, objective: str) -> tuple:
@@ -164,7 +175,9 @@ def _rank(item: Alternative, objective: str) -> tuple:
 
 def _explained(item: Alternative, first: Report) -> Alternative:
     """With the reason why it was not built, or is not fast enough."""
-    if item.fmax_mhz is not None:
+    if item.why:
+        why = item.why
+    elif item.fmax_mhz is not None:
         why = f"{item.fmax_mhz:.1f} MHz reached, {item.needed_mhz:g} needed"
     elif item.needed_mhz > HOPE * first.fmax_mhz:
         why = f"{item.needed_mhz:g} MHz needed, {first.fmax_mhz:.1f} reached at the pin's clock"
@@ -186,8 +199,8 @@ def _title(item: Alternative) -> str:
 def table(tuned: Tuned) -> Table:
     """The alternatives, for people."""
     what = "the least energy of an image" if tuned.objective == AUTO else "the most images a second"
-    shown = Table(title=f"clocks by {what}, > chosen; energy of the core alone, estimated without "
-                  "activity", title_justify="left")
+    shown = Table(title=f"clocks by {what}, > chosen; at the most clocks of an image; energy of "
+                  "the core alone, estimated without activity", title_justify="left")
     for column in ("", "source", "MHz", "images/s", "nJ an image", "uW waiting", "fits", ""):
         shown.add_column(column, justify="left" if column in ("", "source", "fits") else "right")
     states = {True: "yes", False: "no", None: "?"}

@@ -196,7 +196,11 @@ def test_what_is_predicted_not_to_fit_is_cancelled(monkeypatch, own_cache):
                                         r"least 5,281 LCs, and the UP5K has 5,280$"):
         build.build_seeds(Registers(1), ICEBREAKER, design="d", seeds=[3, 4], must_fit=False,
                           predicted_low=5281, record=told.append)
+    with pytest.raises(Cancelled):  # at once, too, no tool is begun
+        build.build_seeds(Registers(1), ICEBREAKER, design="d", seeds=[3, 4], must_fit=False,
+                          predicted_low=5281, jobs=2)
     assert [(item.status, item.seed) for item in told] == [("cancelled", 3)]
+    assert not list(own_cache.rglob("failed"))
     with pytest.raises(ToolError, match="took longer"):
         build.build(Registers(1), ICEBREAKER, design="d", predicted_low=5280)
 
@@ -247,6 +251,21 @@ def test_a_failing_tool_is_quoted_and_its_log_kept(monkeypatch, tmp_path):
     assert str(log) in str(caught.value)
     assert log.read_text() == "reading\nERROR: no rule for $magic\n"
     assert not (tmp_path / "out/top.bin").exists()
+
+
+def test_a_seed_that_is_stopped_leaves_the_log_of_the_one_that_failed(monkeypatch, tmp_path):
+    """The first synthesis fails; the second seed's, of the same netlist, is ended."""
+    text = ("import sys, time\nfrom pathlib import Path\n"
+            f"begun = Path({str(tmp_path / 'begun')!r})\n"
+            "if '-V' in sys.argv: print('Yosys 0.99'); sys.exit()\n"
+            "if begun.exists(): print('ERROR: second', flush=True); time.sleep(60)\n"
+            "begun.touch(); print('ERROR: first'); sys.exit(1)")
+    monkeypatch.setenv("YOSYS", tool(tmp_path / "yosys", text))
+    with pytest.raises(ToolError, match=r"yosys failed: first \(log: "):
+        build.build_seeds(Registers(1), ICEBREAKER, design="d", seeds=[1, 2], jobs=2,
+                          logs_dir=tmp_path / "logs")
+    log = (tmp_path / "logs/failed/yosys.log").read_text()
+    assert "ERROR: first" in log and "second" not in log
 
 
 def test_a_tool_that_writes_nothing(monkeypatch, tmp_path, own_cache):

@@ -155,6 +155,7 @@ def test_a_run_keeps_the_clock_of_its_build(tmp_path, source, mhz):
     assert (found.source, found.clock_hz, found.clock) == (source, mhz * 1e6, board.clock)
     assert clocks.of_run(run, "d", 1e6) == (mhz * 1e6, found.tolerance)
     assert clocks.of_run(run, "another", 1e6) == (1e6, 0.0)
+    assert clocks.of_run(run, "another", 1e6, asked=mhz * 1e6) == (mhz * 1e6, found.tolerance)
     clocks.check_same(report, found, "synth")
     with pytest.raises(RunError, match="run 'synth' again"):
         clocks.check_same(report, clocks.clocked(ICEBREAKER, "hfosc", 6), "synth")
@@ -162,6 +163,9 @@ def test_a_run_keeps_the_clock_of_its_build(tmp_path, source, mhz):
                  run.build_dir("icestick") / build.REPORT)
     with pytest.raises(ConfigError, match="--clock must be given"):
         clocks.of_run(run, "d", 1e6)
+    assert clocks.of_run(run, "d", 1e6, any_will_do=True) == (1e6, 0.0)
+    for hz, tolerance in ((mhz * 1e6, found.tolerance), (16e6, 0.0), (3e6, 0.0)):
+        assert clocks.of_run(run, "d", 1e6, asked=hz) == (hz, tolerance)
 
 
 def test_energy_has_what_the_source_takes():
@@ -227,6 +231,35 @@ def test_the_least_energy_is_that_of_the_prices(fast, tmp_path, reached, most_mh
     assert min(cost, key=cost.get) == (wanted[0], wanted[1] / 1e6)
 
 
+def test_a_clock_at_which_nothing_is_routed_is_passed_over(fast, tmp_path):
+    def reached(board):
+        if board.clock_hz == 48_000_000:
+            raise FitError("found no way to connect them")
+        return 60.0
+
+    fast(reached)
+    board, _, found = tuned(tmp_path)
+    assert (board.source, board.clock_hz) == ("hfosc", 24_000_000)
+    (row,) = [item for item in found.alternatives
+              if (item.source, item.mhz) == ("hfosc", 48)]
+    assert (row.fmax_mhz, row.fits, row.why) == (0.0, False, "found no way to connect them")
+    fast(lambda board: reached(clocks.clocked(ICEBREAKER, "hfosc", 48)))
+    with pytest.raises(FitError, match="found no way"):
+        tuned(tmp_path)
+
+
+def test_waiting_has_the_clocking_of_flip_flops():
+    prices, watts = shipped().of("UP5K"), []
+    for ff in (0, 1000):
+        report = replace(report_of(ICEBREAKER, "d", 60), ff=ff)
+        watts.append(tuning._priced(compile_graph(network()), ICEBREAKER, report).waiting_uw)
+    assert watts[0] == pytest.approx((1e6 * (prices.static.low + 12e6 * prices.clock.low),
+                                      1e6 * (prices.static.high + 12e6 * prices.clock.high)))
+    more = [after - before for before, after in zip(*watts, strict=True)]
+    assert more == pytest.approx([0, 1e6 * 12e6 * 1000 * prices.flip_flop.high])
+    assert more[1] > 100
+
+
 def test_where_no_clock_is_slow_enough_it_is_refused(fast, tmp_path):
     fast(lambda board: 5.0)
     with pytest.raises(FitError, match=r"5\.0 MHz reached, and no clock is as slow as that"):
@@ -287,6 +320,20 @@ def test_an_experiment_says_what_the_first_build_is_tuned_for(monkeypatch, tmp_p
     assert "clock: fastest, as the run's experiment says" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"target\.clock must be one of board, auto, fastest"):
         config.experiment_from({"target": {"clock": "pll"}})
+
+
+@pytest.mark.parametrize("argv, kept", [
+    ([], True), (["--clock", "hfosc", "--clock-mhz", "6"], False)])
+def test_what_was_weighed_goes_where_a_clock_is_named(monkeypatch, tmp_path, argv, kept):
+    run = Run.create(tmp_path / "run")
+    network().save(run.graph_file)
+    weighed = run.build_dir("icebreaker") / tuning.FILE
+    weighed.parent.mkdir(parents=True)
+    weighed.write_text("{}")
+    monkeypatch.setattr(synth, "synthesise", lambda graph, board, **rest: [
+        report_of(board, graph.digest(), 60.0)])
+    assert main(["synth", "--run", str(run.path), *argv]) == 0
+    assert weighed.exists() == kept
 
 
 @pytest.mark.slow

@@ -89,6 +89,8 @@ def run(args, out) -> None:
                                                 most_mhz=args.clock_mhz, **options)
         else:
             reports = synthesise(graph, board, out_dir=folder, **options)
+            if args.clock is not None:  # what was weighed for another build
+                (folder / tuning.FILE).unlink(missing_ok=True)
     out.record(seeds={"place and route": [report.seed for report in reports]},
                tools=reports[0].tools)
     best = build.fastest(reports)
