@@ -75,14 +75,13 @@ def summary(images: list[dict], device: Device, design: str, tally: Tally, n_cla
 def confusion(images: list[dict], n_classes: int) -> list[list[int]]:
     """Images by label (rows) and by the class that was answered (columns).
 
-    A row for each class, and for labels above those that a file may have.
+    A row for each class, and one more for labels that are none, if a file has such.
     """
-    pairs = [(image["label"], image["class"]) for image in images if image["label"] is not None]
-    table = np.zeros((max([n_classes - 1, *(label for label, _ in pairs)]) + 1, n_classes), int)
-    for label, cls in pairs:
-        if label >= 0:
-            table[label, cls] += 1
-    return table.tolist()
+    table = np.zeros((n_classes + 1, n_classes), int)
+    for image in images:
+        if (label := image["label"]) is not None:
+            table[label if 0 <= label < n_classes else n_classes, image["class"]] += 1
+    return table[:n_classes + bool(table[n_classes].any())].tolist()
 
 
 def told(data: dict) -> list:
@@ -103,7 +102,8 @@ def _confusion_table(rows: list[list[int]]) -> Table:
         column.justify = "right"
     for label, row in enumerate(rows):
         right = f"{sum(row[label:label + 1]) / sum(row):.1%}" if sum(row) else ""
-        table.add_row(str(label), *(str(count) if count else "." for count in row), right)
+        name = str(label) if label < len(row) else "other"
+        table.add_row(name, *(str(count) if count else "." for count in row), right)
     return table
 
 

@@ -1,6 +1,7 @@
 """Digits drawn in the terminal: the canvas, what the network sees of it, and what it answers."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 from rich.console import Console, Group
@@ -35,9 +36,20 @@ def session(events: Iterable[list[Key | Mouse]], shape: tuple[int, int],
     """Draw until it ends; the answers to what was drawn.
 
     classify: answers an image (`batch.compared`). show: is given what is to be seen: the canvas,
-    the last answer while the drawing is the one that it is of, and what to say.
+    the last answer while the drawing is the one that it is of, and what to say. Ctrl-C ends it with
+    what has been answered until then.
     """
-    canvas, answers, answer, said = Canvas(), [], None, "draw a digit"
+    answers: list[dict] = []
+    with suppress(KeyboardInterrupt):
+        _drawn(events, shape, classify, show, answers)
+    return answers
+
+
+def _drawn(events: Iterable[list[Key | Mouse]], shape: tuple[int, int],
+           classify: Callable[[np.ndarray], dict],
+           show: Callable[[Canvas, dict | None, str], None], answers: list[dict]) -> None:
+    """`session`, which adds to the answers."""
+    canvas, answer, said = Canvas(), None, "draw a digit"
     show(canvas, answer, said)
     for batch in events:
         for event in batch:
@@ -48,7 +60,7 @@ def session(events: Iterable[list[Key | Mouse]], shape: tuple[int, int],
             elif canvas.pen != before.pen:
                 said = "pen down" if canvas.pen else "pen up"
             if canvas.wish == "quit":
-                return answers
+                return
             if canvas.wish == "classify" and canvas.blank:
                 said = "draw something first"
             elif canvas.wish == "classify":
@@ -57,7 +69,6 @@ def session(events: Iterable[list[Key | Mouse]], shape: tuple[int, int],
                 answers.append(answer)
                 said = verdict(answer)
         show(canvas, answer, said)
-    return answers
 
 
 def verdict(answer: dict) -> str:

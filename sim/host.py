@@ -44,8 +44,8 @@ class Device:
 
     expect: the design hash (8 bytes) it must answer with, None for any. clock_hz: its clock.
     patience: seconds that its weights take from a reset on, at most, for which an inference waits
-    where they turn out not to be loaded (any more). reset_divisor: clocks a bit after a reset; those
-    at which `set_divisor` finds it, unless said.
+    where they turn out not to be loaded (any more). reset_divisor: clocks a bit after a reset, by
+    default those at which `set_divisor` finds it.
 
     A device that loses its power forgets its rate, timesteps and lengths; where it is noticed,
     since an answer is missing, they are set again before it is asked again.

@@ -12,8 +12,9 @@ from .fitted import fit, image_shape, ink_of
 
 #: Pillow's formats by suffix.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}
-#: Of a file's bytes, and of its pixels, which are looked at before any is unpacked.
-MOST_BYTES, MOST_PIXELS = 64 << 20, 1 << 24
+#: Of a file's bytes, and of its pixels, which are looked at before any is unpacked; the more of a
+#: side, the larger are the matrices that scale it.
+MOST_BYTES, MOST_PIXELS, MOST_SIDE = 64 << 20, 1 << 24, 1 << 14
 INVERT = ("auto", "yes", "no")
 #: Pillow's modes with 16 bits a pixel.
 _DEEP = ("I;16", "I;16B", "I;16L", "I")
@@ -103,6 +104,9 @@ def _opened(path: Path, read) -> np.ndarray:
                 if image.width * image.height > MOST_PIXELS:
                     raise ConfigError(f"{path}: must have at most {MOST_PIXELS:,} pixels, not "
                                       f"{image.width:,} x {image.height:,}; scale it down")
+                if max(image.size) > MOST_SIDE:
+                    raise ConfigError(f"{path}: must have sides of at most {MOST_SIDE:,} pixels, "
+                                      f"not {image.width:,} x {image.height:,}; crop it")
                 return read(image)
     except ConfigError:
         raise

@@ -14,14 +14,18 @@ from test_infer import graph, run_dir, samples  # noqa: F401
 from spikeloom.flow import ir
 from spikeloom.flow.cli import main
 from spikeloom.flow.errors import LinkError
+from spikeloom.flow.lower import top
+from spikeloom.flow.passes.compile import compile_graph
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import live, reference
 from spikeloom.sim.batch import closing, confusion, told
+from spikeloom.sim.commands import infer
 from spikeloom.sim.commands.infer import leave
 from spikeloom.sim.fitted import fit, ink_of
 from spikeloom.sim.host import Device
 from spikeloom.sim.live import Bar, Spikes, Tally
+from spikeloom.sim.simulated import SimTransport
 
 
 def image(index, cls, label=None, equal=True):
@@ -32,6 +36,9 @@ def image(index, cls, label=None, equal=True):
 def test_confusion_is_by_label_and_class():
     images = [image(0, 1, 1), image(1, 2, 1), image(2, 1, 1), image(3, 0, 3), image(4, 0)]
     assert confusion(images, 3) == [[0, 0, 0], [0, 2, 1], [0, 0, 0], [1, 0, 0]]
+    images = [image(0, 1, 1), image(1, 2, 1 << 40), image(2, 2, -1)]
+    assert confusion(images, 3) == [[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 2]]
+    assert confusion(images[:1], 3) == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def told_of(count, differ=()):
@@ -166,6 +173,21 @@ def test_a_board_is_left_as_the_next_host_expects_it(interrupted):
     with nullcontext() if interrupted else pytest.raises(LinkError, match="gone"):
         leave(Board(), args, interrupted)
     assert calls == ["rest"] * interrupted + ["restore", 104]
+
+
+def test_a_board_is_left_so_after_any_failure(run_dir, graph, monkeypatch, capsys):  # noqa: F811
+    device = Device(SimTransport(top(compile_graph(graph), divisor=4)))
+    left, closed = [], []
+
+    def gone(self, p8):
+        raise LinkError("gone")
+
+    monkeypatch.setattr(Device, "infer", gone)
+    monkeypatch.setattr(device, "close", lambda: closed.append(list(left)))
+    monkeypatch.setattr(infer, "connect", lambda *args: device)
+    monkeypatch.setattr(infer, "leave", lambda found, args, interrupted: left.append(interrupted))
+    assert main(["infer", "--port", "p", "--run", str(run_dir), "--count", "1"]) == 1
+    assert capsys.readouterr().err.count("gone") == 1 and left == [True] and closed == [[True]]
 
 
 @pytest.fixture(scope="module")

@@ -115,6 +115,20 @@ def test_a_session_classifies_what_the_network_sees():
     assert np.array_equal(asked[0], seen(drawn([" ", *["down"] * 9]), (28, 28)))
 
 
+def test_ctrl_c_ends_a_session_with_the_answers_so_far():
+    asked = []
+
+    def classify(image):
+        asked.append(image)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {"class": 7, "equal": True}
+
+    events = [[Key(" "), Key("down"), Key("enter")], [Key("enter")], [Key("enter")]]
+    found = session(events, (28, 28), classify, lambda *what: None)
+    assert [answer["class"] for answer in found] == [7] and len(asked) == 2
+
+
 def test_what_is_shown_has_the_canvas_at_its_origin():
     console = Console(width=80, height=24, color_system=None)
     canvas = drawn([" ", *"llll"])

@@ -175,6 +175,7 @@ def test_damaged_large_and_foreign_files_are_one_line(tmp_path, monkeypatch):
             read_pictures([tmp_path / f"{name}.png"], network(8, 8))
         assert "\n" not in str(found.value)
     for limit, text in (("MOST_PIXELS", "at most 100 pixels, not 300 x 200"),
+                        ("MOST_SIDE", "sides of at most 100 pixels, not 300 x 200"),
                         ("MOST_BYTES", "at most 0 MiB, not")):
         with monkeypatch.context() as patch:
             patch.setattr(pictures, limit, 100)

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 from networks import random_graph, random_images
 from safetensors.numpy import save_file
+from test_clocks import report_of
 
+from spikeloom.boards import BOARDS
 from spikeloom.flow import ir
 from spikeloom.flow.cli import main
+from spikeloom.flow.clocks import clocked
 from spikeloom.flow.errors import ConfigError
 from spikeloom.flow.lower import top
 from spikeloom.flow.passes.compile import compile_graph
+from spikeloom.flow.report import write_report
 from spikeloom.flow.run import Run
 from spikeloom.hdl.neurons import Lif
 from spikeloom.sim import reference
@@ -61,6 +65,15 @@ def test_samples_on_the_simulation_equal_the_reference(run_dir, graph, samples, 
     assert [image["scores"] for image in data["images"]] == wanted.scores.tolist()
     assert (data["count"], data["equal"], data["labelled"], data["correct"]) == (10, 10, 10, 9)
     assert data["design"] == compile_graph(graph).digest()[:16]
+
+
+@pytest.mark.parametrize("asked,baud", [([], 6e6), (["--clock", "8e6"], 2e6)])
+def test_a_simulation_has_the_clock_of_the_build(run_dir, graph, capsys, asked, baud):
+    board = clocked(BOARDS["icebreaker"], "hfosc", 24)
+    write_report(report_of(board, compile_graph(graph).digest(), 60),
+                 Run.open(run_dir).build_dir("icebreaker") / "report.json")
+    assert main(["infer", "--sim", "--run", str(run_dir), "--json", "--count", "1", *asked]) == 0
+    assert json.loads(capsys.readouterr().out)["baud"] == baud
 
 
 def test_a_file_as_text(run_dir, samples, tmp_path, capsys):

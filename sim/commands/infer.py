@@ -5,7 +5,7 @@ code 1.
 """
 
 import time
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def configure(parser) -> None:
                              "are loaded; by default the board has them from its flash")
     parser.add_argument("--clock", type=float, metavar="HZ",
                         help="the board's clock, for --baud (default: that of the run's build, or "
-                             "12000000)")
+                             "12000000; of a simulation, too, where builds have several)")
 
 
 def run(args, out) -> int:
@@ -78,10 +78,8 @@ def run(args, out) -> int:
         raise ConfigError(f"--count must be at least 1, not {args.count}")
     opened = Run.open(args.run)
     graph = compile_graph(opened.graph())
-    args.tolerance = 0.0
-    if args.clock is None:
-        args.clock, args.tolerance = (CLOCK_HZ, 0.0) if args.sim else clocks.of_run(
-            opened, graph.digest(), CLOCK_HZ)
+    args.clock, args.tolerance = clocks.of_run(opened, graph.digest(), CLOCK_HZ, asked=args.clock,
+                                               any_will_do=args.sim)
     divisor = None if args.baud is None else divisor_for(args.clock, args.baud)
     shift = args.shift if args.length is None else shift_of(graph, args.length)
     features = link_features(args.link)
@@ -94,30 +92,34 @@ def run(args, out) -> int:
     images = None if args.draw else _images(args, graph, opened)
     shape = drawn.image_of(graph) if args.draw else None
     terminal = _terminal(args, shape, out) if args.draw else None
-    device = connect(args, graph, divisor, features)
-    try:
-        get_weights(args, graph, device, out)
-        device.restore()
-        if args.steps is not None:
-            device.set_steps(args.steps)
-        if shift:
-            device.set_shift(shift)
-        asked = _Asked(args, graph, device, shift, out)
-        data = asked.batch(images) if images else asked.drawings(terminal, shape)
-        interrupted = data["count"] < data["asked"]
-        if args.port:
-            leave(device, args, interrupted)
-    finally:
-        device.close()
+    interrupted = True
+    with closing(connect(args, graph, divisor, features)) as device:
+        try:
+            get_weights(args, graph, device, out)
+            device.restore()
+            if args.steps is not None:
+                device.set_steps(args.steps)
+            if shift:
+                device.set_shift(shift)
+            asked = _Asked(args, graph, device, shift, out)
+            data = asked.batch(images) if images else asked.drawings(terminal, shape)
+            interrupted = data["count"] < data["asked"]
+        finally:
+            if args.port:
+                leave(device, args, interrupted)
     out.result(data, *batch.told(data))
     if interrupted:
+        fewer = "" if args.draw else "; --count N classifies fewer"
         raise KeyboardInterrupt(f"{data['count']:,} of {counted(data['asked'], 'image')} "
-                                "classified, which are above; --count N classifies fewer")
+                                f"classified, which are above{fewer}")
     return 0 if data["equal"] == data["count"] else 1
 
 
 def leave(device: Device, args, interrupted: bool) -> None:
-    """A board is left as the next host expects it, if it still answers."""
+    """A board is left as the next host expects it, if it still answers.
+
+    interrupted: it may be in the midst of something, or gone.
+    """
     with suppress(LinkError) if interrupted else nullcontext():
         if interrupted:
             device.rest()
@@ -162,6 +164,7 @@ class _Asked:
         tally = Tally(0, self._clock)
 
         def classify(image: np.ndarray) -> dict:
+            tally.total += 1
             p8, wanted = self._wanted(image.reshape(1, -1))
             self.device.settle()  # nobody has asked it for as long as it took to draw
             result = self.device.infer(np.frombuffer(payload(self.graph, p8[0]), np.uint8))
@@ -170,7 +173,6 @@ class _Asked:
             return answer
 
         answers = drawn.draw(self.out.progress, terminal, shape, classify)
-        tally.total = tally.done
         return self._summary(answers, tally) | {"seconds": None, "images_per_second": None}
 
     def _summary(self, found: list[dict], tally: Tally) -> dict:
