@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -255,12 +256,19 @@ def test_a_failing_tool_is_quoted_and_its_log_kept(monkeypatch, tmp_path):
 
 def test_a_seed_that_is_stopped_leaves_the_log_of_the_one_that_failed(monkeypatch, tmp_path):
     """The first synthesis fails; the second seed's, of the same netlist, is ended."""
-    text = ("import sys, time\nfrom pathlib import Path\n"
-            f"begun = Path({str(tmp_path / 'begun')!r})\n"
+    begun, result = tmp_path / "begun", build._Builder.result
+    text = (f"import sys, time\nfrom pathlib import Path\nbegun = Path({str(begun)!r})\n"
             "if '-V' in sys.argv: print('Yosys 0.99'); sys.exit()\n"
-            "if begun.exists(): print('ERROR: second', flush=True); time.sleep(60)\n"
+            "if begun.exists(): print('ERROR: second', flush=True); time.sleep(60); sys.exit(1)\n"
             "begun.touch(); print('ERROR: first'); sys.exit(1)")
     monkeypatch.setenv("YOSYS", tool(tmp_path / "yosys", text))
+
+    def in_order(self, seed):
+        while seed == 2 and not begun.exists():
+            time.sleep(0.01)
+        return result(self, seed)
+
+    monkeypatch.setattr(build._Builder, "result", in_order)
     with pytest.raises(ToolError, match=r"yosys failed: first \(log: "):
         build.build_seeds(Registers(1), ICEBREAKER, design="d", seeds=[1, 2], jobs=2,
                           logs_dir=tmp_path / "logs")
