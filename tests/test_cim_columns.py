@@ -165,5 +165,5 @@ def test_the_example_is_a_search_over_arrays_that_needs_no_fpga():
 
 
 def test_an_fpga_binds_where_something_is_routed():
-    assert set(task(RATE, ASKS).bounds) == {"lc", "ebr"}
+    assert set(task(RATE, ASKS).bounds) == {"lc", "ebr", "spram"}
     assert not task(RATE, "search.routed=0").priced_only

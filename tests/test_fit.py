@@ -16,7 +16,7 @@ from spikeloom.nas.figures import boards
 class Built:
     """A report as `build_graph` gives it."""
 
-    clock_mhz, ebr, fmax_mhz = 12.0, 3, 20.0
+    clock_mhz, needed_mhz, ebr, fmax_mhz = 12.0, 12.0, 3, 20.0
 
     def __init__(self, lc, capacity):
         self.lc, self.fits, self.meets_clock = lc, lc <= capacity, lc != 999
