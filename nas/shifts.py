@@ -1,8 +1,6 @@
 """Shifts: images moved by a few pixels each time training sees them, so that it sees more of them.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,25 +8,21 @@ from torch.nn import functional
 from ..flow import ir
 from ..flow.errors import ConfigError
 
-if TYPE_CHECKING:
-    from .train import TrainSettings
-
 
 class Shifts:
-    """Moves images of an input's shape, (rows, columns) or (channels, rows, columns), in one epoch.
+    """Moves images of an input's shape, (rows, columns) or (channels, rows, columns), by up to
+    `most` pixels, as drawn from `seed`.
 
-    What is drawn depends on the settings and the number of the epoch alone. Raises ConfigError for
-    inputs that have no rows and columns, or are events.
+    Raises ConfigError for inputs that have no rows and columns, or are events.
     """
 
-    def __init__(self, given: ir.Input, settings: "TrainSettings", epoch: int) -> None:
+    def __init__(self, given: ir.Input, most: int, seed: int) -> None:
         shape = given.shape
         if len(shape) not in (2, 3) or given.encoder == "spikes":
             raise ConfigError(f"shift must be 0 for {given.encoder!r} inputs of shape "
                               f"{list(shape)}, which are no images to move")
         self.shape = (1, *shape) if len(shape) == 2 else tuple(shape)
-        self.most = settings.shift
-        seed = settings.order_seed * 1_000_003 + epoch
+        self.most = most
         self.generator = torch.Generator().manual_seed(seed ^ 0x5317)
         _, rows, columns = self.shape
         self.pitch = columns + 2 * self.most

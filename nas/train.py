@@ -197,7 +197,8 @@ def _train_batch(graphs, seeds, sparsities, fit: Split, settings: TrainSettings,
     step = 0
     for epoch in range(1, settings.epochs + 1):
         losses, right = 0, 0
-        moves = settings.shift and Shifts(graphs[0].input, settings, epoch)
+        moves = settings.shift and Shifts(graphs[0].input, settings.shift,
+                                          epoch_seed(settings, epoch))
         for index in order(len(fit), settings, epoch):
             images = moves.moved(inputs[index]) if moves else inputs[index]
             loss, correct = program.loss(images.long(), labels[index],
@@ -250,11 +251,16 @@ def _rates(settings: TrainSettings, steps: int) -> Iterator[float]:
             1 + math.cos(math.pi * share))
 
 
+def epoch_seed(settings: TrainSettings, epoch: int) -> int:
+    """Of what is drawn in one epoch; depends on the settings alone."""
+    return settings.order_seed * 1_000_003 + epoch
+
+
 def order(count: int, settings: TrainSettings, epoch: int) -> list:
     """The images of one epoch in batches of nearly equal size; depends on the settings alone."""
     import torch
 
-    generator = torch.Generator().manual_seed(settings.order_seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(epoch_seed(settings, epoch))
     parts = math.ceil(count / settings.batch_size)
     return list(torch.randperm(count, generator=generator).tensor_split(parts))
 

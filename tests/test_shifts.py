@@ -8,7 +8,6 @@ from spikeloom.flow import config, ir
 from spikeloom.flow.errors import ConfigError
 from spikeloom.nas.shifts import Shifts
 from spikeloom.nas.task import Task
-from spikeloom.nas.train import TrainSettings
 
 
 def given(*shape: int, encoder: str = "stream") -> ir.Input:
@@ -18,7 +17,7 @@ def given(*shape: int, encoder: str = "stream") -> ir.Input:
 def test_images_are_moved_and_what_comes_in_is_zero():
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(1, 256, (60, 2, 4, 5), dtype=np.uint8))
-    moves = Shifts(given(2, 4, 5), TrainSettings(shift=2), 1)
+    moves = Shifts(given(2, 4, 5), 2, 1)
     found = moves.moved(images.flatten(1)).view_as(images)
     seen = set()
     for before, after in zip(images.numpy(), found.numpy()):
@@ -32,7 +31,7 @@ def test_images_are_moved_and_what_comes_in_is_zero():
 
 def test_an_epoch_repeats_itself_and_the_next_one_differs():
     images = torch.arange(1, 13, dtype=torch.uint8).repeat(20, 1)
-    first, again, other = (Shifts(given(3, 4), TrainSettings(shift=1), epoch).moved(images)
+    first, again, other = (Shifts(given(3, 4), 1, epoch).moved(images)
                            for epoch in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert first.dtype == torch.uint8
@@ -41,7 +40,7 @@ def test_an_epoch_repeats_itself_and_the_next_one_differs():
 @pytest.mark.parametrize("shape, encoder", [((12,), "stream"), ((2, 4, 4), "spikes")])
 def test_what_is_no_image_is_refused(shape, encoder):
     with pytest.raises(ConfigError, match="shift must be 0 for"):
-        Shifts(given(*shape, encoder=encoder), TrainSettings(shift=1), 1)
+        Shifts(given(*shape, encoder=encoder), 1, 1)
     with pytest.raises(ConfigError, match=r"train\.shift must be 0 for 'temporal'"):
         Task(config.experiment_from({"data": {"name": "temporal"}, "train": {"shift": 1}, "space": {
             "encoders": ["spikes"], "num_steps": [48]}}))
