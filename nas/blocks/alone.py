@@ -163,7 +163,7 @@ class _Clock:
     def mark(self, part: str) -> None:
         """Since the last mark this was worked on."""
         now = time.monotonic()
-        self.seconds[part] = round(self.seconds[part] + now - self._last, 1)
+        self.seconds[part] = round(self.seconds[part] + now - self._last, 3)
         self._last = now
         write_atomic(self.path, json.dumps(self.seconds) + "\n")
 
