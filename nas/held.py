@@ -3,6 +3,7 @@
 from ..flow import ir
 from ..flow.cost.structure import structure
 from ..flow.passes.folding import event_driven
+from ..flow.passes.schedule import inference_cycles, schedule
 from ..sim import seen
 from .datasets import Split
 from .train import checked
@@ -21,8 +22,8 @@ def held(graph: ir.Graph, split: Split) -> dict[str, float]:
 
 def mean_cycles(graph: ir.Graph, split: Split, count: int = TIMED) -> float:
     """Clocks of an inference: the mean of the first `count` images where they depend on spikes."""
-    counted = structure(graph)
-    if not event_driven(counted.graph):
-        return float(counted.cycles)
-    found = seen.cycles(counted.graph, split.inputs[:count])
+    scheduled = schedule(graph, bounded=False)
+    if not event_driven(scheduled):  # whose parts need not be counted for it
+        return float(inference_cycles(scheduled))
+    found = seen.cycles(structure(graph).graph, split.inputs[:count])
     return sum(found) / len(found)
